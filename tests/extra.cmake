@@ -1,0 +1,1 @@
+# Tests that are not GoogleTest cases: the structure of the tree, launches, command lines.
