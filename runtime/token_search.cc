@@ -122,8 +122,8 @@ struct Reach {
 };
 
 struct ScoreRange {
-  float min = std::numeric_limits<float>::max();
-  float max = std::numeric_limits<float>::lowest();
+  float min = std::numeric_limits<float>::max();     // of normal pieces
+  float max = std::numeric_limits<float>::lowest();  // of all pieces: 0 where there are controls
   size_t longest = 1;  // bytes of the longest piece
 };
 
@@ -131,15 +131,15 @@ ScoreRange RangeOf(const PieceTable& table) {
   ScoreRange range;
   for (const Piece& piece : table.model.pieces) {
     range.longest = std::max(range.longest, piece.text.size());
-    if (piece.type != PieceType::kNormal) continue;
-    range.min = std::min(range.min, piece.score);
     range.max = std::max(range.max, piece.score);
+    if (piece.type == PieceType::kNormal) range.min = std::min(range.min, piece.score);
   }
   return range;
 }
 
-void Improve(Reach& to, float score, size_t from, int id) {
-  if (!to.reached || score > to.score) to = {id, from, score, true};
+// Sums are compared in double and kept in float, as the library does: ties depend on it.
+void Improve(Reach& to, double score, size_t from, int id) {
+  if (!to.reached || score > to.score) to = {id, from, static_cast<float>(score), true};
 }
 
 // Offers every piece that begins at `at`; true if one is exactly the first character.
@@ -152,9 +152,9 @@ bool OfferPieces(const PieceTable& table, const ScoreRange& range, std::string_v
     if (found == table.ids.end()) continue;
     const Piece& piece = PieceOf(table, found->second);
     if (piece.type == PieceType::kUnused) continue;
-    const float score = piece.type == PieceType::kUserDefined
-                            ? static_cast<float>(length) * range.max - 0.1f
-                            : piece.score;
+    const double score = piece.type == PieceType::kUserDefined
+                             ? static_cast<float>(length) * range.max - 0.1
+                             : piece.score;
     Improve(best[at + length], best[at].score + score, at, found->second);
     single = single || length == character;
   }
