@@ -150,8 +150,8 @@ std::string TextNormalizer::Normalize(std::string_view text) const {
       text.remove_prefix(next.consumed);
     }
   }
-  if (text.empty()) return "";
   std::string out;
+  if (text.empty()) return out;
   if (dummy_prefix_ && !as_suffix_) out.append(space);
   bool after_space = trim_spaces_;
   while (!text.empty()) {
@@ -167,7 +167,7 @@ std::string TextNormalizer::Normalize(std::string_view text) const {
     if (!trim_spaces_) after_space = false;
     text.remove_prefix(next.consumed);
   }
-  while (trim_spaces_ && out.ends_with(space)) out.resize(out.size() - space.size());
+  while (trim_spaces_ && out.ends_with(space)) out.erase(out.size() - space.size());
   if (dummy_prefix_ && as_suffix_) out.append(space);
   return out;
 }
