@@ -1,6 +1,7 @@
 #pragma once
-// The content of a SentencePiece `tokenizer.model`: a serialized protobuf (sentencepiece_model.proto
-// of google/sentencepiece, field numbers in the .cc), read here without the protobuf library.
+// The content of a SentencePiece `tokenizer.model`: a serialized protobuf
+// (sentencepiece_model.proto of google/sentencepiece, field numbers in the .cc), read here without
+// the protobuf library.
 //
 // Why not libsentencepiece: it carries an old protobuf inside and exports its symbols, 1,280 of
 // which libprotobuf exports too; both in one process is undefined behaviour. It also aborts on

@@ -190,7 +190,9 @@ absl::StatusOr<std::string> StreamDecoder::Push(int id) {
     // "<0xE2>" as the model writes it; a byte piece of another form stands for nothing.
     const auto digit = [](char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; };
     const std::string& text = piece.text;
-    if (text.size() == 6) pending_.push_back(static_cast<char>(digit(text[3]) * 16 + digit(text[4])));
+    if (text.size() == 6) {
+      pending_.push_back(static_cast<char>(digit(text[3]) * 16 + digit(text[4])));
+    }
     DrainBytes(false, out);
   } else {
     DrainBytes(true, out);

@@ -79,9 +79,9 @@ class Mutator {
   size_t Below(size_t n) { return n == 0 ? 0 : static_cast<size_t>(Random() >> 33) % n; }
 
   void Edit(std::string& input) {
-    static const char* const kTokens[] = {"\"", "{", "[", "]", "}", ":", ",", "-1", "0", "null",
-                                          "true", "18446744073709551615", "9223372036854775808",
-                                          "1e999", "\\u0000", "4294967296", "\xff\xff\xff\xff", " "};
+    static const char* const kTokens[] = {
+        "\"", "{", "[", "]", "}", ":", ",", " ", "-1", "0", "null", "true", "1e999", "\\u0000",
+        "4294967296", "9223372036854775808", "18446744073709551615", "\xff\xff\xff\xff"};
     const size_t at = Below(input.size() + 1);
     switch (Below(6)) {
       case 0: if (at < input.size()) input[at] ^= static_cast<char>(1 << Below(8)); break;

@@ -63,7 +63,8 @@ TEST_F(CheckpointTest, ReadsARectangleOfAnyWeightTypeAsFp16) {
 }
 
 TEST_F(CheckpointTest, ReadsAWholeTensorAsFp32) {
-  folder_.Write("model.safetensors", OneTensor("w", "F16", "[3]", std::vector<uint16_t>{0x3c00, 0xc000, 1}));
+  const std::vector<uint16_t> halves = {0x3c00, 0xc000, 1};
+  folder_.Write("model.safetensors", OneTensor("w", "F16", "[3]", halves));
   std::vector<float> out(3);
   ASSERT_TRUE(Open().ReadF32("w", std::vector<int64_t>{3}, out).ok());
   EXPECT_THAT(out, ElementsAre(1.0f, -2.0f, 0x1p-24f));
@@ -77,7 +78,8 @@ TEST_F(CheckpointTest, AFiniteWeightBeyondFp16IsAnErrorWithItsPlace) {
   EXPECT_TRUE(checkpoint.ReadRowsF16("w", shape_, {0, 1, 0, 3}, std::span(out).first(3)).ok());
   const auto status = checkpoint.ReadRowsF16("w", shape_, {0, 2, 0, 3}, out);
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("\"w\": the weight 65520 at row 1, column 1"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("\"w\": the weight 65520 at row 1, column 1"));
 }
 
 TEST_F(CheckpointTest, WhatDoesNotFitTheCallIsRefused) {
@@ -132,7 +134,8 @@ TEST_F(CheckpointTest, AnIndexThatIsWrongIsNamed) {
     folder_.Write("model.safetensors.index.json", index);
     return OpenError();
   };
-  EXPECT_THAT(error(R"({"weight_map":{"z":"m.safetensors"}})"), HasSubstr("\"z\" is not in its shard"));
+  EXPECT_THAT(error(R"({"weight_map":{"z":"m.safetensors"}})"),
+              HasSubstr("\"z\" is not in its shard"));
   EXPECT_THAT(error(R"({"weight_map":{"a":"gone.safetensors"}})"), HasSubstr("gone.safetensors"));
   EXPECT_THAT(error(R"({"weight_map":{"a":3}})"), HasSubstr("shard 3"));
   EXPECT_THAT(error(R"({"weight_map":[]})"), HasSubstr("no object \"weight_map\""));

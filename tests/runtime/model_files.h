@@ -18,8 +18,8 @@ namespace lockstep {
 class TempFolder {
  public:
   TempFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lockstep-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
+    path_ = (std::filesystem::temp_directory_path() / "lockstep-").string() + std::string(6, 'X');
+    if (::mkdtemp(path_.data()) == nullptr) std::abort();
   }
   ~TempFolder() { std::filesystem::remove_all(path_); }
   TempFolder(const TempFolder&) = delete;

@@ -104,8 +104,8 @@ std::string ErrorOfTwo(int begin1, int end1, int begin2, int end2) {
     return R"({"dtype":"U8","shape":[)" + std::to_string(end - begin) + R"(],"data_offsets":[)" +
            std::to_string(begin) + "," + std::to_string(end) + "]}";
   };
-  return ErrorOf(Safetensors("{\"a\":" + entry(begin1, end1) + ",\"b\":" + entry(begin2, end2) + "}",
-                             "12345678"));
+  const std::string a = entry(begin1, end1), b = entry(begin2, end2);
+  return ErrorOf(Safetensors("{\"a\":" + a + ",\"b\":" + b + "}", "12345678"));
 }
 
 TEST(SafetensorsTest, TensorsTileTheDataExactly) {

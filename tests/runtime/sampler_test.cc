@@ -12,7 +12,6 @@
 namespace lockstep {
 namespace {
 
-using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -72,8 +71,11 @@ TEST(SamplerTest, TheImpossibleIsNeverDrawn) {
 
 TEST(SamplerTest, LogitsThatAreNoNumbersAreNamed) {
   auto sampler = Sampler::Create({});
-  EXPECT_THAT(sampler->Sample(std::vector<float>{0, NAN}).status().ToString(), HasSubstr("logit 1"));
-  EXPECT_THAT(sampler->Sample(std::vector<float>{INFINITY}).status().ToString(), HasSubstr("inf"));
+  const auto error = [&](const std::vector<float>& logits) {
+    return sampler->Sample(logits).status().ToString();
+  };
+  EXPECT_THAT(error({0, NAN}), HasSubstr("logit 1 is nan"));
+  EXPECT_THAT(error({INFINITY}), HasSubstr("logit 0 is inf"));
   EXPECT_FALSE(sampler->Sample(std::vector<float>{-INFINITY}).ok());
   EXPECT_FALSE(sampler->Sample({}).ok());
 }

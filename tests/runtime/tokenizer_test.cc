@@ -52,7 +52,9 @@ std::string Model(const Recipe& recipe) {
     out += PieceField(text, 0, PieceType::kByte);
   }
   float score = 0;
-  for (const std::string& piece : recipe.pieces) out += PieceField(piece, --score, PieceType::kNormal);
+  for (const std::string& piece : recipe.pieces) {
+    out += PieceField(piece, --score, PieceType::kNormal);
+  }
   out += Text(2, Number(3, static_cast<uint64_t>(recipe.kind)) + Number(35, recipe.bytes));
   return out + Text(3, recipe.normalizer);
 }
@@ -134,7 +136,8 @@ TEST(TokenizerTest, BrokenModelsAreRefusedWithTheReason) {
   EXPECT_THAT(error(Model({.pieces = {""}})), HasSubstr("has 0 bytes"));
   EXPECT_THAT(error(Model({.kind = 3})), HasSubstr("model type 3"));
   EXPECT_THAT(error(PieceField("a", 0, PieceType::kNormal)), HasSubstr("0 unknown pieces"));
-  EXPECT_THAT(error(PieceField("a", 0, PieceType::kUnknown) + Text(2, Number(3, 2) + Number(35, 1))),
+  const std::string bytes_promised = Text(2, Number(3, 2) + Number(35, 1));
+  EXPECT_THAT(error(PieceField("a", 0, PieceType::kUnknown) + bytes_promised),
               HasSubstr("<0x00> is missing"));
   EXPECT_THAT(error(Model({.normalizer = Text(2, "\xff\xff\xff\xffx")})), HasSubstr("charsmap"));
 }
