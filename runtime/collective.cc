@@ -1,0 +1,81 @@
+// Emission of collectives (runtime/collective.h).
+#include "runtime/collective.h"
+
+#include "chip/check.h"
+#include "chip/instructions.h"
+#include "chip/queue.h"
+#include "runtime/chain.h"
+
+namespace lockstep {
+namespace {
+constexpr int kLocalPorts = 8;
+constexpr int kSendStream = 0;  // westward: links 0..7 stand beside the western SXM
+}  // namespace
+
+int LinkPeriod(const ChipTiming& timing) {
+  return CeilDiv(timing.link_ticks, static_cast<int>(kTicksPerCycle));
+}
+
+// How long receives wait beyond the arrival, so that none shares a cycle with a send (both are the
+// link's one queue) or with the member's own vectors entering the landing slices.
+int Collectives::ReceiveOffset(int period, int own_hops) const {
+  const int store = timing.d_func[static_cast<int>(Opcode::kReceive)] + timing.receive_turnaround;
+  const auto clashes = [&](int offset) {
+    for (int port = 0; port < kLocalPorts; ++port) {
+      const int receive = group.flight_cycles + offset + port;
+      if (receive % period == 0 || (receive + store + own_hops) % period == 0) return true;
+    }
+    return false;
+  };
+  for (int offset = 0; offset < period; ++offset) {
+    if (!clashes(offset)) return offset;
+  }
+  LOCKSTEP_CHECK(false, "no free receive cycle in a link period of %d", period);
+  return 0;
+}
+
+void Collectives::AllGather(Quad part, Quad landing, int words) {
+  const int stream = StreamNumber(Direction::kWest, kSendStream);
+  const int period = LinkPeriod(timing);
+  const int d_read = timing.d_func[static_cast<int>(Opcode::kRead)];
+  const int own_hops = Hops(SlicePosition(ColumnSlice(landing.side, landing.column, 0)), kSxmWest);
+  const int base = ReceiveOffset(period, own_hops);
+
+  Block b("all-gather");
+  for (int w = 0; w < words; ++w) {
+    for (int k = 0; k < 4; ++k) {
+      const int64_t send = int64_t{w * 4 + k} * period;
+      const int source = ColumnSlice(part.side, part.column, k);
+      b.At(MemQueue(source), ops::Read(part.address + w, 0, stream),
+           send - Hops(SlicePosition(source), kSxmWest) - d_read);
+      const int target = ColumnSlice(landing.side, landing.column, k);
+      const int slot = landing.address + w * group.size;
+      b.At(MemQueue(target), ops::Write(slot + group.self, 0, stream),
+           send - Hops(SlicePosition(target), kSxmWest));
+      for (int m = 0; m < group.size; ++m) {
+        const int port = group.port[m];
+        if (port < 0) continue;
+        LOCKSTEP_CHECK(port < kLocalPorts, "port %d is not beside the western SXM", port);
+        b.At(C2cQueue(port), ops::Send(stream), send);
+        const int64_t arrival = send + period + group.flight_cycles;
+        b.At(C2cQueue(port), ops::Receive(target, slot + m, 0), arrival + base + port);
+      }
+    }
+  }
+  placer.Place(b);
+}
+
+void Collectives::AllReduceDirect(Quad part, Quad landing, int words, Quad base, bool add_base,
+                                  Quad sum) {
+  if (group.size > 1) AllGather(part, landing, words);
+  for (int w = 0; w < words; ++w) {
+    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd));
+    const Quad source = group.size > 1 ? landing + w * group.size : part + w;
+    Chain::Value v = c.Accumulate(Opcode::kAdd, c.Load(source));
+    if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
+    c.Store(v, sum + w);
+    placer.Place(c.Build());
+  }
+}
+
+}  // namespace lockstep

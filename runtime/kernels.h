@@ -1,0 +1,61 @@
+#pragma once
+// The kernels of a transformer on one chip, each emitting blocks at the first free cycles.
+//
+// Vectors of fp32 are Quads, of fp16 Pairs (runtime/place.h). A "word" is a vector of 320 lanes. All
+// reductions have a fixed order. Every kernel is tested alone against double precision
+// (tests/runtime/kernels_test.cc).
+
+#include <vector>
+
+#include "chip/latency.h"
+#include "runtime/block.h"
+#include "runtime/chain.h"
+#include "runtime/matvec.h"
+#include "runtime/place.h"
+
+namespace lockstep {
+
+struct Kernels {
+  const ChipTiming& timing;
+  Placer& placer;
+
+  // dst[i] = all 320 lanes of src[i] reduced, in every lane. src on any side, dst east or west.
+  // Sum: fixed tree (halves down to classes of 5 lanes, then those five in order).
+  void LaneSum(Quad src, Quad dst, int words);
+  void LaneMax(Quad src, Quad dst, int words);
+
+  // y = x / sqrt(mean(x^2) + eps) * gain, as fp16 on both sides. x, gain: `words` vectors whose
+  // lanes beyond `elements` are zero. scratch: two vectors, in a column that holds neither.
+  void RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
+               Pair east);
+
+  // Rotary embedding of `words` vectors, each holding up to two heads in its lane halves:
+  // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by head_dim / 2
+  // lanes; the tables carry the signs and zeros (Hugging Face rotate_half). y as fp16.
+  struct RotaryTables {
+    Quad cos, sin_low, sin_high;
+  };
+  void Rotary(Quad x, const RotaryTables& tables, int words, int head_dim, float scale, Pair y);
+
+  // y = silu(gate) * up as fp16 on both sides; gate and up in different columns.
+  void SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east);
+
+  // y = x as fp16, on y's side.
+  void ToHalf(Quad x, int words, Pair y);
+  // y = a + b.
+  void Add(Quad a, Quad b, int words, Quad y);
+
+  // bias[i] lanes = 0 where iota[i] <= position, else -1e30. position: one vector.
+  void MaskBias(Quad iota, Quad position, int words, Quad bias);
+
+  // Row `map` of a table, word w of a row lying in weight slice pair w % 16 at
+  // address + (w / 16) * rows + map, as fp32. A map of 0xffff reads zeros.
+  void GatherRow(Hemisphere side, int address, int rows, Single map, int words, Quad y);
+  // Row `map` of fp32 tables in a column (one vector a row).
+  void GatherQuad(Quad table, Single map, Quad y);
+};
+
+// Lanes moved and combined by LaneSum and LaneMax before the last five classes.
+inline constexpr int kTreeShifts[] = {160, 80, 40, 20, 10, 5};
+
+}  // namespace lockstep

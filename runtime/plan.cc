@@ -1,0 +1,87 @@
+// Shards of a model (runtime/plan.h).
+#include "runtime/plan.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+
+namespace lockstep {
+namespace {
+
+// Balanced consecutive parts: sizes differ by at most one.
+Range Part(int total, int parts, int index) {
+  return {static_cast<int>(int64_t{total} * index / parts),
+          static_cast<int>(int64_t{total} * (index + 1) / parts)};
+}
+
+// Chips that share one KV head (1 where a chip has a whole one or more).
+int ChipsPerKvHead(const Plan& p) {
+  return p.model.kv_heads >= p.chips ? 1 : p.chips / p.model.kv_heads;
+}
+
+}  // namespace
+
+AttentionSlot Plan::SlotOf(int chip, int slot) const {
+  const int group = model.heads / model.kv_heads, sharing = ChipsPerKvHead(*this);
+  AttentionSlot out;
+  out.query_heads.assign(queries_per_slot, -1);
+  Range queries{0, group};
+  if (sharing == 1) {
+    const Range mine = Part(model.kv_heads, chips, chip);
+    if (slot < mine.size()) out.kv_head = mine.begin + slot;
+  } else if (chip / sharing < model.kv_heads) {
+    out.kv_head = chip / sharing;
+    queries = Part(group, sharing, chip % sharing);
+  }
+  if (out.kv_head < 0 || queries.size() == 0) return {-1, out.query_heads};
+  for (int q = queries.begin; q < queries.end; ++q) {
+    out.query_heads[q - queries.begin] = out.kv_head * group + q;
+  }
+  return out;
+}
+
+Range Plan::FfnOf(int chip) const { return Part(model.intermediate_size, chips, chip); }
+Range Plan::VocabOf(int chip) const { return Part(model.vocab_size, chips, chip); }
+
+uint64_t Plan::Digest() const {
+  const ModelConfig& m = model;
+  const std::string all = absl::StrCat(
+      m.hidden_size, ",", m.intermediate_size, ",", m.layers, ",", m.heads, ",", m.kv_heads, ",",
+      m.head_dim, ",", m.vocab_size, ",", m.rms_norm_eps, ",", m.rope.theta, ",", m.rope.factor, ",",
+      static_cast<int>(m.rope.kind), ",", m.tie_word_embeddings, ";", chips, ",", context);
+  return XXH64(all.data(), all.size(), 0);
+}
+
+absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context) {
+  if (chips < 1 || chips > 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor parallel over ", chips, " chips: a node has 1..8"));
+  }
+  if (context < 1 || context > model.max_context()) {
+    return absl::InvalidArgumentError(absl::StrCat("a context of ", context,
+                                                   " positions: the model has 1..",
+                                                   model.max_context()));
+  }
+  if (model.head_dim > kHalfLanes) {
+    return absl::UnimplementedError(absl::StrCat("heads of ", model.head_dim,
+                                                 " elements: the fp16 array takes up to ",
+                                                 kHalfLanes));
+  }
+  Plan plan{.model = model, .chips = chips, .context = context};
+  const int sharing = ChipsPerKvHead(plan);
+  plan.kv_slots = sharing == 1 ? CeilDiv(model.kv_heads, chips) : 1;
+  plan.queries_per_slot = CeilDiv(model.heads / model.kv_heads, sharing);
+  if (plan.queries_per_slot > kAccumulators) {
+    return absl::UnimplementedError(
+        absl::StrCat(plan.queries_per_slot, " query heads share a key head on one chip: up to ",
+                     kAccumulators, " can; use more chips"));
+  }
+  plan.ffn_rows = CeilDiv(model.intermediate_size, chips);
+  plan.vocab_rows = CeilDiv(model.vocab_size, chips);
+  return plan;
+}
+
+}  // namespace lockstep

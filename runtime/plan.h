@@ -1,0 +1,56 @@
+#pragma once
+// Plan: which chip of a node holds which shard of a model, and what that costs in SRAM.
+//
+// Tensor parallel over the node's chips: every chip runs the same program on weights of its own, so
+// shards have one shape and what does not divide evenly is padded with zeros:
+//   attention  a chip has kv_slots KV heads with queries_per_slot query heads each
+//   MLP        ffn_rows of the intermediate dimension
+//   vocabulary vocab_rows of embedding and head
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/attention.h"
+#include "runtime/model_config.h"
+
+namespace lockstep {
+
+// A shard's part of an attention slot: which heads of the model it holds; -1 where it is padding.
+struct AttentionSlot {
+  int kv_head = -1;
+  std::vector<int> query_heads;  // queries_per_slot of them
+};
+
+struct Range {
+  int begin = 0, end = 0;
+  int size() const { return end - begin; }
+};
+
+struct Plan {
+  ModelConfig model;
+  int chips = 1;
+  int context = 0;  // positions one run can hold
+  int kv_slots = 0, queries_per_slot = 0;
+  int ffn_rows = 0, vocab_rows = 0;
+
+  int query_heads() const { return kv_slots * queries_per_slot; }
+  int hidden_words() const { return CeilDiv(model.hidden_size, kLanes); }
+  int ffn_words() const { return CeilDiv(ffn_rows, kLanes); }
+  int vocab_words() const { return CeilDiv(vocab_rows, kLanes); }
+  CacheShape cache() const { return {context, model.head_dim}; }
+
+  // What chip `chip` of the group holds.
+  AttentionSlot SlotOf(int chip, int slot) const;
+  Range FfnOf(int chip) const;
+  Range VocabOf(int chip) const;
+
+  // Of everything that decides the programs and images: ranks compare it before they start.
+  uint64_t Digest() const;
+};
+
+// Errors name what cannot be planned: a context beyond the model's, heads wider than the array, ...
+absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context);
+
+}  // namespace lockstep
