@@ -23,9 +23,8 @@ bool ReadsMem(Opcode op) { return op == Opcode::kRead || op == Opcode::kGather; 
 
 class QueueWalker {
  public:
-  QueueWalker(const Program& program, int queue, const ChipTiming& timing,
-              const DispatchContext& context)
-      : text_(program.queues[queue]), fetched_(program.fetched), queue_(queue), timing_(timing),
+  QueueWalker(const Program& program, int queue, const DispatchContext& context)
+      : text_(program.queues[queue]), fetched_(program.fetched), queue_(queue),
         context_(context) {}
 
   // Walks until the end, a SYNC or a fault.
@@ -121,7 +120,6 @@ class QueueWalker {
   const std::vector<Instruction>& text_;
   const bool fetched_;
   const int queue_;
-  const ChipTiming& timing_;
   const DispatchContext& context_;
   size_t next_ = 0;
   int64_t cycle_ = 0;
@@ -154,7 +152,7 @@ DispatchResult Dispatch(const Program& program, const ChipTiming& timing,
   std::vector<QueueWalker> walkers;
   walkers.reserve(kQueues);
   for (int q = 0; q < kQueues; ++q) {
-    walkers.emplace_back(program, q, timing, context);
+    walkers.emplace_back(program, q, context);
     out.text_bytes += static_cast<int64_t>(program.queues[q].size()) * kInstructionBytes;
   }
   for (bool again = true; again;) {

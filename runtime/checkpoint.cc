@@ -71,7 +71,7 @@ bool Inside(int64_t begin, int64_t count, int64_t size) {
 
 // Calls fn(place in the output, address in the file) for each element of the block.
 template <typename Fn>
-void ForEach(const TensorView& view, const Block& block, const Fn& fn) {
+void ForEach(const TensorView& view, const MatrixBlock& block, const Fn& fn) {
   const size_t width = static_cast<size_t>(DTypeBytes(view.dtype));
   const size_t cols = static_cast<size_t>(AsMatrix(view.shape).cols);
   size_t next = 0;
@@ -83,7 +83,7 @@ void ForEach(const TensorView& view, const Block& block, const Fn& fn) {
   }
 }
 
-void CheckOutSize(const Block& block, size_t out_size) {
+void CheckOutSize(const MatrixBlock& block, size_t out_size) {
   LOCKSTEP_CHECK(block.row_count >= 0 && block.col_count >= 0 &&
                      out_size == static_cast<size_t>(block.row_count * block.col_count),
                  "%d elements of room for %d x %d", out_size, block.row_count, block.col_count);
@@ -176,7 +176,7 @@ absl::StatusOr<TensorView> Checkpoint::Find(std::string_view name) const {
 
 absl::StatusOr<TensorView> Checkpoint::FindForRead(std::string_view name,
                                                    std::span<const int64_t> expected,
-                                                   const Block& block) const {
+                                                   const MatrixBlock& block) const {
   ASSIGN_OR_RETURN(TensorView view, Find(name));
   const std::string where = absl::StrCat(folder_, ": tensor ", Quoted(name), ": ");
   if (!std::equal(view.shape.begin(), view.shape.end(), expected.begin(), expected.end())) {
@@ -200,7 +200,7 @@ absl::StatusOr<TensorView> Checkpoint::FindForRead(std::string_view name,
 }
 
 absl::Status Checkpoint::ReadRowsF16(std::string_view name, std::span<const int64_t> expected,
-                                     const Block& block, std::span<uint16_t> out) const {
+                                     const MatrixBlock& block, std::span<uint16_t> out) const {
   ASSIGN_OR_RETURN(const TensorView view, FindForRead(name, expected, block));
   CheckOutSize(block, out.size());
   if (view.dtype == DType::kF16) {
@@ -225,7 +225,7 @@ absl::Status Checkpoint::ReadRowsF16(std::string_view name, std::span<const int6
 }
 
 absl::Status Checkpoint::ReadRowsF32(std::string_view name, std::span<const int64_t> expected,
-                                     const Block& block, std::span<float> out) const {
+                                     const MatrixBlock& block, std::span<float> out) const {
   ASSIGN_OR_RETURN(const TensorView view, FindForRead(name, expected, block));
   CheckOutSize(block, out.size());
   ForEach(view, block,
@@ -237,7 +237,7 @@ absl::Status Checkpoint::ReadF32(std::string_view name, std::span<const int64_t>
                                  std::span<float> out) const {
   LOCKSTEP_CHECK(expected.size() == 1 || expected.size() == 2, "rank %d", expected.size());
   const Matrix matrix = AsMatrix(expected);
-  return ReadRowsF32(name, expected, Block{0, matrix.rows, 0, matrix.cols}, out);
+  return ReadRowsF32(name, expected, MatrixBlock{0, matrix.rows, 0, matrix.cols}, out);
 }
 
 }  // namespace lockstep

@@ -20,7 +20,7 @@
 namespace lockstep {
 
 // A rectangle of a matrix, in elements. A one-dimensional tensor of n is a matrix of 1 x n.
-struct Block {
+struct MatrixBlock {
   int64_t row_begin = 0, row_count = 0;
   int64_t col_begin = 0, col_count = 0;
 };
@@ -43,13 +43,13 @@ class Checkpoint {
   // row_count x col_count (CHECK). Errors: missing tensor, other shape than `expected`, a dtype
   // other than F32, F16, BF16, a block outside the tensor, a finite weight that fp16 cannot hold.
   absl::Status ReadRowsF16(std::string_view name, std::span<const int64_t> expected,
-                           const Block& block, std::span<uint16_t> out) const;
+                           const MatrixBlock& block, std::span<uint16_t> out) const;
 
   // The whole tensor as fp32 (exact). Errors as above.
   absl::Status ReadF32(std::string_view name, std::span<const int64_t> expected,
                        std::span<float> out) const;
   absl::Status ReadRowsF32(std::string_view name, std::span<const int64_t> expected,
-                           const Block& block, std::span<float> out) const;
+                           const MatrixBlock& block, std::span<float> out) const;
 
  private:
   explicit Checkpoint(std::string folder) : folder_(std::move(folder)) {}
@@ -57,7 +57,7 @@ class Checkpoint {
   absl::Status OpenSingle(const std::string& path);
   absl::Status OpenSharded(const std::string& index_path);
   absl::StatusOr<TensorView> FindForRead(std::string_view name, std::span<const int64_t> expected,
-                                         const Block& block) const;
+                                         const MatrixBlock& block) const;
 
   std::string folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;           // by first use

@@ -86,7 +86,7 @@ TEST_F(CheckpointTest, WhatDoesNotFitTheCallIsRefused) {
   folder_.Write("model.safetensors", OneTensor("w", "F32", "[2,3]", std::vector<float>(6)));
   const Checkpoint checkpoint = Open();
   std::vector<float> out(6);
-  const auto error = [&](const char* name, std::vector<int64_t> shape, Block block) {
+  const auto error = [&](const char* name, std::vector<int64_t> shape, MatrixBlock block) {
     return checkpoint.ReadRowsF32(name, shape, block, out).ToString();
   };
   EXPECT_THAT(error("v", shape_, {0, 2, 0, 3}), HasSubstr("tensor \"v\" is missing"));

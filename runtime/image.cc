@@ -1,0 +1,325 @@
+// Layout of a model and of step inputs in SRAM (runtime/image.h).
+#include "runtime/image.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/portable_math.h"
+
+namespace lockstep {
+namespace {
+
+constexpr uint16_t kHalfOne = 0x3C00;
+constexpr uint16_t kNoRow = 0xffff;
+
+// One map address for every superlane, or 0xffff outside [first, last).
+std::array<uint8_t, kVectorBytes> MapVector(int value, int first = 0, int last = kSuperlanes) {
+  std::array<uint8_t, kVectorBytes> bytes{};
+  for (int s = 0; s < kSuperlanes; ++s) {
+    const uint16_t v = s >= first && s < last ? static_cast<uint16_t>(value) : kNoRow;
+    bytes[s * kLanesPerSuperlane] = static_cast<uint8_t>(v);
+    bytes[s * kLanesPerSuperlane + 1] = static_cast<uint8_t>(v >> 8);
+  }
+  return bytes;
+}
+
+void StoreSingle(HostMemory& memory, Single at, std::span<const uint8_t> bytes) {
+  memory.Store(ColumnSlice(at.side, at.column, at.plane), at.address, 0, bytes);
+}
+
+// Which row of a checkpoint tensor a row of a shard's matrix is; -1 for padding.
+using RowOf = std::function<int(int row)>;
+// Which columns a slot holds.
+using ColumnsOf = std::function<Range(int slot)>;
+
+class ModelWriter {
+ public:
+  ModelWriter(const Plan& plan, int chip, const ModelMap& map, const Checkpoint& weights,
+              HostMemory& memory)
+      : plan_(plan), m_(plan.model), chip_(chip), map_(map), weights_(weights), memory_(memory) {}
+
+  absl::Status Write() {
+    RETURN_IF_ERROR(Embedding());
+    for (int l = 0; l < m_.layers; ++l) RETURN_IF_ERROR(Layer(l, map_.layers[l]));
+    RETURN_IF_ERROR(Gain("model.norm.weight", map_.final_gain));
+    const char* head = m_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+    const Range vocab = plan_.VocabOf(chip_);
+    RETURN_IF_ERROR(Matrix2(head, {m_.vocab_size, m_.hidden_size}, map_.head,
+                            [&](int row) { return Inside(vocab, row); }, Packed(m_.hidden_size)));
+    Constants();
+    return absl::OkStatus();
+  }
+
+ private:
+  static int Inside(Range range, int offset) {
+    return offset < range.size() ? range.begin + offset : -1;
+  }
+  // Slots that cut `elements` columns into runs of 160.
+  static ColumnsOf Packed(int elements, int begin = 0) {
+    return [=](int slot) {
+      const int from = slot * kHalfLanes;
+      return Range{begin + from, begin + std::min(from + kHalfLanes, elements)};
+    };
+  }
+
+  absl::Status Embedding() {
+    const Range vocab = plan_.VocabOf(chip_);
+    const int64_t shape[] = {m_.vocab_size, m_.hidden_size};
+    std::vector<uint16_t> row(m_.hidden_size);
+    for (int r = 0; r < vocab.size(); ++r) {
+      RETURN_IF_ERROR(weights_.ReadRowsF16("model.embed_tokens.weight", shape,
+                                           {vocab.begin + r, 1, 0, m_.hidden_size}, row));
+      for (int w = 0; w < plan_.hidden_words(); ++w) {
+        const int n = std::min(kLanes, m_.hidden_size - w * kLanes);
+        const int address = map_.embedding_rows + w / 16 * plan_.vocab_rows + r;
+        StorePlanes(WeightSlice(map_.embedding_side, 2 * (w % 16)), address, 0,
+                    std::span(row).subspan(w * kLanes, n));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // fp16 values into byte planes of slices `slice`, `slice + 1`.
+  void StorePlanes(int slice, int address, int lane, std::span<const uint16_t> values) {
+    std::array<uint8_t, kLanes> lo, hi;
+    for (size_t i = 0; i < values.size(); ++i) {
+      lo[i] = static_cast<uint8_t>(values[i]), hi[i] = static_cast<uint8_t>(values[i] >> 8);
+    }
+    memory_.Store(slice, address, lane, std::span(lo).first(values.size()));
+    memory_.Store(slice + 1, address, lane, std::span(hi).first(values.size()));
+  }
+
+  absl::Status Matrix2(const std::string& name, std::array<int64_t, 2> shape, const SplitMatrix& to,
+                       const RowOf& row_of, const ColumnsOf& columns_of) {
+    std::vector<uint16_t> row(shape[1]);
+    std::array<uint16_t, kHalfLanes> slot_values;
+    const LaneStore store = [&](int slice, int address, int lane, const uint8_t* bytes) {
+      memory_.Store(slice, address, lane, {bytes, kHalfLanes});
+    };
+    for (const SplitMatrix::Part& part : to.parts) {
+      for (int r = 0; r < part.matrix.rows; ++r) {
+        const int source = row_of(part.first_row + r);
+        if (source < 0) continue;
+        RETURN_IF_ERROR(weights_.ReadRowsF16(name, shape, {source, 1, 0, shape[1]}, row));
+        for (int s = 0; s < part.matrix.slots; ++s) {
+          const Range columns = columns_of(s);
+          slot_values.fill(0);
+          if (columns.size() > 0) {
+            std::copy(row.begin() + columns.begin, row.begin() + columns.end, slot_values.begin());
+          }
+          StoreWeightRow(part.matrix, r, s, slot_values.data(), store);
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Model head that local query head `local` is; -1: padding.
+  int QueryHead(int local) const {
+    return plan_.SlotOf(chip_, local / plan_.queries_per_slot)
+        .query_heads[local % plan_.queries_per_slot];
+  }
+
+  absl::Status Layer(int l, const LayerMap& layer) {
+    const std::string p = absl::StrCat("model.layers.", l, ".");
+    const int d = m_.head_dim, h = m_.hidden_size;
+    const Range ffn = plan_.FfnOf(chip_);
+    const ColumnsOf hidden = Packed(h);
+    const auto head_row = [d](int head, int element) {
+      return head < 0 || element >= d ? -1 : head * d + element;
+    };
+    RETURN_IF_ERROR(Gain(p + "input_layernorm.weight", layer.attention_gain));
+    RETURN_IF_ERROR(Gain(p + "post_attention_layernorm.weight", layer.mlp_gain));
+    RETURN_IF_ERROR(Matrix2(p + "self_attn.q_proj.weight", {m_.query_size(), h}, layer.q,
+                            [&](int row) {
+                              const int local = row / kHalfLanes;  // a lane half each
+                              return local < plan_.query_heads()
+                                         ? head_row(QueryHead(local), row % kHalfLanes) : -1;
+                            }, hidden));
+    RETURN_IF_ERROR(Matrix2(p + "self_attn.k_proj.weight", {m_.kv_size(), h}, layer.k,
+                            [&](int row) {  // the same in both lane halves
+                              return head_row(plan_.SlotOf(chip_, row / kTileRows).kv_head,
+                                              row % kHalfLanes);
+                            }, hidden));
+    RETURN_IF_ERROR(Matrix2(p + "self_attn.v_proj.weight", {m_.kv_size(), h}, layer.v,
+                            [&](int row) {
+                              return head_row(plan_.SlotOf(chip_, row / kTileRows).kv_head,
+                                              row % kTileRows);
+                            }, hidden));
+    RETURN_IF_ERROR(Matrix2(p + "self_attn.o_proj.weight", {h, m_.query_size()}, layer.o,
+                            [](int row) { return row; },
+                            [&](int slot) {
+                              const int head = QueryHead(slot);
+                              return head < 0 ? Range{} : Range{head * d, head * d + d};
+                            }));
+    const RowOf ffn_row = [&](int row) { return Inside(ffn, row); };
+    const int f = m_.intermediate_size;
+    RETURN_IF_ERROR(Matrix2(p + "mlp.gate_proj.weight", {f, h}, layer.gate, ffn_row, hidden));
+    RETURN_IF_ERROR(Matrix2(p + "mlp.up_proj.weight", {f, h}, layer.up, ffn_row, hidden));
+    return Matrix2(p + "mlp.down_proj.weight", {h, f}, layer.down, [](int row) { return row; },
+                   Packed(ffn.size(), ffn.begin));
+  }
+
+  absl::Status Gain(const std::string& name, Quad at) {
+    const int64_t shape[] = {m_.hidden_size};
+    std::vector<float> gain(m_.hidden_size);
+    RETURN_IF_ERROR(weights_.ReadF32(name, shape, std::span(gain)));
+    for (int w = 0; w < plan_.hidden_words(); ++w) {
+      const int n = std::min(kLanes, m_.hidden_size - w * kLanes);
+      StoreQuad(memory_, at + w, std::span(gain).subspan(w * kLanes, n));
+    }
+    return absl::OkStatus();
+  }
+
+  void Constants() {
+    std::array<float, kLanes> lanes;
+    for (int t = 0; t < plan_.cache().key_tiles(); ++t) {
+      for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<float>(t * kLanes + i);
+      StoreQuad(memory_, map_.iota + t, lanes);
+    }
+    lanes.fill(0);
+    std::fill_n(lanes.begin(), kHalfLanes, std::bit_cast<float>(0xffffffffu));
+    StoreQuad(memory_, map_.low_half, lanes);
+    for (int d = 0; d < m_.head_dim; ++d) {
+      std::array<uint16_t, kLanes> hot{};
+      hot[d] = 0xffff;
+      StorePair(memory_, map_.identity + d, hot);
+    }
+    std::array<uint16_t, kHalfLanes> ones;
+    ones.fill(kHalfOne);
+    for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
+      StorePlanes(WeightSlice(kAttentionSide, 2 * pair), map_.ones_row, 0, ones);
+      for (const LayerMap& layer : map_.layers) {
+        for (int values : layer.values) {
+          for (int r = 0; r < plan_.cache().value_rows(); ++r) {
+            StorePlanes(WeightSlice(kAttentionSide, 2 * pair), values + r, kHalfLanes, ones);
+          }
+        }
+      }
+    }
+    RotaryTables();
+  }
+
+  // Tables with the signs and zeros of Kernels::Rotary, the same in both lane halves.
+  void RotaryTables() {
+    const std::vector<double> frequency = InverseFrequencies(m_);
+    const int half = m_.head_dim / 2;
+    for (int position = 0; position < plan_.context; ++position) {
+      std::array<float, kLanes> cos{}, low{}, high{};
+      for (int i = 0; i < m_.head_dim; ++i) {
+        const double angle = position * frequency[i % half];
+        const SinCos at = SinAndCos(angle);
+        const float c = static_cast<float>(at.cos), s = static_cast<float>(at.sin);
+        for (int lane : {i, i + kHalfLanes}) {
+          cos[lane] = c;
+          (i < half ? low : high)[lane] = i < half ? -s : s;
+        }
+      }
+      StoreQuad(memory_, map_.cos_table + position, cos);
+      StoreQuad(memory_, map_.sin_low_table + position, low);
+      StoreQuad(memory_, map_.sin_high_table + position, high);
+    }
+  }
+
+  const Plan& plan_;
+  const ModelConfig& m_;
+  const int chip_;
+  const ModelMap& map_;
+  const Checkpoint& weights_;
+  HostMemory& memory_;
+};
+
+}  // namespace
+
+void StoreQuad(HostMemory& memory, Quad at, std::span<const float> lanes) {
+  std::array<uint8_t, kLanes> plane;
+  for (int k = 0; k < 4; ++k) {
+    for (size_t i = 0; i < lanes.size(); ++i) {
+      plane[i] = static_cast<uint8_t>(std::bit_cast<uint32_t>(lanes[i]) >> (8 * k));
+    }
+    memory.Store(ColumnSlice(at.side, at.column, k), at.address, 0,
+                 std::span(plane).first(lanes.size()));
+  }
+}
+
+void StorePair(HostMemory& memory, Pair at, std::span<const uint16_t> lanes) {
+  std::array<uint8_t, kLanes> plane;
+  for (int k = 0; k < 2; ++k) {
+    for (size_t i = 0; i < lanes.size(); ++i) plane[i] = static_cast<uint8_t>(lanes[i] >> (8 * k));
+    memory.Store(ColumnSlice(at.side, at.column, at.plane + k), at.address, 0,
+                 std::span(plane).first(lanes.size()));
+  }
+}
+
+std::vector<float> LoadQuad(const HostMemory& memory, Quad at) {
+  std::array<uint32_t, kLanes> bits{};
+  std::array<uint8_t, kVectorBytes> plane;
+  for (int k = 0; k < 4; ++k) {
+    memory.Load(ColumnSlice(at.side, at.column, k), at.address, plane);
+    for (int i = 0; i < kLanes; ++i) bits[i] |= uint32_t{plane[i]} << (8 * k);
+  }
+  std::vector<float> out(kLanes);
+  std::transform(bits.begin(), bits.end(), out.begin(),
+                 [](uint32_t b) { return std::bit_cast<float>(b); });
+  return out;
+}
+
+absl::Status WriteModel(const Plan& plan, int chip, const ModelMap& map, const Checkpoint& weights,
+                        HostMemory& memory) {
+  return ModelWriter(plan, chip, map, weights, memory).Write();
+}
+
+void WriteStep(const Plan& plan, int chip, const ModelMap& map, int token, int position,
+               HostMemory& memory) {
+  LOCKSTEP_CHECK(position >= 0 && position < plan.context, "position %d", position);
+  const Range vocab = plan.VocabOf(chip);
+  const bool mine = token >= vocab.begin && token < vocab.end;
+  StoreSingle(memory, map.token_map, MapVector(mine ? token - vocab.begin : kNoRow));
+  StoreSingle(memory, map.position_map_west, MapVector(position));
+  StoreSingle(memory, map.position_map_east, MapVector(position));
+  std::array<float, kLanes> lanes;
+  lanes.fill(static_cast<float>(position));
+  StoreQuad(memory, map.position, lanes);
+
+  const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
+  const int key_row = position / kTileRows * (kHalfLanes / 16) + r / 16;
+  const int middle = kSuperlanes / 2;
+  for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
+    const bool here = pair == r % 16;
+    StoreSingle(memory, map.key_maps + pair,
+                MapVector(here ? key_row : kNoRow, half * middle, (half + 1) * middle));
+  }
+  const int value_row = position / kHalfLanes * plan.cache().block_rows();
+  StoreSingle(memory, map.value_map_read, MapVector(value_row));
+  StoreSingle(memory, map.value_map_write, MapVector(value_row));
+  std::array<uint16_t, kLanes> hot{};
+  hot[position % kHalfLanes] = 0xffff;
+  StorePair(memory, map.one_hot, hot);
+}
+
+int64_t StepInputBytes(const Plan&) {
+  return int64_t{1 + 2 + 4 + kWeightSlices / 2 + 2 + 2} * kVectorBytes;
+}
+
+int64_t StepOutputBytes(const Plan& plan) { return int64_t{plan.vocab_rows} * sizeof(float); }
+
+std::vector<float> ReadLogits(const Plan& plan, int chip, const ModelMap& map,
+                              const HostMemory& memory) {
+  std::vector<float> logits(size_t{static_cast<unsigned>(plan.vocab_words())} * kLanes);
+  for (const Segment32& s : map.logits) {
+    for (int w = 0; w < s.words; ++w) {
+      const std::vector<float> word = LoadQuad(memory, s.at + w);
+      std::copy(word.begin(), word.end(), logits.begin() + (s.first + w) * kLanes);
+    }
+  }
+  logits.resize(plan.VocabOf(chip).size());
+  return logits;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,47 @@
+#pragma once
+// What the host writes into a chip's SRAM and reads out of it: weights and constants once, the
+// inputs of a step before each run of the program, the logits after it.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/checkpoint.h"
+#include "runtime/compiler.h"
+#include "runtime/plan.h"
+
+namespace lockstep {
+
+// SRAM of one chip as the host's DMA sees it.
+class HostMemory {
+ public:
+  virtual ~HostMemory() = default;
+  // Bytes for lanes lane, lane + 1, ... of a word; the other lanes keep theirs.
+  virtual void Store(int slice, int address, int lane, std::span<const uint8_t> bytes) = 0;
+  // All 320 lanes of a word.
+  virtual void Load(int slice, int address, std::span<uint8_t, kVectorBytes> out) const = 0;
+};
+
+// Writes chip `chip`'s shard of the checkpoint and all constants. Errors are the checkpoint's.
+absl::Status WriteModel(const Plan& plan, int chip, const ModelMap& map, const Checkpoint& weights,
+                        HostMemory& memory);
+
+// Writes the inputs of a step. REQUIRES: 0 <= token < vocabulary, 0 <= position < plan.context.
+void WriteStep(const Plan& plan, int chip, const ModelMap& map, int token, int position,
+               HostMemory& memory);
+
+// Bytes the host sends to and takes from each chip a step.
+int64_t StepInputBytes(const Plan& plan);
+int64_t StepOutputBytes(const Plan& plan);
+
+// The chip's logits: VocabOf(chip).size() values.
+std::vector<float> ReadLogits(const Plan& plan, int chip, const ModelMap& map,
+                              const HostMemory& memory);
+
+// fp32 vectors, as tests and the two functions above need them.
+void StoreQuad(HostMemory& memory, Quad at, std::span<const float> lanes);
+void StorePair(HostMemory& memory, Pair at, std::span<const uint16_t> lanes);
+std::vector<float> LoadQuad(const HostMemory& memory, Quad at);
+
+}  // namespace lockstep

@@ -1,0 +1,189 @@
+// Sessions (runtime/session.h).
+#include "runtime/session.h"
+
+#include <xxhash.h>
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/image.h"
+
+namespace lockstep {
+namespace {
+
+// A chip's SRAM through the functional engine's own access, which keeps what still flows.
+class EngineMemory : public HostMemory {
+ public:
+  explicit EngineMemory(Sram& sram) : sram_(sram) {}
+
+  void Store(int slice, int address, int lane, std::span<const uint8_t> bytes) override {
+    Vector word = sram_.Load(slice, address);
+    std::copy(bytes.begin(), bytes.end(), word.bytes.begin() + lane);
+    sram_.Store(slice, address, word);
+  }
+  void Load(int slice, int address, std::span<uint8_t, kVectorBytes> out) const override {
+    const Vector word = sram_.Load(slice, address);
+    std::copy(word.bytes.begin(), word.bytes.end(), out.begin());
+  }
+
+ private:
+  Sram& sram_;
+};
+
+struct StepCommand {
+  int32_t token, position;
+};
+
+template <typename T>
+std::string AsBytes(const T& value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+template <typename T>
+T FromBytes(const std::string& bytes) {
+  T value;
+  LOCKSTEP_CHECK(bytes.size() == sizeof(value), "%d bytes", bytes.size());
+  std::memcpy(&value, bytes.data(), sizeof(value));
+  return value;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chips,
+                                              const LinkModel& links) {
+  std::vector<Group> groups;
+  for (int self = 0; self < chips; ++self) {
+    Group g{chips, self, std::vector<int>(chips, -1), static_cast<int>(links.flight_cycles())};
+    for (const Link& link : topology.links()) {
+      const bool inside = link.from.value() == static_cast<uint32_t>(self) &&
+                          link.to.value() < static_cast<uint32_t>(chips);
+      if (inside && g.port[link.to.value()] < 0) g.port[link.to.value()] = link.from_port.value();
+    }
+    for (int m = 0; m < chips; ++m) {
+      if (m != self && g.port[m] < 0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("topology ", topology.name(), ": no link from chip", self, " to chip", m,
+                         "; tensor parallel needs fully connected chips"));
+      }
+    }
+    groups.push_back(std::move(g));
+  }
+  return groups;
+}
+
+Session::Session(const SessionSetup& setup, Transport* transport)
+    : setup_(setup), transport_(transport) {}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& setup,
+                                                         Transport* transport,
+                                                         const Checkpoint* weights,
+                                                         Observer* observer) {
+  std::unique_ptr<Session> session(new Session(setup, transport));
+  RETURN_IF_ERROR(session->AgreeOnPlan());
+  RETURN_IF_ERROR(session->Compile(observer));
+  if (setup.engine == EngineKind::kFunctional) {
+    LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
+    RETURN_IF_ERROR(session->Load(*weights));
+  }
+  return session;
+}
+
+absl::Status Session::AgreeOnPlan() {
+  const uint64_t mine = setup_.plan.Digest();
+  const std::vector<std::string> all = transport_->Gather(AsBytes(mine));
+  std::string verdict;
+  for (size_t rank = 0; rank < all.size() && verdict.empty(); ++rank) {
+    if (FromBytes<uint64_t>(all[rank]) != mine) {
+      verdict = absl::StrCat("process ", rank, " planned something else than process 0");
+    }
+  }
+  transport_->Broadcast(&verdict);
+  return verdict.empty() ? absl::OkStatus() : absl::FailedPreconditionError(verdict);
+}
+
+absl::Status Session::Compile(Observer* observer) {
+  std::vector<Engine*> engines;
+  for (uint32_t chip : transport_->chips()) {
+    ASSIGN_OR_RETURN(CompiledChip compiled,
+                     CompileChip(setup_.plan, setup_.groups[chip], setup_.timing));
+    DispatchResult dispatched = Dispatch(compiled.program, setup_.timing, {.chip = chip});
+    if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
+    schedules_.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
+    compiled_.push_back(std::move(compiled));
+    if (setup_.engine == EngineKind::kFunctional) {
+      functional_.push_back(
+          std::make_unique<FunctionalEngine>(chip, setup_.timing, observer));
+      engines.push_back(functional_.back().get());
+    } else {
+      timing_.push_back(std::make_unique<TimingEngine>(chip, setup_.timing, observer));
+      engines.push_back(timing_.back().get());
+    }
+  }
+  fleet_ = std::make_unique<Fleet>(transport_, engines);
+  const Schedule& s = *schedules_.front();
+  cost_ = {s.end, s.dispatches, s.text_bytes, compiled_.front().weight_stream_bytes, 0,
+           compiled_.front().sram_bytes};
+  for (const Run& run : s.runs) {
+    if (run.instr.op == Opcode::kSend) cost_.vectors_sent += run.count;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::Load(const Checkpoint& weights) {
+  for (size_t i = 0; i < functional_.size(); ++i) {
+    EngineMemory memory(functional_[i]->sram());
+    RETURN_IF_ERROR(WriteModel(setup_.plan, static_cast<int>(transport_->chips()[i]),
+                               compiled_[i].map, weights, memory));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> Session::Step(int token, int position) {
+  std::string bytes = AsBytes(StepCommand{token, position});
+  transport_->Broadcast(&bytes);
+  const StepCommand command = FromBytes<StepCommand>(bytes);
+  for (size_t i = 0; i < functional_.size(); ++i) {
+    EngineMemory memory(functional_[i]->sram());
+    WriteStep(setup_.plan, static_cast<int>(transport_->chips()[i]), compiled_[i].map,
+              command.token, command.position, memory);
+  }
+  if (std::optional<Fault> fault = fleet_->Run(schedules_)) {
+    return absl::InternalError(fault->ToString());
+  }
+  return GatherLogits();
+}
+
+std::vector<float> Session::GatherLogits() {
+  if (setup_.engine == EngineKind::kTiming) return {};
+  std::string mine;
+  for (size_t i = 0; i < functional_.size(); ++i) {
+    EngineMemory memory(functional_[i]->sram());
+    const std::vector<float> logits = ReadLogits(
+        setup_.plan, static_cast<int>(transport_->chips()[i]), compiled_[i].map, memory);
+    mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
+  }
+  std::vector<float> all;
+  for (const std::string& part : transport_->Gather(mine)) {
+    const size_t n = part.size() / sizeof(float), at = all.size();
+    all.resize(at + n);
+    std::memcpy(all.data() + at, part.data(), part.size());
+  }
+  return all;
+}
+
+uint64_t Session::TimingDigest() {
+  std::string mine;
+  for (const auto& engine : functional_) mine += AsBytes(engine->timing_digest());
+  for (const auto& engine : timing_) mine += AsBytes(engine->timing_digest());
+  std::string all;
+  for (const std::string& part : transport_->Gather(mine)) all += part;
+  return XXH64(all.data(), all.size(), 0);
+}
+
+int64_t Session::SramBytesTouched() const {
+  int64_t bytes = 0;
+  for (const auto& engine : functional_) bytes += engine->sram().TouchedBytes();
+  return bytes;
+}
+
+}  // namespace lockstep
