@@ -78,11 +78,11 @@ class Topology {
 
   // Links are numbered by (from, from_port), so the links of a chip follow each other.
   absl::Span<const Link> links() const { return links_; }
-  const Link& link(LinkId id) const;                      // REQUIRES: id < num_links()
-  absl::Span<const Link> outgoing(ChipId chip) const;     // in order of ports
-  const Link* link_at(ChipId chip, PortId port) const;    // sent by the port; null: not cabled
-  const Link* incoming(ChipId chip, PortId port) const;   // received by the port; null: likewise
-  const Link& reverse(const Link& link) const;            // same cable, other direction
+  const Link& link(LinkId id) const;                     // REQUIRES: id < num_links()
+  absl::Span<const Link> outgoing(ChipId chip) const;    // in order of ports
+  const Link* link_at(ChipId chip, PortId port) const;   // sent by the port; null: not cabled
+  const Link* incoming(ChipId chip, PortId port) const;  // received by the port; null: likewise
+  const Link& reverse(const Link& link) const;           // same cable, other direction
 
   std::vector<LinkId> LinksBetween(ChipId from, ChipId to) const;  // in order of ports
   std::vector<ChipId> Neighbors(ChipId chip) const;                // each once, ascending

@@ -25,12 +25,12 @@ absl::Status InRange(const char* field, int64_t value, int64_t low, int64_t high
 
 absl::Status CheckName(const std::string& name) {
   if (name.empty()) return absl::InvalidArgumentError("name is empty");
-  const bool well_formed = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") ==
-                           std::string::npos;
+  const bool well_formed =
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") == std::string::npos;
   if (name.size() <= kMaxNameLength && well_formed) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("name of ", name.size(), " characters: allowed are 1 to ", kMaxNameLength,
-                   " of a-z 0-9 - _ ."));
+  return absl::InvalidArgumentError(absl::StrCat("name of ", name.size(),
+                                                 " characters: allowed are 1 to ", kMaxNameLength,
+                                                 " of a-z 0-9 - _ ."));
 }
 
 absl::Status CheckCable(const std::string& owner, const CableRule& cable) {
@@ -48,10 +48,10 @@ int64_t LocalPortsNeeded(const NodeRule& node) {
 }
 
 absl::Status CheckTorus(const NodeRule& node) {
-  RETURN_IF_ERROR(InRange("number of node.torus.dims",
-                          static_cast<int64_t>(node.torus_dims.size()), 1, kPortsPerChip));
-  RETURN_IF_ERROR(InRange("node.torus.cables_per_neighbor", node.cables_per_neighbor, 1,
-                          kPortsPerChip));
+  RETURN_IF_ERROR(InRange("number of node.torus.dims", static_cast<int64_t>(node.torus_dims.size()),
+                          1, kPortsPerChip));
+  RETURN_IF_ERROR(
+      InRange("node.torus.cables_per_neighbor", node.cables_per_neighbor, 1, kPortsPerChip));
   int64_t product = 1;
   for (int dim : node.torus_dims) {
     RETURN_IF_ERROR(InRange("node.torus.dims", dim, 2, kMaxChips));
@@ -59,8 +59,8 @@ absl::Status CheckTorus(const NodeRule& node) {
     RETURN_IF_ERROR(InRange("product of node.torus.dims", product, 2, kMaxChips));
   }
   if (product == node.chips) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("node.chips is ", node.chips,
-                                                 ", but node.torus.dims multiply to ", product));
+  return absl::InvalidArgumentError(
+      absl::StrCat("node.chips is ", node.chips, ", but node.torus.dims multiply to ", product));
 }
 
 absl::Status CheckNode(const TopologySpec& spec) {
@@ -96,14 +96,13 @@ absl::Status CheckGroup(const LevelNames& names, const GroupRule& group, int64_t
                                                    ", must be 0 or more and less than ",
                                                    names.units, " = ", group.units));
   }
-  RETURN_IF_ERROR(InRange(names.cables, group.cables_per_pair, group.units > 1 ? 1 : 0,
-                          kMaxCablesPerPair));
+  RETURN_IF_ERROR(
+      InRange(names.cables, group.cables_per_pair, group.units > 1 ? 1 : 0, kMaxCablesPerPair));
   RETURN_IF_ERROR(CheckCable(names.level, group.cable));
   if (group.units * unit_chips > kMaxChips) {
-    return absl::InvalidArgumentError(absl::StrCat(names.units, " is ", group.units, " of ",
-                                                   unit_chips, " chips each: ",
-                                                   group.units * unit_chips,
-                                                   " chips, at most ", kMaxChips));
+    return absl::InvalidArgumentError(
+        absl::StrCat(names.units, " is ", group.units, " of ", unit_chips,
+                     " chips each: ", group.units * unit_chips, " chips, at most ", kMaxChips));
   }
   const int64_t needed = int64_t{group.units - 1} * group.cables_per_pair;
   const int64_t present = unit_chips * group.ports_per_chip;
@@ -118,24 +117,24 @@ absl::Status CheckGroups(const TopologySpec& spec) {
   int64_t unit_chips = spec.node.chips;
   int64_t ports_per_chip = 0;
   if (spec.rack) {
-    RETURN_IF_ERROR(CheckGroup({"rack", "rack.nodes", "rack.spare_nodes",
-                                "rack.cables_per_node_pair"}, *spec.rack, unit_chips));
+    RETURN_IF_ERROR(
+        CheckGroup({"rack", "rack.nodes", "rack.spare_nodes", "rack.cables_per_node_pair"},
+                   *spec.rack, unit_chips));
     unit_chips *= spec.rack->units;
     ports_per_chip += spec.rack->ports_per_chip;
   }
   if (spec.system) {
-    const LevelNames names =
-        spec.rack ? LevelNames{"system", "system.racks", "system.spare_racks",
-                               "system.cables_per_rack_pair"}
-                  : LevelNames{"system", "system.nodes", "system.spare_nodes",
-                               "system.cables_per_node_pair"};
+    const LevelNames names = spec.rack ? LevelNames{"system", "system.racks", "system.spare_racks",
+                                                    "system.cables_per_rack_pair"}
+                                       : LevelNames{"system", "system.nodes", "system.spare_nodes",
+                                                    "system.cables_per_node_pair"};
     RETURN_IF_ERROR(CheckGroup(names, *spec.system, unit_chips));
     ports_per_chip += spec.system->ports_per_chip;
   }
   if (ports_per_chip <= spec.chip.global_ports) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("rack.ports_per_chip + system.ports_per_chip is ", ports_per_chip,
-                   ", chip.global_ports is ", spec.chip.global_ports));
+  return absl::InvalidArgumentError(absl::StrCat("rack.ports_per_chip + system.ports_per_chip is ",
+                                                 ports_per_chip, ", chip.global_ports is ",
+                                                 spec.chip.global_ports));
 }
 
 absl::Status CheckAll(const TopologySpec& spec) {
@@ -153,8 +152,7 @@ absl::Status CheckAll(const TopologySpec& spec) {
 }
 
 std::string GroupText(const char* level, const char* units, const GroupRule& group) {
-  std::string spare =
-      group.spare_units > 0 ? absl::StrCat(" (", group.spare_units, " spare)") : "";
+  std::string spare = group.spare_units > 0 ? absl::StrCat(" (", group.spare_units, " spare)") : "";
   return absl::StrCat("; ", level, " of ", group.units, " ", units, spare, " x ",
                       group.cables_per_pair, group.cables_per_pair == 1 ? " cable" : " cables");
 }
@@ -163,18 +161,24 @@ std::string GroupText(const char* level, const char* units, const GroupRule& gro
 
 const char* PlaceName(Place place) {
   switch (place) {
-    case Place::kNode: return "node";
-    case Place::kRack: return "rack";
-    case Place::kSystem: return "system";
+    case Place::kNode:
+      return "node";
+    case Place::kRack:
+      return "rack";
+    case Place::kSystem:
+      return "system";
   }
   return "?";
 }
 
 const char* CableKindName(CableKind kind) {
   switch (kind) {
-    case CableKind::kNodeCopper: return "node copper";
-    case CableKind::kQsfpCopper: return "QSFP copper";
-    case CableKind::kActiveOptical: return "active optical";
+    case CableKind::kNodeCopper:
+      return "node copper";
+    case CableKind::kQsfpCopper:
+      return "QSFP copper";
+    case CableKind::kActiveOptical:
+      return "active optical";
   }
   return "?";
 }
@@ -184,8 +188,8 @@ int TopologySpec::ChipCount() const {
 }
 
 std::string TopologySpec::ToString() const {
-  std::string text = absl::StrCat(name, ": ", node.chips, node.chips == 1 ? " chip" : " chips",
-                                  " a node");
+  std::string text =
+      absl::StrCat(name, ": ", node.chips, node.chips == 1 ? " chip" : " chips", " a node");
   if (node.local == LocalWiring::kTorus) {
     absl::StrAppend(&text, " TORUS [", absl::StrJoin(node.torus_dims, ", "), "]");
   } else if (node.chips > 1) {

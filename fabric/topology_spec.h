@@ -60,7 +60,7 @@ struct NodeRule {
 // Units (nodes of a rack, racks of a system), every pair joined by the same number of cables.
 struct GroupRule {
   int units = 0;
-  int spare_units = 0;     // the last ones; cabled like all others
+  int spare_units = 0;  // the last ones; cabled like all others
   int cables_per_pair = 0;
   int ports_per_chip = 0;  // of ChipRule::global_ports, kept for this level
   CableRule cable;

@@ -27,9 +27,11 @@ int TopUnit(const Topology& topology, ChipId chip) {
 class FlowsFrom {
  public:
   FlowsFrom(const Topology& topology, ChipId source)
-      : topology_(topology), source_(source),
+      : topology_(topology),
+        source_(source),
         costs_(topology, source, RouteRule::kFewestLongCables),
-        ways_(topology.num_chips(), 0.0), through_(topology.num_chips(), 0.0) {
+        ways_(topology.num_chips(), 0.0),
+        through_(topology.num_chips(), 0.0) {
     for (int chip = 0; chip < topology.num_chips(); ++chip) {
       if (costs_.CostFrom(ChipId(chip))) order_.push_back(static_cast<uint32_t>(chip));
     }
@@ -67,7 +69,7 @@ class FlowsFrom {
 
   const Topology& topology_;
   ChipId source_;
-  RoutesTo costs_;  // ways to the source cost what ways from it do
+  RoutesTo costs_;               // ways to the source cost what ways from it do
   std::vector<double> ways_;     // number of minimal routes from the source
   std::vector<double> through_;  // flow that arrives at or passes a chip
   std::vector<uint32_t> order_;  // reachable chips, nearest first
@@ -139,8 +141,7 @@ UniformTraffic ComputeUniformTraffic(const Topology& topology) {
     FlowsFrom(topology, ChipId(chip)).AddTo(load, views);
   }
   for (int chip = 0; chip < topology.num_chips(); ++chip) {
-    result.destinations +=
-        TopUnit(topology, ChipId(chip)) != TopUnit(topology, ChipId(0));
+    result.destinations += TopUnit(topology, ChipId(chip)) != TopUnit(topology, ChipId(0));
   }
   double most = 0.0;
   for (int chip = 0; chip < views; ++chip) {
@@ -197,8 +198,8 @@ TopologyStats ComputeStats(const Topology& topology) {
   stats.hops = CountHops(topology);
   stats.link_mb_per_s = topology.spec().link.MegabytesPerSecond();
   for (const Link& link : topology.outgoing(ChipId(0))) {
-    (link.place == Place::kNode ? stats.local_mb_per_s_per_chip
-                                : stats.global_mb_per_s_per_chip) += stats.link_mb_per_s;
+    (link.place == Place::kNode ? stats.local_mb_per_s_per_chip : stats.global_mb_per_s_per_chip) +=
+        stats.link_mb_per_s;
   }
   stats.uniform = ComputeUniformTraffic(topology);
   stats.rack = ComputeRackBandwidth(topology);

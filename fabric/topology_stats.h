@@ -21,10 +21,10 @@ struct CableCount {
 
 // Cables seen from node 0: inside it, and the ends of those that leave it.
 struct NodeCables {
-  int internal = 0;      // 28 in a node of 8
-  int to_rack = 0;       // ports to other nodes of the rack
-  int to_system = 0;     // ports to other racks (or nodes, without racks)
-  int electrical = 0;    // of all these, not optical: "44 of 60"
+  int internal = 0;    // 28 in a node of 8
+  int to_rack = 0;     // ports to other nodes of the rack
+  int to_system = 0;   // ports to other racks (or nodes, without racks)
+  int electrical = 0;  // of all these, not optical: "44 of 60"
   int total() const { return internal + to_rack + to_system; }
 };
 
@@ -56,7 +56,7 @@ struct TopologyStats {
   int64_t local_mb_per_s_per_chip = 0;   // sum over the links of chip 0 inside its node
   int64_t global_mb_per_s_per_chip = 0;  // and over those that leave it
   UniformTraffic uniform;
-  std::optional<RackBandwidth> rack;     // with a rack rule only
+  std::optional<RackBandwidth> rack;  // with a rack rule only
 };
 
 // O(views x links x log chips), views as in fabric/hops.h.

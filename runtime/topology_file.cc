@@ -36,10 +36,17 @@ class FirstError : public google::protobuf::io::ErrorCollector {
 
 void ApplyCable(const v1::Cable& from, CableRule& cable) {
   switch (from.kind()) {
-    case v1::Cable::NODE_COPPER: cable.kind = CableKind::kNodeCopper; break;
-    case v1::Cable::QSFP_COPPER: cable.kind = CableKind::kQsfpCopper; break;
-    case v1::Cable::ACTIVE_OPTICAL: cable.kind = CableKind::kActiveOptical; break;
-    default: break;  // unspecified: the level's usual kind
+    case v1::Cable::NODE_COPPER:
+      cable.kind = CableKind::kNodeCopper;
+      break;
+    case v1::Cable::QSFP_COPPER:
+      cable.kind = CableKind::kQsfpCopper;
+      break;
+    case v1::Cable::ACTIVE_OPTICAL:
+      cable.kind = CableKind::kActiveOptical;
+      break;
+    default:
+      break;  // unspecified: the level's usual kind
   }
   if (from.length_mm() != 0) cable.length_mm = from.length_mm();
   cable.extra_ps_per_m = from.extra_ps_per_m();
@@ -65,17 +72,20 @@ absl::Status ApplyNode(const v1::Node& from, NodeRule& node) {
 }
 
 GroupRule ToRack(const v1::Rack& from) {
-  GroupRule rule{from.nodes(), from.spare_nodes(), from.cables_per_node_pair(),
-                 from.ports_per_chip(), {CableKind::kQsfpCopper, 2'000}};
+  GroupRule rule{from.nodes(),
+                 from.spare_nodes(),
+                 from.cables_per_node_pair(),
+                 from.ports_per_chip(),
+                 {CableKind::kQsfpCopper, 2'000}};
   ApplyCable(from.cable(), rule.cable);
   return rule;
 }
 
 absl::StatusOr<GroupRule> ToSystem(const v1::System& from, bool has_rack) {
-  const bool says_nodes = from.nodes() != 0 || from.spare_nodes() != 0 ||
-                          from.cables_per_node_pair() != 0;
-  const bool says_racks = from.racks() != 0 || from.spare_racks() != 0 ||
-                          from.cables_per_rack_pair() != 0;
+  const bool says_nodes =
+      from.nodes() != 0 || from.spare_nodes() != 0 || from.cables_per_node_pair() != 0;
+  const bool says_racks =
+      from.racks() != 0 || from.spare_racks() != 0 || from.cables_per_rack_pair() != 0;
   if (has_rack && says_nodes) {
     return absl::InvalidArgumentError("system.nodes with a rack rule: say system.racks");
   }
@@ -85,7 +95,8 @@ absl::StatusOr<GroupRule> ToSystem(const v1::System& from, bool has_rack) {
   GroupRule rule{has_rack ? from.racks() : from.nodes(),
                  has_rack ? from.spare_racks() : from.spare_nodes(),
                  has_rack ? from.cables_per_rack_pair() : from.cables_per_node_pair(),
-                 from.ports_per_chip(), {CableKind::kActiveOptical, 20'000}};
+                 from.ports_per_chip(),
+                 {CableKind::kActiveOptical, 20'000}};
   ApplyCable(from.cable(), rule.cable);
   return rule;
 }
@@ -120,10 +131,10 @@ absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<TopologySpec> ParseTopology(std::string_view text, std::string_view file) {
+absl::StatusOr<TopologySpec> ParseTopology(absl::string_view text, absl::string_view file) {
   if (text.size() > kMaxTopologyFileBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        file, ": more than ", kMaxTopologyFileBytes, " bytes, too long for a topology file"));
+    return absl::InvalidArgumentError(absl::StrCat(file, ": more than ", kMaxTopologyFileBytes,
+                                                   " bytes, too long for a topology file"));
   }
   FirstError error;
   google::protobuf::TextFormat::Parser parser;
@@ -150,15 +161,15 @@ std::vector<std::string> KnownTopologies(const std::string& search_dir) {
 
 absl::StatusOr<TopologySpec> LoadTopology(const std::string& name_or_path,
                                           const std::string& search_dir) {
-  const bool is_path = absl::StrContains(name_or_path, '/') ||
-                       absl::EndsWith(name_or_path, kSuffix);
+  const bool is_path =
+      absl::StrContains(name_or_path, '/') || absl::EndsWith(name_or_path, kSuffix);
   std::string path = name_or_path;
   if (!is_path) {
     const std::vector<std::string> known = KnownTopologies(search_dir);
     if (!std::binary_search(known.begin(), known.end(), name_or_path)) {
-      return absl::NotFoundError(absl::StrCat(
-          "unknown topology \"", name_or_path, "\"; known in ", search_dir, ": ",
-          known.empty() ? "none" : absl::StrJoin(known, ", ")));
+      return absl::NotFoundError(absl::StrCat("unknown topology \"", name_or_path, "\"; known in ",
+                                              search_dir, ": ",
+                                              known.empty() ? "none" : absl::StrJoin(known, ", ")));
     }
     path = absl::StrCat(search_dir, "/", name_or_path, kSuffix);
   }

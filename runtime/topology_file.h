@@ -6,10 +6,10 @@
 //   topologies/x.textproto:3:9: Message type "lockstep.v1.Node" has no field named "chps".
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "fabric/topology_spec.h"
 
 namespace lockstep {
@@ -18,7 +18,7 @@ inline constexpr size_t kMaxTopologyFileBytes = 64 * 1024;
 
 // Rules of the text; `file` is what errors call it. InvalidArgument for bad text or bad rules; the
 // result satisfies ValidateSpec.
-absl::StatusOr<TopologySpec> ParseTopology(std::string_view text, std::string_view file);
+absl::StatusOr<TopologySpec> ParseTopology(absl::string_view text, absl::string_view file);
 
 // `name_or_path` is a path when it holds a '/' or ends in ".textproto", else the name of
 // <search_dir>/<name>.textproto. NotFound for an unknown name lists those known.
