@@ -18,7 +18,7 @@ struct Outcome {
   std::string output;  // both streams
 };
 
-Outcome Run(const std::string& arguments) {
+Outcome Lockstep(const std::string& arguments) {
   const std::string command = std::string(LOCKSTEP_BIN_DIR) + "/lockstep " + arguments + " 2>&1";
   std::string output;
   FILE* pipe = popen(command.c_str(), "r");
@@ -29,14 +29,14 @@ Outcome Run(const std::string& arguments) {
 }
 
 TEST(TopoCommandTest, PrintsATableOfARack) {
-  const Outcome run = Run("topo groqrack");
+  const Outcome run = Lockstep("topo groqrack");
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_THAT(run.output, HasSubstr("72, 64 without the spare ones"));
   EXPECT_THAT(run.output, HasSubstr("144 within a rack"));
 }
 
 TEST(TopoCommandTest, JsonHoldsTheSameNumbers) {
-  const Outcome run = Run("topo dragonfly-10440 --json");
+  const Outcome run = Lockstep("topo dragonfly-10440 --json");
   EXPECT_EQ(run.exit_code, 0);
   const auto json = nlohmann::json::parse(run.output, nullptr, false);
   ASSERT_FALSE(json.is_discarded()) << run.output;
@@ -46,16 +46,16 @@ TEST(TopoCommandTest, JsonHoldsTheSameNumbers) {
 }
 
 TEST(TopoCommandTest, AnUnknownTopologyIsOneLineAndExitCode1) {
-  const Outcome run = Run("topo nosuch");
+  const Outcome run = Lockstep("topo nosuch");
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.output, StartsWith("lockstep: unknown topology \"nosuch\"; known in "));
 }
 
 TEST(TopoCommandTest, WrongUsageIsExitCode2AndHelpIs0) {
-  EXPECT_EQ(Run("topo").exit_code, 2);
-  EXPECT_EQ(Run("topo groqnode --nosuch").exit_code, 2);
-  EXPECT_EQ(Run("").exit_code, 2);
-  EXPECT_EQ(Run("topo --help").exit_code, 0);
+  EXPECT_EQ(Lockstep("topo").exit_code, 2);
+  EXPECT_EQ(Lockstep("topo groqnode --nosuch").exit_code, 2);
+  EXPECT_EQ(Lockstep("").exit_code, 2);
+  EXPECT_EQ(Lockstep("topo --help").exit_code, 0);
 }
 
 }  // namespace
