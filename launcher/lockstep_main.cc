@@ -1,0 +1,23 @@
+// `lockstep`: the command line. Each subcommand is registered by one function and leaves a Status.
+// Exit codes: 0 done, 1 an error of the world (printed as "lockstep: ..."), 2 wrong usage.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "absl/status/status.h"
+#include "launcher/topo_command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Lockstep: a cycle-level emulator of software-scheduled inference chips",
+               "lockstep");
+  app.require_subcommand(1);
+  absl::Status result;
+  lockstep::AddTopoCommand(app, &result);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;  // --help is not an error
+  }
+  if (result.ok()) return 0;
+  std::cerr << "lockstep: " << result.message() << "\n";
+  return 1;
+}

@@ -1,0 +1,180 @@
+// Reading topology files. Protobuf's text parser does the syntax; what it accepts is turned into
+// our own rules, with the defaults of fabric/topology_spec.h where a field is left out.
+#include "runtime/topology_file.h"
+
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "chip/check.h"
+#include "lockstep/v1/topology.pb.h"
+
+namespace lockstep {
+namespace {
+
+constexpr char kSuffix[] = ".textproto";
+
+// Keeps the first error, as "line:column: what".
+class FirstError : public google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int line, google::protobuf::io::ColumnNumber column,
+                const std::string& message) override {
+    if (text_.empty()) text_ = absl::StrCat(line + 1, ":", column + 1, ": ", message);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void ApplyCable(const v1::Cable& from, CableRule& cable) {
+  switch (from.kind()) {
+    case v1::Cable::NODE_COPPER:
+      cable.kind = CableKind::kNodeCopper;
+      break;
+    case v1::Cable::QSFP_COPPER:
+      cable.kind = CableKind::kQsfpCopper;
+      break;
+    case v1::Cable::ACTIVE_OPTICAL:
+      cable.kind = CableKind::kActiveOptical;
+      break;
+    default:
+      break;  // unspecified: the level's usual kind
+  }
+  if (from.length_mm() != 0) cable.length_mm = from.length_mm();
+  cable.extra_ps_per_m = from.extra_ps_per_m();
+}
+
+absl::Status ApplyNode(const v1::Node& from, NodeRule& node) {
+  node.chips = from.chips();
+  ApplyCable(from.cable(), node.cable);
+  const bool torus = from.has_torus() || from.local() == v1::Node::TORUS;
+  if (torus && from.local() == v1::Node::FULLY_CONNECTED) {
+    return absl::InvalidArgumentError("node.torus is given, but node.local is FULLY_CONNECTED");
+  }
+  if (!torus && node.chips > 1 && from.local() == v1::Node::LOCAL_UNSPECIFIED) {
+    return absl::InvalidArgumentError("node.local is missing: FULLY_CONNECTED or TORUS");
+  }
+  if (!torus) return absl::OkStatus();
+  node.local = LocalWiring::kTorus;
+  node.torus_dims.assign(from.torus().dims().begin(), from.torus().dims().end());
+  if (from.torus().cables_per_neighbor() != 0) {
+    node.cables_per_neighbor = from.torus().cables_per_neighbor();
+  }
+  return absl::OkStatus();
+}
+
+GroupRule ToRack(const v1::Rack& from) {
+  GroupRule rule{from.nodes(),
+                 from.spare_nodes(),
+                 from.cables_per_node_pair(),
+                 from.ports_per_chip(),
+                 {CableKind::kQsfpCopper, 2'000}};
+  ApplyCable(from.cable(), rule.cable);
+  return rule;
+}
+
+absl::StatusOr<GroupRule> ToSystem(const v1::System& from, bool has_rack) {
+  const bool says_nodes =
+      from.nodes() != 0 || from.spare_nodes() != 0 || from.cables_per_node_pair() != 0;
+  const bool says_racks =
+      from.racks() != 0 || from.spare_racks() != 0 || from.cables_per_rack_pair() != 0;
+  if (has_rack && says_nodes) {
+    return absl::InvalidArgumentError("system.nodes with a rack rule: say system.racks");
+  }
+  if (!has_rack && says_racks) {
+    return absl::InvalidArgumentError("system.racks without a rack rule: say system.nodes");
+  }
+  GroupRule rule{has_rack ? from.racks() : from.nodes(),
+                 has_rack ? from.spare_racks() : from.spare_nodes(),
+                 has_rack ? from.cables_per_rack_pair() : from.cables_per_node_pair(),
+                 from.ports_per_chip(),
+                 {CableKind::kActiveOptical, 20'000}};
+  ApplyCable(from.cable(), rule.cable);
+  return rule;
+}
+
+absl::StatusOr<TopologySpec> ToSpec(const v1::Topology& from) {
+  TopologySpec spec;
+  spec.name = from.name();
+  if (from.has_chip()) spec.chip = {from.chip().local_ports(), from.chip().global_ports()};
+  if (from.has_link()) spec.link = {from.link().lanes(), from.link().lane_mbit_per_s()};
+  RETURN_IF_ERROR(ApplyNode(from.node(), spec.node));
+  if (from.has_rack()) spec.rack = ToRack(from.rack());
+  if (from.has_system()) {
+    ASSIGN_OR_RETURN(spec.system, ToSystem(from.system(), from.has_rack()));
+  }
+  RETURN_IF_ERROR(ValidateSpec(spec));
+  return spec;
+}
+
+absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": a folder, not a topology file"));
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return absl::NotFoundError(absl::StrCat(path, ": cannot open topology file"));
+  std::string text(kMaxTopologyFileBytes + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot read topology file"));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<TopologySpec> ParseTopology(absl::string_view text, absl::string_view file) {
+  if (text.size() > kMaxTopologyFileBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(file, ": more than ", kMaxTopologyFileBytes,
+                                                   " bytes, too long for a topology file"));
+  }
+  FirstError error;
+  google::protobuf::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&error);
+  v1::Topology message;
+  if (!parser.ParseFromString(std::string(text), &message)) {
+    return absl::InvalidArgumentError(absl::StrCat(file, ":", error.text()));
+  }
+  absl::StatusOr<TopologySpec> spec = ToSpec(message);
+  if (spec.ok()) return spec;
+  return absl::Status(spec.status().code(), absl::StrCat(file, ": ", spec.status().message()));
+}
+
+std::vector<std::string> KnownTopologies(const std::string& search_dir) {
+  std::vector<std::string> names;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(search_dir, error), end;
+  for (; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() == kSuffix) names.push_back(entry->path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::StatusOr<TopologySpec> LoadTopology(const std::string& name_or_path,
+                                          const std::string& search_dir) {
+  const bool is_path =
+      absl::StrContains(name_or_path, '/') || absl::EndsWith(name_or_path, kSuffix);
+  std::string path = name_or_path;
+  if (!is_path) {
+    const std::vector<std::string> known = KnownTopologies(search_dir);
+    if (!std::binary_search(known.begin(), known.end(), name_or_path)) {
+      return absl::NotFoundError(absl::StrCat("unknown topology \"", name_or_path, "\"; known in ",
+                                              search_dir, ": ",
+                                              known.empty() ? "none" : absl::StrJoin(known, ", ")));
+    }
+    path = absl::StrCat(search_dir, "/", name_or_path, kSuffix);
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path));
+  return ParseTopology(text, path);
+}
+
+}  // namespace lockstep
