@@ -49,7 +49,8 @@ def make_tensors(args):
 
     def uniform(mean, spread, *shape):
         """Values with this mean and standard deviation."""
-        return (mean + spread * math.sqrt(12) * (state.random_sample(shape) - 0.5)).astype(np.float32)
+        values = mean + spread * math.sqrt(12) * (state.random_sample(shape) - 0.5)
+        return values.astype(np.float32)
 
     def matrix(rows, columns, gain=1.0):
         return uniform(0, gain / math.sqrt(columns), rows, columns)
