@@ -223,8 +223,8 @@ HWY_INLINE void Settle(const fp16::Group& g, const fp16::Activation& a, const do
   const hn::Rebind<float, D64> df;
   for (int i = 0; i < fp16::kGroup; i += kLanes64) {
     const auto s = hn::Load(d64, sums + i);
-    hn::Store(hn::DemoteTo(df, hn::Sub(s, hn::Set(d64, error))), df, low + i);
-    hn::Store(hn::DemoteTo(df, hn::Add(s, hn::Set(d64, error))), df, high + i);
+    hn::Store(NarrowDouble(df, hn::Sub(s, hn::Set(d64, error))), df, low + i);
+    hn::Store(NarrowDouble(df, hn::Add(s, hn::Set(d64, error))), df, high + i);
   }
   for (int i = 0; i < g.count; ++i) {
     out[i] = low[i] == high[i] ? low[i] : ExactDot(g.lo[i], g.hi[i], a);

@@ -51,6 +51,21 @@ HWY_INLINE VecOf<DF> CanonicalNan(DF df, VecOf<DF> v) {
   return hn::IfThenElse(hn::IsNaN(v), nan, v);
 }
 
+// fp64 to fp32, rounded to nearest even. Highway's portable targets clamp an overflow to the largest
+// finite value; IEEE and we say inf.
+template <class DF>
+HWY_INLINE VecOf<DF> NarrowDouble(DF df, VecOf<hn::Rebind<double, DF>> v) {
+  if constexpr (HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128) {
+    alignas(64) double wide[HWY_LANES(double)];
+    alignas(64) float narrow[HWY_LANES(float)] = {};
+    hn::Store(v, hn::Rebind<double, DF>(), wide);
+    for (int i = 0; i < HWY_LANES(double); ++i) narrow[i] = static_cast<float>(wide[i]);
+    return hn::Load(df, narrow);
+  } else {
+    return hn::DemoteTo(df, v);
+  }
+}
+
 // fp32 to fp16 bits, rounded to nearest even; NaN becomes 0x7E00.
 template <class DF>
 HWY_INLINE VecOf<hn::Rebind<uint16_t, DF>> NarrowHalf(DF df, VecOf<DF> value) {

@@ -116,7 +116,7 @@ void MapRounded(NumericType type, const void* a, void* out, int lanes) {
   const D64 d;
   const hn::Rebind<float, D64> df;
   const auto through = [d, df](auto x) HWY_ATTR {
-    const auto y = hn::DemoteTo(df, f(hn::PromoteTo(d, x)));
+    const auto y = NarrowDouble(df, f(hn::PromoteTo(d, x)));
     return CanonicalNan(df, hn::IfThenElse(hn::IsNaN(x), x, y));
   };
   if (type == NumericType::kFp32) return MapUnary(df, df, a, out, lanes, through);

@@ -97,9 +97,24 @@ uint16_t PowerOfTwo(int e) { return static_cast<uint16_t>((e + 15) << 10); }
 void MakeActivation(Kind kind, Random& random, Row& a) {
   for (auto& h : a) h = RandomHalf(kind, random);
   if (kind == Kind::kTies) a.fill(PowerOfTwo(0));
-  if (kind == Kind::kTies) a[0] = PowerOfTwo(12), a[1] = PowerOfTwo(-14);
+  if (kind == Kind::kTies) a[0] = PowerOfTwo(15), a[1] = 1;
   if (kind != Kind::kCancelling && kind != Kind::kZeroSum) return;
   for (int k = 0; k < kFp16Terms / 2; ++k) a[kFp16Terms - 1 - k] = a[k];
+}
+
+// fp16 bits of 64 * n, 0 < n < 1024.
+uint16_t SixtyFourTimes(uint32_t n) {
+  const int e = std::bit_width(n) - 1;
+  return static_cast<uint16_t>(PowerOfTwo(e + 6) | (n << (10 - e) & 1023));
+}
+
+// Against {2^15, 2^-24, 1, 1, ...}: a sum in 2^30 .. 2^31, where the steps of fp32 are 128, plus an
+// odd multiple of 64 is a tie; a term of -2^-34 .. 2^-34 breaks it, far below the last bit of fp64.
+void MakeTie(Random& random, Row& w) {
+  w.fill(0);
+  w[0] = static_cast<uint16_t>(PowerOfTwo(15) | random.Below(1024));
+  w[2 + random.Below(158)] = SixtyFourTimes(2 * random.Below(512) + 1) | (random.Next() & 0x8000);
+  if (random.Below(3) != 0) w[1] = (1 + random.Below(1023)) | (random.Next() & 0x8000);
 }
 
 void MakeRow(Kind kind, Random& random, Row& w) {
@@ -109,12 +124,7 @@ void MakeRow(Kind kind, Random& random, Row& w) {
     const uint32_t count = random.Below(4);
     for (uint32_t i = 0; i < count; ++i) w[random.Below(160)] = values[random.Below(8) % 5 % 4];
   }
-  if (kind == Kind::kTies) {  // an odd 25-bit integer is a tie; 2^-28 more or less breaks it
-    for (auto& h : w) h = 0;
-    w[0] = static_cast<uint16_t>(PowerOfTwo(12) | random.Below(1024));
-    w[2 + random.Below(158)] = static_cast<uint16_t>(PowerOfTwo(10) | random.Below(1024));
-    w[1] = random.Below(3) == 0 ? 0 : static_cast<uint16_t>(PowerOfTwo(-14) | (random.Next() & 0x8000));
-  }
+  if (kind == Kind::kTies) MakeTie(random, w);
   if (kind != Kind::kCancelling && kind != Kind::kZeroSum) return;
   for (int k = 0; k < kFp16Terms / 2; ++k) w[kFp16Terms - 1 - k] = w[k] ^ 0x8000;
   if (kind == Kind::kZeroSum) return;
