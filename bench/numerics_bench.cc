@@ -24,11 +24,12 @@ namespace lockstep::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // 10 independent chains of `steps` fp32 multiply-adds in every lane; returns how many that were.
-double MultiplyAdds(int steps, float* out) {
+double MultiplyAdds(int steps, float x[10]) {
   const hn::ScalableTag<float> d;
   const auto half = hn::Set(d, 0.5f);
-  auto a = half, b = half, c = half, e = half, f = half, g = half, h = half, i = half, j = half;
-  auto k = hn::Set(d, *out);
+  auto a = hn::Set(d, x[0]), b = hn::Set(d, x[1]), c = hn::Set(d, x[2]), e = hn::Set(d, x[3]);
+  auto f = hn::Set(d, x[4]), g = hn::Set(d, x[5]), h = hn::Set(d, x[6]), i = hn::Set(d, x[7]);
+  auto j = hn::Set(d, x[8]), k = hn::Set(d, x[9]);
   for (int n = 0; n < steps; ++n) {
     a = hn::MulAdd(a, half, half), b = hn::MulAdd(b, half, half), c = hn::MulAdd(c, half, half);
     e = hn::MulAdd(e, half, half), f = hn::MulAdd(f, half, half), g = hn::MulAdd(g, half, half);
@@ -36,7 +37,7 @@ double MultiplyAdds(int steps, float* out) {
     k = hn::MulAdd(k, half, half);
   }
   const auto low = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)), hn::Add(f, g));
-  *out = hn::GetLane(hn::Add(low, hn::Add(hn::Add(h, i), hn::Add(j, k))));
+  x[0] = hn::GetLane(hn::Add(low, hn::Add(hn::Add(h, i), hn::Add(j, k))));
   return 10.0 * steps * static_cast<double>(hn::Lanes(d));
 }
 
@@ -50,10 +51,10 @@ namespace {
 HWY_EXPORT(MultiplyAdds);
 
 void BM_HostMultiplyAdds(benchmark::State& state) {
-  float x = 1;
+  float x[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   double macs = 0;
-  for (auto _ : state) macs = HWY_DYNAMIC_DISPATCH(MultiplyAdds)(10000, &x);
-  benchmark::DoNotOptimize(x);
+  for (auto _ : state) macs = HWY_DYNAMIC_DISPATCH(MultiplyAdds)(10000, x);
+  benchmark::DoNotOptimize(x[0]);
   state.counters["MAC/s"] = benchmark::Counter(macs, benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BM_HostMultiplyAdds);
@@ -85,8 +86,8 @@ void Report(benchmark::State& state, int64_t rows, int64_t terms, int64_t batch)
   using benchmark::Counter;
   const double macs = static_cast<double>(rows * terms * batch);
   state.counters["MAC/s"] = Counter(macs, Counter::kIsIterationInvariantRate);
-  state.counters["B/s"] = Counter(static_cast<double>(rows) * kVectorBytes,
-                                  Counter::kIsIterationInvariantRate);
+  state.counters["B/s"] =
+      Counter(static_cast<double>(rows) * kVectorBytes, Counter::kIsIterationInvariantRate);
 }
 
 // Argument 0: rows cycled through, 1: activations per row.
@@ -99,7 +100,8 @@ void BM_Fp16(benchmark::State& state) {
   std::vector<const float*> as;
   std::vector<float*> outs;
   for (int b = 0; b < batch; ++b) {
-    for (int k = 0; k < kFp16Terms; ++k) a[b][k] = static_cast<float>((k * 37 + b * 11) % 64 - 31) / 8;
+    for (int k = 0; k < kFp16Terms; ++k)
+      a[b][k] = static_cast<float>((k * 37 + b * 11) % 64 - 31) / 8;
     as.push_back(a[b].data());
     outs.push_back(out[b].data());
   }
@@ -111,9 +113,7 @@ void BM_Fp16(benchmark::State& state) {
   }
   Report(state, kPlaneRows, kFp16Terms, batch);
 }
-BENCHMARK(BM_Fp16)
-    ->ArgNames({"rows", "batch"})
-    ->ArgsProduct({{kPlaneRows, kColdRows}, {1, 4, 16}});
+BENCHMARK(BM_Fp16)->ArgNames({"rows", "batch"})->ArgsProduct({{kPlaneRows, kColdRows}, {1, 4, 16}});
 
 void BM_Int8(benchmark::State& state) {
   const int count = static_cast<int>(state.range(0));
@@ -141,8 +141,8 @@ void BM_HostReadsMemory(benchmark::State& state) {
     }
     benchmark::DoNotOptimize(sum);
   }
-  state.counters["B/s"] = benchmark::Counter(static_cast<double>(bytes),
-                                             benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["B/s"] =
+      benchmark::Counter(static_cast<double>(bytes), benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BM_HostReadsMemory);
 

@@ -12,11 +12,14 @@ inline constexpr int kNumericTypes = 5;
 // Bytes of one element, which is also the number of byte planes of a vector of them.
 constexpr int ElementBytes(NumericType type) {
   switch (type) {
-    case NumericType::kInt8: return 1;
+    case NumericType::kInt8:
+      return 1;
     case NumericType::kInt16:
-    case NumericType::kFp16: return 2;
+    case NumericType::kFp16:
+      return 2;
     case NumericType::kInt32:
-    case NumericType::kFp32: return 4;
+    case NumericType::kFp32:
+      return 4;
   }
   return 0;
 }
@@ -58,16 +61,20 @@ constexpr bool IsSupported(BinaryOp op, NumericType type) {
   switch (op) {
     case BinaryOp::kAddSaturating:
     case BinaryOp::kSubSaturating:
-    case BinaryOp::kMulSaturating: return !IsFloat(type);
-    default: return true;
+    case BinaryOp::kMulSaturating:
+      return !IsFloat(type);
+    default:
+      return true;
   }
 }
 constexpr bool IsSupported(UnaryOp op, NumericType type) {
   switch (op) {
     case UnaryOp::kExp:
     case UnaryOp::kTanh:
-    case UnaryOp::kRsqrt: return IsFloat(type);
-    default: return true;
+    case UnaryOp::kRsqrt:
+      return IsFloat(type);
+    default:
+      return true;
   }
 }
 

@@ -36,21 +36,24 @@ struct Fp16Row {
   const uint8_t* hi = nullptr;
 };
 
-// out[n] = sum over k < 160 of rows[n][k] * activation[k], for n < row_count: the exact sum, rounded
-// once to fp32, to nearest even. Activations are fp16 values widened to fp32 (REQUIRES: exactly).
+// out[n] = sum over k < 160 of rows[n][k] * activation[k], for n < row_count: the exact sum,
+// rounded once to fp32, to nearest even. Activations are fp16 values widened to fp32 (REQUIRES:
+// exactly).
 //   - An exact sum of zero is +0, whatever the signs of its terms.
 //   - NaN among the factors, inf * 0, or +inf and -inf among the products: canonical NaN.
-//     Otherwise an infinite product gives its infinity. Finite factors cannot overflow: |sum| < 2^40.
-// Method: the products (22 bits, exact) are summed in fp64 in any order; e = 2^-45 * sum|a| * max|w|
-// bounds the error of that from above (160 * 2^-53 < 2^-45.6, the rest covers the bound's own
-// rounding). If sum - e and sum + e round to one fp32, that is the result. If sum|a| * max|w| < 31,
-// then e = 0: products are multiples of 2^-48, so the fp64 sum is exact. Otherwise, about one row in
-// 10^4, the row is summed again in two fp64 accumulators on two grids, which is always exact.
+//     Otherwise an infinite product gives its infinity. Finite factors cannot overflow: |sum| <
+//     2^40.
+// Method: the products (22 bits, exact) are summed in fp64 in any order; e = 2^-45 * sum|a| *
+// max|w| bounds the error of that from above (160 * 2^-53 < 2^-45.6, the rest covers the bound's
+// own rounding). If sum - e and sum + e round to one fp32, that is the result. If sum|a| * max|w| <
+// 31, then e = 0: products are multiples of 2^-48, so the fp64 sum is exact. Otherwise, about one
+// row in 10^4, the row is summed again in two fp64 accumulators on two grids, which is always
+// exact.
 void Fp16MatVec(const Fp16Row rows[], int row_count, const float activation[kFp16Terms],
                 float out[]);
 
 // outs[b][n] as Fp16MatVec(rows, row_count, activations[b], outs[b]), for b < batch. The weights
-// are widened once for up to 16 activations, so this is faster per product from batch 2 on.
+// are widened once for up to 8 activations, so this is faster per product from batch 2 on.
 void Fp16MatMul(const Fp16Row rows[], int row_count, const float* const activations[], int batch,
                 float* const outs[]);
 
@@ -63,7 +66,8 @@ void Int8MatVec(const uint8_t* const rows[], int row_count, const uint8_t activa
 void AddF32(float* acc, const float* x, int count);
 void AddI32(int32_t* acc, const int32_t* x, int count);
 
-// ---- Byte planes: 320 lanes, least significant byte in plane 0 -----------------------------------
+// ---- Byte planes: 320 lanes, least significant byte in plane 0
+// -----------------------------------
 
 // out[i] = plane0[i] | plane1[i] << 8 (| plane2[i] << 16 | plane3[i] << 24).
 void Interleave2(const uint8_t* plane0, const uint8_t* plane1, uint16_t out[320]);
@@ -76,9 +80,10 @@ void Deinterleave4(const uint32_t native[320], uint8_t* plane0, uint8_t* plane1,
 // One plane of 320 elements of `width` bytes (1, 2 or 4). REQUIRES: 0 <= plane < width.
 void ExtractPlane(const void* native, int width, int plane, uint8_t out[320]);
 
-// ---- VXM: elementwise on native arrays of `lanes` elements ---------------------------------------
-// fp16 and bit masks are held in uint16_t. `out` may be exactly `a` or `b` where the elements are of
-// one size. fp16 results are those of exact arithmetic rounded once (kAdd, kSub, kMul).
+// ---- VXM: elementwise on native arrays of `lanes` elements
+// --------------------------------------- fp16 and bit masks are held in uint16_t. `out` may be
+// exactly `a` or `b` where the elements are of one size. fp16 results are those of exact arithmetic
+// rounded once (kAdd, kSub, kMul).
 
 // REQUIRES: IsSupported(op, type).
 void VxmBinary(BinaryOp op, NumericType type, const void* a, const void* b, void* out, int lanes);

@@ -1,6 +1,7 @@
 // fp16 dot products of 160 terms, rounded once (the method is proven in chip/numerics.h).
 //
-// Rows are taken in groups of eight that share one bound on |w|, the largest high byte seen:
+// Rows are taken in groups of eight that share one bound on |w|: the high bytes ORed together are
+// at least the largest of them (if that looks like inf or NaN, the largest is looked up):
 //
 //   lo, hi planes -> fp16 -> fp32 -> fp64 --MulAdd--> sums[8], bound --Settle--> fp32
 //                                                                  '-- in doubt: ExactDot, one row
@@ -8,10 +9,11 @@
 // MulAdd is allowed here: products are exact in fp64, so fused or not gives the same, and the
 // order of the sum cannot show in a result that is proven to be the rounded exact one.
 
-#include <array>
-#include <bit>
+#include "chip/numerics_fp16.h"
+
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "chip/numerics.h"
@@ -22,76 +24,6 @@
 #include <hwy/highway.h>
 
 #include "chip/numerics_inl.h"
-
-#ifndef LOCKSTEP_CHIP_NUMERICS_FP16_ONCE_
-#define LOCKSTEP_CHIP_NUMERICS_FP16_ONCE_
-namespace lockstep::fp16 {
-
-inline constexpr int kGroup = 8;          // rows that share one bound
-inline constexpr int kMaxActivations = 16;  // for which rows are widened once
-
-alignas(64) inline constexpr uint8_t kZeros[kFp16Terms] = {};
-
-// An activation as the kernels want it.
-struct Activation {
-  alignas(64) double value[kFp16Terms];
-  const float* source;
-  double sum_of_magnitudes;  // inf or NaN if any value is
-};
-
-struct Group {
-  const uint8_t* lo[kGroup];
-  const uint8_t* hi[kGroup];
-  int count;
-};
-
-// Largest fp16 magnitude whose high byte (without sign) is the index; from 0x7C on inf or NaN.
-inline constexpr auto kMagnitudeBound = [] {
-  std::array<double, 128> bound{};
-  for (int high = 0; high < 128; ++high) {
-    const int exponent = high >> 2, mantissa = (high & 3) << 8 | 0xFF;
-    double v = exponent == 0 ? mantissa : 1024 + mantissa;
-    for (int i = 1; i < exponent; ++i) v *= 2;
-    bound[high] = high < 0x7C ? v * 0x1p-24 : std::numeric_limits<double>::infinity();
-  }
-  return bound;
-}();
-
-inline float CanonicalNan() { return std::bit_cast<float>(0x7FC00000u); }
-
-// high + low, exact and |low| <= ulp(high) / 2, rounded once to fp32.
-inline float RoundOnce(double high, double low) {
-  auto bits = std::bit_cast<uint64_t>(high);
-  if (low != 0 && (bits & 1) == 0) {  // round to odd: the next rounding then sees `low` as sticky
-    bits += (low > 0) == (high > 0) ? 1 : uint64_t(-1);
-  }
-  return static_cast<float>(std::bit_cast<double>(bits));
-}
-
-inline Activation MakeActivation(const float* source) {
-  Activation a;
-  a.source = source;
-  a.sum_of_magnitudes = 0;
-  for (int k = 0; k < kFp16Terms; ++k) {
-    a.value[k] = source[k];
-    a.sum_of_magnitudes += std::abs(a.value[k]);
-  }
-  return a;
-}
-
-inline Group MakeGroup(const Fp16Row* rows, int count) {
-  Group g;
-  g.count = count;
-  for (int i = 0; i < kGroup; ++i) {
-    const bool zero = i >= count || rows[i].lo == nullptr;
-    g.lo[i] = zero ? kZeros : rows[i].lo;
-    g.hi[i] = zero ? kZeros : rows[i].hi;
-  }
-  return g;
-}
-
-}  // namespace lockstep::fp16
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::HWY_NAMESPACE {
@@ -104,15 +36,15 @@ inline constexpr int kVectorsOf8 = 8 / kLanes64;  // fp64 vectors that hold eigh
 
 #if HWY_TARGET == HWY_SCALAR
 
-// Sixteen weights of a row from column k on, to fp64; keeps the largest high byte (per lane).
-HWY_INLINE void Widen16(const uint8_t* lo, const uint8_t* hi, int k, V64* w, VecOf<D8>& high_max) {
+// Sixteen weights of a row from column k on, to fp64; ORs the high bytes (per lane) into `high`.
+HWY_INLINE void Widen16(const uint8_t* lo, const uint8_t* hi, int k, V64* w, VecOf<D8>& high) {
   const D8 d8;
   const hn::ScalableTag<float> df;
   const hn::ScalableTag<uint16_t> d16;
   for (int i = 0; i < 16; ++i) {
     const auto bits = static_cast<uint16_t>(lo[k + i] | hi[k + i] << 8);
     w[i] = hn::PromoteTo(D64(), WidenHalf(df, hn::Set(d16, bits)));
-    high_max = hn::Max(high_max, hn::Set(d8, hi[k + i] & 0x7F));
+    high = hn::Or(high, hn::Set(d8, hi[k + i]));
   }
 }
 
@@ -141,25 +73,53 @@ HWY_INLINE void Widen8(VecOf<D16> h, V64* w) {
 #endif
 }
 
-// Sixteen weights of a row from column k on, to fp64; keeps the largest high byte per lane.
-HWY_INLINE void Widen16(const uint8_t* lo, const uint8_t* hi, int k, V64* w, VecOf<D8>& high_max) {
+// Sixteen weights of a row from column k on, to fp64; ORs the high bytes per lane into `high`.
+HWY_INLINE void Widen16(const uint8_t* lo, const uint8_t* hi, int k, V64* w, VecOf<D8>& high) {
   const D8 d8;
   const D16 d16;
   const auto l = hn::LoadU(d8, lo + k);
   const auto h = hn::LoadU(d8, hi + k);
-  high_max = hn::Max(high_max, hn::And(h, hn::Set(d8, 0x7F)));
+  high = hn::Or(high, h);
   Widen8(hn::BitCast(d16, hn::InterleaveLower(d8, l, h)), w);
   Widen8(hn::BitCast(d16, hn::InterleaveUpper(d8, l, h)), w + kVectorsOf8);
 }
 
 #endif
 
-HWY_INLINE double MagnitudeBound(VecOf<D8> high_max) {
+// Upper bound of |w| in a group; infinity if there is an infinity or NaN.
+HWY_INLINE double MagnitudeBound(const fp16::Group& g, VecOf<D8> high) {
   alignas(64) uint8_t bytes[16] = {};
-  hn::Store(high_max, D8(), bytes);
-  uint8_t most = 0;
-  for (uint8_t b : bytes) most = b > most ? b : most;
-  return fp16::kMagnitudeBound[most];
+  hn::Store(high, D8(), bytes);
+  uint64_t parts[2];
+  std::memcpy(parts, bytes, sizeof(parts));
+  uint64_t all = parts[0] | parts[1];
+  all |= all >> 32;
+  all |= all >> 16;
+  all |= all >> 8;
+  const int most = all & 0x7F;
+  return fp16::kMagnitudeBound[most < 0x7C ? most : fp16::LargestHighByte(g)];
+}
+
+// out[0], out[1]: the sums over the lanes of s0 and s1, in any order.
+HWY_INLINE void StoreSums(V64 s0, V64 s1, double* out) {
+  const D64 d;
+#if HWY_TARGET == HWY_SCALAR
+  hn::StoreU(s0, d, out);
+  hn::StoreU(s1, d, out + 1);
+#else
+  const auto both = hn::Add(hn::InterleaveLower(d, s0, s1), hn::InterleaveUpper(d, s0, s1));
+#if HWY_MAX_BYTES == 64
+  const auto half = hn::Add(hn::LowerHalf(both), hn::UpperHalf(hn::FixedTag<double, 4>(), both));
+#else
+  const auto half = both;
+#endif
+#if HWY_MAX_BYTES >= 32
+  const hn::FixedTag<double, 2> d2;
+  hn::StoreU(hn::Add(hn::LowerHalf(half), hn::UpperHalf(d2, half)), d2, out);
+#else
+  hn::StoreU(half, d, out);
+#endif
+#endif
 }
 
 // The exact dot product of finite factors. Each product is split on the grid 2^-11 by adding it to
@@ -209,6 +169,16 @@ float SpecialDot(const uint8_t* lo, const uint8_t* hi, const fp16::Activation& a
   return ExactDot(lo, hi, a);
 }
 
+// Sums again exactly the rows of a group that the bound leaves in doubt.
+HWY_NOINLINE void Resolve(const fp16::Group& g, const fp16::Activation& a, const double* sums,
+                          double error, float* out) {
+  for (int i = 0; i < g.count; ++i) {
+    if (static_cast<float>(sums[i] - error) != static_cast<float>(sums[i] + error)) {
+      out[i] = ExactDot(g.lo[i], g.hi[i], a);
+    }
+  }
+}
+
 // From fp64 sums and the bound on their error to the results of a group.
 HWY_INLINE void Settle(const fp16::Group& g, const fp16::Activation& a, const double* sums,
                        double magnitude_bound, float* out) {
@@ -218,42 +188,66 @@ HWY_INLINE void Settle(const fp16::Group& g, const fp16::Activation& a, const do
     return;
   }
   const double error = size < 31 ? 0 : size * 0x1p-45;
-  alignas(64) float low[fp16::kGroup], high[fp16::kGroup];
   const D64 d64;
   const hn::Rebind<float, D64> df;
+  alignas(64) float low[fp16::kGroup];
+  bool sure = true;
   for (int i = 0; i < fp16::kGroup; i += kLanes64) {
     const auto s = hn::Load(d64, sums + i);
-    hn::Store(NarrowDouble(df, hn::Sub(s, hn::Set(d64, error))), df, low + i);
-    hn::Store(NarrowDouble(df, hn::Add(s, hn::Set(d64, error))), df, high + i);
+    const auto l = NarrowDouble(df, hn::Sub(s, hn::Set(d64, error)));
+    const auto h = NarrowDouble(df, hn::Add(s, hn::Set(d64, error)));
+    hn::Store(l, df, low + i);
+    sure &= hn::AllTrue(df, hn::Eq(l, h));
   }
-  for (int i = 0; i < g.count; ++i) {
-    out[i] = low[i] == high[i] ? low[i] : ExactDot(g.lo[i], g.hi[i], a);
+  if (!sure) Resolve(g, a, sums, error, low);
+  if (g.count == fp16::kGroup) {
+    std::memcpy(out, low, sizeof(low));
+  } else {
+    std::memcpy(out, low, static_cast<size_t>(g.count) * sizeof(float));
   }
 }
 
-void MatVec(const Fp16Row* rows, int row_count, const float* activation, float* out) {
-  const fp16::Activation a = fp16::MakeActivation(activation);
+// The fp64 sums of a group with one activation; returns the bound of its weights.
+HWY_INLINE double DotGroup(const fp16::Group& g, const fp16::Activation& a, double* sums) {
   const D64 d64;
-  for (int n = 0; n < row_count; n += fp16::kGroup) {
-    const fp16::Group g = fp16::MakeGroup(rows + n, HWY_MIN(fp16::kGroup, row_count - n));
-    auto high_max = hn::Zero(D8());
-    alignas(64) double sums[fp16::kGroup];
-    for (int r = 0; r < fp16::kGroup; r += 2) {
-      auto sum0 = hn::Zero(d64), sum1 = hn::Zero(d64);
-      for (int k = 0; k < kFp16Terms; k += 16) {
-        V64 w0[2 * kVectorsOf8], w1[2 * kVectorsOf8];
-        Widen16(g.lo[r], g.hi[r], k, w0, high_max);
-        Widen16(g.lo[r + 1], g.hi[r + 1], k, w1, high_max);
-        for (int i = 0; i < 2 * kVectorsOf8; ++i) {
-          const auto x = hn::Load(d64, a.value + k + i * kLanes64);
-          sum0 = hn::MulAdd(w0[i], x, sum0);
-          sum1 = hn::MulAdd(w1[i], x, sum1);
-        }
+  auto high = hn::Zero(D8());
+  for (int r = 0; r < fp16::kGroup; r += 2) {
+    V64 sum[2][2] = {{hn::Zero(d64), hn::Zero(d64)}, {hn::Zero(d64), hn::Zero(d64)}};
+#if HWY_COMPILER_GCC_ACTUAL
+#pragma GCC unroll 2  // unrolled whole, it spills
+#endif
+    for (int k = 0; k < kFp16Terms; k += 16) {
+      V64 w0[2 * kVectorsOf8], w1[2 * kVectorsOf8];
+      Widen16(g.lo[r], g.hi[r], k, w0, high);
+      Widen16(g.lo[r + 1], g.hi[r + 1], k, w1, high);
+      for (int i = 0; i < 2 * kVectorsOf8; ++i) {
+        const auto x = hn::Load(d64, a.value + k + i * kLanes64);
+        sum[0][i % 2] = hn::MulAdd(w0[i], x, sum[0][i % 2]);
+        sum[1][i % 2] = hn::MulAdd(w1[i], x, sum[1][i % 2]);
       }
-      sums[r] = hn::GetLane(hn::SumOfLanes(d64, sum0));
-      sums[r + 1] = hn::GetLane(hn::SumOfLanes(d64, sum1));
     }
-    Settle(g, a, sums, MagnitudeBound(high_max), out + n);
+    StoreSums(hn::Add(sum[0][0], sum[0][1]), hn::Add(sum[1][0], sum[1][1]), sums + r);
+  }
+  return MagnitudeBound(g, high);
+}
+
+void MatVec(const Fp16Row* rows, int row_count, const float* activation, float* out) {
+  // Groups are settled a few at a time: loading what was just stored in smaller pieces stalls.
+  constexpr int kDelay = 4;
+  const fp16::Activation a = fp16::MakeActivation(activation);
+  fp16::Group groups[kDelay];
+  alignas(64) double sums[kDelay][fp16::kGroup];
+  double bounds[kDelay];
+  for (int n = 0; n < row_count;) {
+    const int first = n;
+    int used = 0;
+    for (; used < kDelay && n < row_count; ++used, n += fp16::kGroup) {
+      groups[used] = fp16::MakeGroup(rows + n, HWY_MIN(fp16::kGroup, row_count - n));
+      bounds[used] = DotGroup(groups[used], a, sums[used]);
+    }
+    for (int i = 0; i < used; ++i) {
+      Settle(groups[i], a, sums[i], bounds[i], out + first + i * fp16::kGroup);
+    }
   }
 }
 
@@ -261,21 +255,23 @@ void MatVec(const Fp16Row* rows, int row_count, const float* activation, float* 
 template <int kActivations>
 void DotBlock(const double (*w)[kFp16Terms], const fp16::Activation* a,
               double (*sums)[fp16::kGroup]) {
+  constexpr int kRows = HWY_MAX_BYTES == 64 ? 4 : 2;  // that fit in the registers
   const D64 d64;
-  for (int r = 0; r < fp16::kGroup; r += 2) {
-    V64 s0[kActivations], s1[kActivations];
-    for (int j = 0; j < kActivations; ++j) s0[j] = s1[j] = hn::Zero(d64);
+  for (int r = 0; r < fp16::kGroup; r += kRows) {
+    V64 s[kActivations][kRows];
+    for (auto& row : s) {
+      for (auto& sum : row) sum = hn::Zero(d64);
+    }
     for (int k = 0; k < kFp16Terms; k += kLanes64) {
-      const auto w0 = hn::Load(d64, w[r] + k), w1 = hn::Load(d64, w[r + 1] + k);
+      V64 x[kRows];
+      for (int i = 0; i < kRows; ++i) x[i] = hn::Load(d64, w[r + i] + k);
       for (int j = 0; j < kActivations; ++j) {
-        const auto x = hn::Load(d64, a[j].value + k);
-        s0[j] = hn::MulAdd(w0, x, s0[j]);
-        s1[j] = hn::MulAdd(w1, x, s1[j]);
+        const auto y = hn::Load(d64, a[j].value + k);
+        for (int i = 0; i < kRows; ++i) s[j][i] = hn::MulAdd(x[i], y, s[j][i]);
       }
     }
     for (int j = 0; j < kActivations; ++j) {
-      sums[j][r] = hn::GetLane(hn::SumOfLanes(d64, s0[j]));
-      sums[j][r + 1] = hn::GetLane(hn::SumOfLanes(d64, s1[j]));
+      for (int i = 0; i < kRows; i += 2) StoreSums(s[j][i], s[j][i + 1], sums[j] + r + i);
     }
   }
 }
@@ -290,15 +286,15 @@ void MatMul(const Fp16Row* rows, int row_count, const float* const* activations,
   alignas(64) double sums[4][fp16::kGroup];
   for (int n = 0; n < row_count; n += fp16::kGroup) {
     const fp16::Group g = fp16::MakeGroup(rows + n, HWY_MIN(fp16::kGroup, row_count - n));
-    auto high_max = hn::Zero(D8());
+    auto high = hn::Zero(D8());
     for (int r = 0; r < fp16::kGroup; ++r) {
       for (int k = 0; k < kFp16Terms; k += 16) {
         V64 w[2 * kVectorsOf8];
-        Widen16(g.lo[r], g.hi[r], k, w, high_max);
+        Widen16(g.lo[r], g.hi[r], k, w, high);
         for (int i = 0; i < 2 * kVectorsOf8; ++i) hn::Store(w[i], d64, wide[r] + k + i * kLanes64);
       }
     }
-    const double bound = MagnitudeBound(high_max);
+    const double bound = MagnitudeBound(g, high);
     for (int b = 0; b < batch;) {
       const int block = batch - b >= 4 ? 4 : batch - b >= 2 ? 2 : 1;
       if (block == 4) DotBlock<4>(wide, a + b, sums);

@@ -39,8 +39,8 @@ HWY_INLINE VecOf<DF> WidenHalf(DF df, VecOf<hn::Rebind<uint16_t, DF>> h) {
     // Exponent bias 15 to 127, by a multiplication that also makes subnormals normal.
     const auto scaled = hn::Mul(hn::BitCast(df, magnitude), hn::Set(df, 0x1p112f));
     const auto limit = hn::BitCast(df, hn::Set(du, 0x47800000u));  // 65536: was inf or NaN
-    const auto special = hn::IfThenElseZero(hn::Ge(scaled, limit),
-                                            hn::BitCast(df, hn::Set(du, 0x7F800000u)));
+    const auto special =
+        hn::IfThenElseZero(hn::Ge(scaled, limit), hn::BitCast(df, hn::Set(du, 0x7F800000u)));
     return hn::Or(hn::Or(scaled, special), hn::BitCast(df, sign));
   }
 }
@@ -51,15 +51,15 @@ HWY_INLINE VecOf<DF> CanonicalNan(DF df, VecOf<DF> v) {
   return hn::IfThenElse(hn::IsNaN(v), nan, v);
 }
 
-// fp64 to fp32, rounded to nearest even. Highway's portable targets clamp an overflow to the largest
-// finite value; IEEE and we say inf.
+// fp64 to fp32, rounded to nearest even. Highway's portable targets clamp an overflow to the
+// largest finite value; IEEE and we say inf.
 template <class DF>
 HWY_INLINE VecOf<DF> NarrowDouble(DF df, VecOf<hn::Rebind<double, DF>> v) {
   if constexpr (HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128) {
     alignas(64) double wide[HWY_LANES(double)];
     alignas(64) float narrow[HWY_LANES(float)] = {};
     hn::Store(v, hn::Rebind<double, DF>(), wide);
-    for (int i = 0; i < HWY_LANES(double); ++i) narrow[i] = static_cast<float>(wide[i]);
+    for (size_t i = 0; i < HWY_LANES(double); ++i) narrow[i] = static_cast<float>(wide[i]);
     return hn::Load(df, narrow);
   } else {
     return hn::DemoteTo(df, v);
@@ -80,8 +80,8 @@ HWY_INLINE VecOf<hn::Rebind<uint16_t, DF>> NarrowHalf(DF df, VecOf<DF> value) {
     const auto x = hn::Xor(bits, sign);
     // Subnormal results: adding 0.5 lets the fp32 unit round to multiples of 2^-24.
     const auto half = hn::Set(df, 0.5f);
-    const auto small = hn::Sub(hn::BitCast(di, hn::Add(hn::BitCast(df, x), half)),
-                               hn::BitCast(di, half));
+    const auto small =
+        hn::Sub(hn::BitCast(di, hn::Add(hn::BitCast(df, x), half)), hn::BitCast(di, half));
     // Normal results: bias 127 to 15, round half to even; a carry into the exponent is right.
     const auto odd = hn::And(hn::ShiftRight<13>(x), hn::Set(di, 1));
     const auto bias = hn::Set(di, 0xFFF - (112 << 23));

@@ -117,10 +117,17 @@ void ExtractPlane(const void* native, int width, int plane, uint8_t out[320]) {
   LOCKSTEP_CHECK(plane >= 0 && plane < width, "plane %d of %d", plane, width);
   const auto* bytes = static_cast<const uint8_t*>(native);
   switch (width) {
-    case 1: std::memcpy(out, bytes, kLanes); return;
-    case 2: HWY_DYNAMIC_DISPATCH(Plane2)(bytes, plane, out); return;
-    case 4: HWY_DYNAMIC_DISPATCH(Plane4)(bytes, plane, out); return;
-    default: LOCKSTEP_CHECK(false, "an element of %d bytes", width);
+    case 1:
+      std::memcpy(out, bytes, kLanes);
+      return;
+    case 2:
+      HWY_DYNAMIC_DISPATCH(Plane2)(bytes, plane, out);
+      return;
+    case 4:
+      HWY_DYNAMIC_DISPATCH(Plane4)(bytes, plane, out);
+      return;
+    default:
+      LOCKSTEP_CHECK(false, "an element of %d bytes", width);
   }
 }
 

@@ -39,10 +39,14 @@ template <class T>
 void BitOp(BinaryOp op, T magnitude_mask, const Operands& o) {
   const hn::ScalableTag<T> d;
   switch (op) {
-    case BinaryOp::kAnd: return Map(d, o, [](auto x, auto y) { return hn::And(x, y); });
-    case BinaryOp::kOr: return Map(d, o, [](auto x, auto y) { return hn::Or(x, y); });
-    case BinaryOp::kXor: return Map(d, o, [](auto x, auto y) { return hn::Xor(x, y); });
-    default: break;
+    case BinaryOp::kAnd:
+      return Map(d, o, [](auto x, auto y) { return hn::And(x, y); });
+    case BinaryOp::kOr:
+      return Map(d, o, [](auto x, auto y) { return hn::Or(x, y); });
+    case BinaryOp::kXor:
+      return Map(d, o, [](auto x, auto y) { return hn::Xor(x, y); });
+    default:
+      break;
   }
   const auto zero = hn::Zero(d);
   const auto mask = hn::Set(d, magnitude_mask);
@@ -53,11 +57,16 @@ void BitOp(BinaryOp op, T magnitude_mask, const Operands& o) {
 
 void Bits(BinaryOp op, NumericType type, const Operands& o) {
   switch (type) {
-    case NumericType::kInt8: return BitOp<uint8_t>(op, 0xFF, o);
-    case NumericType::kInt16: return BitOp<uint16_t>(op, 0xFFFF, o);
-    case NumericType::kInt32: return BitOp<uint32_t>(op, 0xFFFFFFFFu, o);
-    case NumericType::kFp16: return BitOp<uint16_t>(op, 0x7FFF, o);
-    case NumericType::kFp32: return BitOp<uint32_t>(op, 0x7FFFFFFFu, o);
+    case NumericType::kInt8:
+      return BitOp<uint8_t>(op, 0xFF, o);
+    case NumericType::kInt16:
+      return BitOp<uint16_t>(op, 0xFFFF, o);
+    case NumericType::kInt32:
+      return BitOp<uint32_t>(op, 0xFFFFFFFFu, o);
+    case NumericType::kFp16:
+      return BitOp<uint16_t>(op, 0x7FFF, o);
+    case NumericType::kFp32:
+      return BitOp<uint32_t>(op, 0x7FFFFFFFu, o);
   }
 }
 
@@ -126,21 +135,30 @@ template <class T>
 void Integers(BinaryOp op, const Operands& o) {
   const hn::ScalableTag<T> d;
   switch (op) {
-    case BinaryOp::kAdd: return Map(d, o, [](auto x, auto y) { return hn::Add(x, y); });
-    case BinaryOp::kSub: return Map(d, o, [](auto x, auto y) { return hn::Sub(x, y); });
-    case BinaryOp::kMul: return Multiply<T>(false, o);
-    case BinaryOp::kMulSaturating: return Multiply<T>(true, o);
-    case BinaryOp::kAddSaturating: return Saturating<T>(false, o);
-    case BinaryOp::kSubSaturating: return Saturating<T>(true, o);
-    case BinaryOp::kMax: return Map(d, o, [](auto x, auto y) { return hn::Max(x, y); });
-    case BinaryOp::kMin: return Map(d, o, [](auto x, auto y) { return hn::Min(x, y); });
+    case BinaryOp::kAdd:
+      return Map(d, o, [](auto x, auto y) { return hn::Add(x, y); });
+    case BinaryOp::kSub:
+      return Map(d, o, [](auto x, auto y) { return hn::Sub(x, y); });
+    case BinaryOp::kMul:
+      return Multiply<T>(false, o);
+    case BinaryOp::kMulSaturating:
+      return Multiply<T>(true, o);
+    case BinaryOp::kAddSaturating:
+      return Saturating<T>(false, o);
+    case BinaryOp::kSubSaturating:
+      return Saturating<T>(true, o);
+    case BinaryOp::kMax:
+      return Map(d, o, [](auto x, auto y) { return hn::Max(x, y); });
+    case BinaryOp::kMin:
+      return Map(d, o, [](auto x, auto y) { return hn::Min(x, y); });
     case BinaryOp::kEqual:
       return Map(d, o, [d](auto x, auto y) { return hn::VecFromMask(d, hn::Eq(x, y)); });
     case BinaryOp::kGreater:
       return Map(d, o, [d](auto x, auto y) { return hn::VecFromMask(d, hn::Gt(x, y)); });
     case BinaryOp::kGreaterEqual:
       return Map(d, o, [d](auto x, auto y) { return hn::Not(hn::VecFromMask(d, hn::Gt(y, x))); });
-    default: LOCKSTEP_CHECK(false, "operation %d on integers", static_cast<int>(op));
+    default:
+      LOCKSTEP_CHECK(false, "operation %d on integers", static_cast<int>(op));
   }
 }
 
@@ -160,9 +178,8 @@ void MapValues(NumericType type, const Operands& o) {
   if (type == NumericType::kFp32) {
     return Map(d, o, [d](auto x, auto y) HWY_ATTR { return CanonicalNan(d, f(x, y)); });
   }
-  Map(hn::Rebind<uint16_t, DF>(), o, [d](auto x, auto y) HWY_ATTR {
-    return NarrowHalf(d, f(WidenHalf(d, x), WidenHalf(d, y)));
-  });
+  Map(hn::Rebind<uint16_t, DF>(), o,
+      [d](auto x, auto y) HWY_ATTR { return NarrowHalf(d, f(WidenHalf(d, x), WidenHalf(d, y))); });
 }
 
 template <VF (*f)(VF, VF)>
@@ -188,15 +205,24 @@ HWY_INLINE VF GreaterEqualF(VF x, VF y) { return hn::VecFromMask(DF(), hn::Ge(x,
 
 void Floats(BinaryOp op, NumericType type, const Operands& o) {
   switch (op) {
-    case BinaryOp::kAdd: return MapValues<AddF>(type, o);
-    case BinaryOp::kSub: return MapValues<SubF>(type, o);
-    case BinaryOp::kMul: return MapValues<MulF>(type, o);
-    case BinaryOp::kMax: return MapValues<MaxF>(type, o);
-    case BinaryOp::kMin: return MapValues<MinF>(type, o);
-    case BinaryOp::kEqual: return MapMasks<EqualF>(type, o);
-    case BinaryOp::kGreater: return MapMasks<GreaterF>(type, o);
-    case BinaryOp::kGreaterEqual: return MapMasks<GreaterEqualF>(type, o);
-    default: LOCKSTEP_CHECK(false, "operation %d on floats", static_cast<int>(op));
+    case BinaryOp::kAdd:
+      return MapValues<AddF>(type, o);
+    case BinaryOp::kSub:
+      return MapValues<SubF>(type, o);
+    case BinaryOp::kMul:
+      return MapValues<MulF>(type, o);
+    case BinaryOp::kMax:
+      return MapValues<MaxF>(type, o);
+    case BinaryOp::kMin:
+      return MapValues<MinF>(type, o);
+    case BinaryOp::kEqual:
+      return MapMasks<EqualF>(type, o);
+    case BinaryOp::kGreater:
+      return MapMasks<GreaterF>(type, o);
+    case BinaryOp::kGreaterEqual:
+      return MapMasks<GreaterEqualF>(type, o);
+    default:
+      LOCKSTEP_CHECK(false, "operation %d on floats", static_cast<int>(op));
   }
 }
 
@@ -204,10 +230,14 @@ void Binary(BinaryOp op, NumericType type, const void* a, const void* b, void* o
   const Operands o{a, b, out, lanes};
   if (op >= BinaryOp::kMask) return Bits(op, type, o);
   switch (type) {
-    case NumericType::kInt8: return Integers<int8_t>(op, o);
-    case NumericType::kInt16: return Integers<int16_t>(op, o);
-    case NumericType::kInt32: return Integers<int32_t>(op, o);
-    default: return Floats(op, type, o);
+    case NumericType::kInt8:
+      return Integers<int8_t>(op, o);
+    case NumericType::kInt16:
+      return Integers<int16_t>(op, o);
+    case NumericType::kInt32:
+      return Integers<int32_t>(op, o);
+    default:
+      return Floats(op, type, o);
   }
 }
 

@@ -87,21 +87,31 @@ void Elements(const void* a, void* out, int lanes) {
 template <class From>
 void ConvertFrom(NumericType to, const void* a, void* out, int lanes) {
   switch (to) {
-    case NumericType::kInt8: return Elements<From, Integer<int8_t>>(a, out, lanes);
-    case NumericType::kInt16: return Elements<From, Integer<int16_t>>(a, out, lanes);
-    case NumericType::kInt32: return Elements<From, Integer<int32_t>>(a, out, lanes);
-    case NumericType::kFp16: return Elements<From, Fp16>(a, out, lanes);
-    case NumericType::kFp32: return Elements<From, Fp32>(a, out, lanes);
+    case NumericType::kInt8:
+      return Elements<From, Integer<int8_t>>(a, out, lanes);
+    case NumericType::kInt16:
+      return Elements<From, Integer<int16_t>>(a, out, lanes);
+    case NumericType::kInt32:
+      return Elements<From, Integer<int32_t>>(a, out, lanes);
+    case NumericType::kFp16:
+      return Elements<From, Fp16>(a, out, lanes);
+    case NumericType::kFp32:
+      return Elements<From, Fp32>(a, out, lanes);
   }
 }
 
 void Convert(NumericType from, NumericType to, const void* a, void* out, int lanes) {
   switch (from) {
-    case NumericType::kInt8: return ConvertFrom<Integer<int8_t>>(to, a, out, lanes);
-    case NumericType::kInt16: return ConvertFrom<Integer<int16_t>>(to, a, out, lanes);
-    case NumericType::kInt32: return ConvertFrom<Integer<int32_t>>(to, a, out, lanes);
-    case NumericType::kFp16: return ConvertFrom<Fp16>(to, a, out, lanes);
-    case NumericType::kFp32: return ConvertFrom<Fp32>(to, a, out, lanes);
+    case NumericType::kInt8:
+      return ConvertFrom<Integer<int8_t>>(to, a, out, lanes);
+    case NumericType::kInt16:
+      return ConvertFrom<Integer<int16_t>>(to, a, out, lanes);
+    case NumericType::kInt32:
+      return ConvertFrom<Integer<int32_t>>(to, a, out, lanes);
+    case NumericType::kFp16:
+      return ConvertFrom<Fp16>(to, a, out, lanes);
+    case NumericType::kFp32:
+      return ConvertFrom<Fp32>(to, a, out, lanes);
   }
 }
 

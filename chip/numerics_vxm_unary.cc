@@ -39,11 +39,14 @@ void Integers(UnaryOp op, const void* a, void* out, int lanes) {
   const hn::ScalableTag<T> d;
   const auto map = [&](auto f) HWY_ATTR { MapUnary(d, d, a, out, lanes, f); };
   switch (op) {
-    case UnaryOp::kNegate: return map([d](auto x) HWY_ATTR { return NegateSaturating(d, x); });
+    case UnaryOp::kNegate:
+      return map([d](auto x) HWY_ATTR { return NegateSaturating(d, x); });
     case UnaryOp::kAbs:
       return map([d](auto x) HWY_ATTR { return hn::Max(x, NegateSaturating(d, x)); });
-    case UnaryOp::kRelu: return map([d](auto x) HWY_ATTR { return hn::Max(x, hn::Zero(d)); });
-    default: LOCKSTEP_CHECK(false, "operation %d on integers", static_cast<int>(op));
+    case UnaryOp::kRelu:
+      return map([d](auto x) HWY_ATTR { return hn::Max(x, hn::Zero(d)); });
+    default:
+      LOCKSTEP_CHECK(false, "operation %d on integers", static_cast<int>(op));
   }
 }
 
@@ -60,8 +63,7 @@ template <VF (*f)(VF)>
 void MapExact(NumericType type, const void* a, void* out, int lanes) {
   const DF d;
   if (type == NumericType::kFp32) {
-    return MapUnary(d, d, a, out, lanes,
-                    [d](auto x) HWY_ATTR { return CanonicalNan(d, f(x)); });
+    return MapUnary(d, d, a, out, lanes, [d](auto x) HWY_ATTR { return CanonicalNan(d, f(x)); });
   }
   const hn::Rebind<uint16_t, DF> dh;
   MapUnary(dh, dh, a, out, lanes,
@@ -72,10 +74,19 @@ void MapExact(NumericType type, const void* a, void* out, int lanes) {
 
 // e^x for |x| <= 200.
 HWY_INLINE V64 ExpCore(V64 x) {
-  constexpr double kInverseFactorial[] = {
-      1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-      1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      1.0 / 2,     1.0,
-      1.0};
+  constexpr double kInverseFactorial[] = {1.0 / 479001600,
+                                          1.0 / 39916800,
+                                          1.0 / 3628800,
+                                          1.0 / 362880,
+                                          1.0 / 40320,
+                                          1.0 / 5040,
+                                          1.0 / 720,
+                                          1.0 / 120,
+                                          1.0 / 24,
+                                          1.0 / 6,
+                                          1.0 / 2,
+                                          1.0,
+                                          1.0};
   // ln 2 in two parts; n times the first is exact.
   constexpr double kLn2High = 0x1.62e42feep-1, kLn2Low = 0x1.a39ef35793c76p-33;
   const D64 d;
@@ -83,8 +94,8 @@ HWY_INLINE V64 ExpCore(V64 x) {
   const auto magic = hn::Set(d, 0x1.8p52);  // adding it rounds to an integer, left in the low bits
   const auto shifted = hn::Add(hn::Mul(x, hn::Set(d, 0x1.71547652b82fep+0)), magic);
   const auto n = hn::Sub(shifted, magic);
-  const auto r = hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, kLn2High))),
-                         hn::Mul(n, hn::Set(d, kLn2Low)));
+  const auto r =
+      hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, kLn2High))), hn::Mul(n, hn::Set(d, kLn2Low)));
   auto p = hn::Set(d, kInverseFactorial[0]);
   for (int i = 1; i <= 12; ++i) p = hn::Add(hn::Mul(p, r), hn::Set(d, kInverseFactorial[i]));
   const auto exponent = hn::Add(hn::BitCast(di, shifted), hn::Set(di, 1023));
@@ -121,28 +132,37 @@ void MapRounded(NumericType type, const void* a, void* out, int lanes) {
   };
   if (type == NumericType::kFp32) return MapUnary(df, df, a, out, lanes, through);
   const hn::Rebind<uint16_t, D64> dh;
-  MapUnary(dh, dh, a, out, lanes, [df, through](auto x) HWY_ATTR {
-    return NarrowHalf(df, through(WidenHalf(df, x)));
-  });
+  MapUnary(dh, dh, a, out, lanes,
+           [df, through](auto x) HWY_ATTR { return NarrowHalf(df, through(WidenHalf(df, x))); });
 }
 
 void Floats(UnaryOp op, NumericType type, const void* a, void* out, int lanes) {
   switch (op) {
-    case UnaryOp::kNegate: return MapExact<NegateF>(type, a, out, lanes);
-    case UnaryOp::kAbs: return MapExact<AbsF>(type, a, out, lanes);
-    case UnaryOp::kRelu: return MapExact<ReluF>(type, a, out, lanes);
-    case UnaryOp::kExp: return MapRounded<Exp64>(type, a, out, lanes);
-    case UnaryOp::kTanh: return MapRounded<Tanh64>(type, a, out, lanes);
-    case UnaryOp::kRsqrt: return MapRounded<Rsqrt64>(type, a, out, lanes);
+    case UnaryOp::kNegate:
+      return MapExact<NegateF>(type, a, out, lanes);
+    case UnaryOp::kAbs:
+      return MapExact<AbsF>(type, a, out, lanes);
+    case UnaryOp::kRelu:
+      return MapExact<ReluF>(type, a, out, lanes);
+    case UnaryOp::kExp:
+      return MapRounded<Exp64>(type, a, out, lanes);
+    case UnaryOp::kTanh:
+      return MapRounded<Tanh64>(type, a, out, lanes);
+    case UnaryOp::kRsqrt:
+      return MapRounded<Rsqrt64>(type, a, out, lanes);
   }
 }
 
 void Unary(UnaryOp op, NumericType type, const void* a, void* out, int lanes) {
   switch (type) {
-    case NumericType::kInt8: return Integers<int8_t>(op, a, out, lanes);
-    case NumericType::kInt16: return Integers<int16_t>(op, a, out, lanes);
-    case NumericType::kInt32: return Integers<int32_t>(op, a, out, lanes);
-    default: return Floats(op, type, a, out, lanes);
+    case NumericType::kInt8:
+      return Integers<int8_t>(op, a, out, lanes);
+    case NumericType::kInt16:
+      return Integers<int16_t>(op, a, out, lanes);
+    case NumericType::kInt32:
+      return Integers<int32_t>(op, a, out, lanes);
+    default:
+      return Floats(op, type, a, out, lanes);
   }
 }
 

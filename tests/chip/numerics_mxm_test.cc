@@ -79,7 +79,16 @@ uint32_t ExactDot(const Row& w, const Row& a, const std::vector<int64_t>& units)
   return RoundSum(sum);
 }
 
-enum class Kind { kAnyBits, kFinite, kTypical, kFewSpecials, kCancelling, kTies, kSparse, kZeroSum };
+enum class Kind {
+  kAnyBits,
+  kFinite,
+  kTypical,
+  kFewSpecials,
+  kCancelling,
+  kTies,
+  kSparse,
+  kZeroSum
+};
 constexpr Kind kKinds[] = {Kind::kAnyBits,    Kind::kFinite, Kind::kTypical, Kind::kFewSpecials,
                            Kind::kCancelling, Kind::kTies,   Kind::kSparse,  Kind::kZeroSum};
 
@@ -266,7 +275,8 @@ TEST(Int8DotTest, IsExactOnEveryTarget) {
       Int8MatVec(rows.data(), count, data[23].data(), out.data());
       for (int n = 0; n < count; ++n) {
         for (int k = 0; rows[n] != nullptr && k < kInt8Terms; ++k) {
-          expected[n] += int32_t{static_cast<int8_t>(rows[n][k])} * static_cast<int8_t>(data[23][k]);
+          expected[n] +=
+              int32_t{static_cast<int8_t>(rows[n][k])} * static_cast<int8_t>(data[23][k]);
         }
       }
       ASSERT_EQ(out, expected) << target;

@@ -49,8 +49,8 @@ Real Value(NumericType t, uint32_t bits) {
     const Real sign = bits & 0x8000 ? -1 : 1;
     const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
     if (exponent == 31) return mantissa ? std::numeric_limits<Real>::quiet_NaN() : sign * kInf;
-    return sign * std::ldexp(Real(exponent ? 1024 + mantissa : mantissa),
-                             exponent ? exponent - 25 : -24);
+    return sign *
+           std::ldexp(Real(exponent ? 1024 + mantissa : mantissa), exponent ? exponent - 25 : -24);
   }
   return static_cast<int32_t>(bits << (32 - Width(t))) >> (32 - Width(t));
 }
@@ -109,31 +109,46 @@ uint32_t Expected(BinaryOp op, NumericType t, uint32_t a, uint32_t b) {
       const bool x_less = x < y || (x == y && std::signbit(x));
       return x_less == (op == BinaryOp::kMin) ? a : b;
     }
-    case BinaryOp::kEqual: return x == y ? Ones(t) : 0;
-    case BinaryOp::kGreater: return x > y ? Ones(t) : 0;
-    case BinaryOp::kGreaterEqual: return x >= y ? Ones(t) : 0;
-    case BinaryOp::kMask: return y != 0 ? a : 0;
-    case BinaryOp::kAnd: return a & b;
-    case BinaryOp::kOr: return a | b;
-    case BinaryOp::kXor: return a ^ b;
-    default: return Arithmetic(op, t, x, y);
+    case BinaryOp::kEqual:
+      return x == y ? Ones(t) : 0;
+    case BinaryOp::kGreater:
+      return x > y ? Ones(t) : 0;
+    case BinaryOp::kGreaterEqual:
+      return x >= y ? Ones(t) : 0;
+    case BinaryOp::kMask:
+      return y != 0 ? a : 0;
+    case BinaryOp::kAnd:
+      return a & b;
+    case BinaryOp::kOr:
+      return a | b;
+    case BinaryOp::kXor:
+      return a ^ b;
+    default:
+      return Arithmetic(op, t, x, y);
   }
 }
 
 uint32_t Expected(UnaryOp op, NumericType t, uint32_t a) {
   const Real x = Value(t, a);
   switch (op) {
-    case UnaryOp::kNegate: return Nearest(t, -x);
-    case UnaryOp::kAbs: return Nearest(t, std::fabs(x));
-    case UnaryOp::kRelu: return Nearest(t, std::isnan(x) || x > 0 ? x : 0);
-    case UnaryOp::kExp: return Nearest(t, std::exp(x));
-    case UnaryOp::kTanh: return Nearest(t, std::tanh(x));
-    case UnaryOp::kRsqrt: return Nearest(t, 1 / std::sqrt(x));
+    case UnaryOp::kNegate:
+      return Nearest(t, -x);
+    case UnaryOp::kAbs:
+      return Nearest(t, std::fabs(x));
+    case UnaryOp::kRelu:
+      return Nearest(t, std::isnan(x) || x > 0 ? x : 0);
+    case UnaryOp::kExp:
+      return Nearest(t, std::exp(x));
+    case UnaryOp::kTanh:
+      return Nearest(t, std::tanh(x));
+    case UnaryOp::kRsqrt:
+      return Nearest(t, 1 / std::sqrt(x));
   }
   return 0;
 }
 
-// Random elements of which every fourth is an end of a range, a zero, an infinity or a NaN, or near.
+// Random elements of which every fourth is an end of a range, a zero, an infinity or a NaN, or
+// near.
 Bits RandomElements(NumericType t, size_t count, Random& random) {
   const uint32_t corners[] = {0,      1,      0x7F,   0x80,       0xFF,       0x7FFF,    0x8000,
                               0x7C00, 0xFC00, 0x7E01, 0x7F800000, 0x80000000, 0x7FC1234, 0xFF800000,
@@ -179,9 +194,9 @@ TEST(VxmTest, BinaryOperationsMatchTheReferenceOnEveryTarget) {
       ForEachTarget([&](const char* target) {
         const Bits got = Apply(binary, t, a, b);
         for (size_t i = 0; i < a.size(); ++i) {
-          ASSERT_EQ(got[i], expected[i]) << target << " op " << op << " type "
-                                         << static_cast<int>(t) << std::hex << " of " << a[i]
-                                         << ", " << b[i];
+          ASSERT_EQ(got[i], expected[i])
+              << target << " op " << op << " type " << static_cast<int>(t) << std::hex << " of "
+              << a[i] << ", " << b[i];
         }
       });
     }
@@ -251,7 +266,8 @@ TEST(VxmTest, FunctionsHandleTheEndsOfTheirRange) {
     EXPECT_EQ(Apply(UnaryOp::kTanh, t, ends),
               (Bits{0, minus, one, one | minus, nan, tanh_of_one | minus}))
         << target;
-    EXPECT_EQ(Apply(UnaryOp::kRsqrt, t, ends), (Bits{inf, inf | minus, 0, nan, nan, nan})) << target;
+    EXPECT_EQ(Apply(UnaryOp::kRsqrt, t, ends), (Bits{inf, inf | minus, 0, nan, nan, nan}))
+        << target;
   });
 }
 
