@@ -116,12 +116,13 @@ void Chain::AssignStream(Value v) {
   Node& n = nodes_[v];
   Direction d = n.kind == Kind::kOp ? Outward(n.side) : Inward(n.side);
   if (n.kind == Kind::kOp && !n.wants_side) {
-    const bool east_free = next_quad_[0] <= next_quad_[1];
-    d = east_free ? Direction::kEast : Direction::kWest;
+    const bool east = next_quad_[0] + top_quad_[0] <= next_quad_[1] + top_quad_[1];
+    d = east ? Direction::kEast : Direction::kWest;
   }
-  int& next = next_quad_[static_cast<int>(d)];
-  const int shifters = std::max(next_shifter_[0], next_shifter_[1]);
-  LOCKSTEP_CHECK(next < kQuadsPerDirection - shifters, "%s needs more streams than there are", block_.name());
+  const int direction = static_cast<int>(d);
+  int& next = next_quad_[direction];
+  LOCKSTEP_CHECK(next + top_quad_[direction] < kQuadsPerDirection,
+                 "%s needs more streams than there are", block_.name());
   n.stream = StreamNumber(d, 4 * next++);
 }
 
@@ -184,7 +185,11 @@ void Chain::EmitShiftedLoad(const Node& n) {
   }
   if (stream < 0) {
     // Outward streams from the top; the others count from the bottom.
-    stream = StreamNumber(Outward(n.side), 4 * (kQuadsPerDirection - 1 - slot));
+    const Direction out = Outward(n.side);
+    int& top = top_quad_[static_cast<int>(out)];
+    LOCKSTEP_CHECK(next_quad_[static_cast<int>(out)] + top < kQuadsPerDirection,
+                   "%s needs more streams than there are", block_.name());
+    stream = StreamNumber(out, 4 * (kQuadsPerDirection - 1 - top++));
     shifted_.push_back({n.src, n.stride, planes, at, stream});
     EmitReads(n, stream, sxm, at);
   }

@@ -109,7 +109,8 @@ class Chain {
   std::vector<Sink> sinks_;
   std::vector<ShiftedRead> shifted_;
   int next_alu_ = 0;
-  int next_quad_[2] = {0, 0};
+  int next_quad_[2] = {0, 0};  // by direction: quads given out from the bottom,
+  int top_quad_[2] = {0, 0};   // and from the top, to vectors on their way to an SXM
   int next_shifter_[2] = {0, 0};
 };
 
