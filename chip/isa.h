@@ -14,8 +14,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include "absl/strings/string_view.h"
 
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "chip/geometry.h"
 #include "chip/vector.h"
@@ -43,14 +43,14 @@ inline constexpr int kOpcodes = static_cast<int>(Opcode::kTransmit) + 1;
 
 // What an operand is; decides its text form, its legal range and how engines use it.
 enum class OperandKind : uint8_t {
-  kCount,      // plain number in [min, max]
-  kSigned,     // signed number in [min, max]
-  kType,       // a NumericType: i8 i16 i32 f16 f32
+  kCount,  // plain number in [min, max]
+  kSigned,  // signed number in [min, max]
+  kType,  // a NumericType: i8 i16 i32 f16 f32
   kStreamIn,   // first stream of an aligned group that is read; 0..63 = direction * 32 + index
   kStreamOut,  // first stream of an aligned group that is written
   kStreamInOrImmediate,  // as kStreamIn, or kNoStream: then the kImmediate operand stands instead
   kStreamOutOrNone,      // as kStreamOut, or kNoStream
-  kImmediate,  // 32 bits, of the instruction's type
+  kImmediate,  // 32 bits, of the instruction's type; 0 where an operand before it is a stream
   kAddress,    // word of the queue's MEM slice, 0..8191 (bit 12 is the bank)
   kSlice,      // MEM slice 0..87
 };

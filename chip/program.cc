@@ -5,7 +5,11 @@
 #include "chip/program.h"
 
 #include <algorithm>
+#include <deque>
+#include <limits>
 #include <set>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -51,8 +55,8 @@ class QueueWalker {
                   absl::StrCat(QueueName(queue_), " does not issue ", Info(in.op).name));
     }
     if (in.op != Opcode::kRepeat && in.op != Opcode::kNop) pair_ = in.joined ? pair_ : 0;
-    if (fetched_ && static_cast<int64_t>(next_) * kInstructionBytes > fetched_bytes_) {
-      return Fail(FaultKind::kQueueEmpty, cycle_, absl::StrCat(fetched_bytes_, " B fetched so far"));
+    if (const int64_t have = FetchedBy(cycle_); static_cast<int64_t>(next_) * kInstructionBytes > have) {
+      return Fail(FaultKind::kQueueEmpty, cycle_, absl::StrCat(have, " B fetched so far"));
     }
     switch (in.op) {
       case Opcode::kNop: cycle_ += in.arg[0]; last_run_ = -1; return;
@@ -61,10 +65,26 @@ class QueueWalker {
       case Opcode::kNotify: notifies.insert(cycle_); break;
       case Opcode::kDeskew: return Deskew();
       case Opcode::kRuntimeDeskew: return RuntimeDeskew(in);
-      case Opcode::kIfetch: fetched_bytes_ += kFetchBytes; break;
       default: break;
     }
     Emit(in, out);
+  }
+
+  // Bytes of text in the queue by `cycle`: a fetch is there d_func after its dispatch.
+  int64_t FetchedBy(int64_t cycle) {
+    if (!fetched_) return std::numeric_limits<int64_t>::max();
+    while (!fetches_.empty()) {
+      Run& run = fetches_.front();
+      const int64_t there = cycle - timing_.d_func[static_cast<int>(Opcode::kIfetch)];
+      if (there < run.first) break;
+      const int64_t done = std::min<int64_t>(run.count, (there - run.first) / run.period + 1);
+      fetched_bytes_ += done * kFetchBytes;
+      run.first += done * run.period;
+      run.count -= static_cast<int32_t>(done);
+      if (run.count > 0) break;
+      fetches_.pop_front();
+    }
+    return fetched_bytes_;
   }
 
   void Deskew() {
@@ -84,7 +104,7 @@ class QueueWalker {
         return Fail(FaultKind::kBadInstruction, cycle_, "joined to nothing it can join");
       }
       const Run& first = out.runs[last_run_];
-      if (first.count != 1 || ReadsMem(first.instr.op) == ReadsMem(in.op)) {
+      if (Info(first.instr.op).unit != Unit::kMem || ReadsMem(first.instr.op) == ReadsMem(in.op)) {
         return Fail(FaultKind::kBadInstruction, cycle_, "a joined pair is one read and one write");
       }
       out.runs.push_back({in, queue_, static_cast<int32_t>(next_ - 1), first.first});
@@ -95,10 +115,11 @@ class QueueWalker {
       pair_ = 1;
     }
     last_run_ = static_cast<int64_t>(out.runs.size()) - 1;
+    if (fetched_ && in.op == Opcode::kIfetch) fetches_.push_back(out.runs.back());
   }
 
   void Repeat(const Instruction& in, Schedule& out) {
-    if (last_run_ < 0 || out.runs[last_run_].count != 1) {
+    if (last_run_ < 0 || out.runs[last_run_].instr.op == Opcode::kNotify) {
       return Fail(FaultKind::kBadInstruction, cycle_, "repeat of nothing that can repeat");
     }
     for (int64_t r = last_run_ - (pair_ - 1); r <= last_run_; ++r) {
@@ -107,14 +128,30 @@ class QueueWalker {
       run.period = in.arg[1];
       CheckRange(run);
     }
-    cycle_ = out.runs[last_run_].last() + 1;
+    const Run& run = out.runs[last_run_];
+    if (fetched_ && run.instr.op == Opcode::kIfetch) {
+      // The first dispatch may have been counted already.
+      fetches_.push_back(run);
+      fetches_.back().first += run.period;
+      --fetches_.back().count;
+    }
+    cycle_ = run.last() + 1;
     last_run_ = -1;
   }
 
+  // Strides are linear and ranges convex: a run is valid if its ends are, and if it is not, what
+  // stands before the first bad dispatch is valid.
   void CheckRange(const Run& run) {
-    if (std::string bad = Validate(InstructionAt(run, run.count - 1)); !bad.empty()) {
-      Fail(FaultKind::kBadInstruction, run.last(), absl::StrCat("repeated: ", bad));
+    if (Validate(InstructionAt(run, run.count - 1)).empty()) return;
+    int64_t good = 0, bad = run.count - 1;
+    while (bad - good > 1) {
+      const int64_t middle = good + (bad - good) / 2;
+      (Validate(InstructionAt(run, middle)).empty() ? good : bad) = middle;
     }
+    if (fault_ && fault_->cycle <= run.cycle(bad)) return;
+    const Instruction at = InstructionAt(run, bad);
+    fault_ = Fault{FaultKind::kBadInstruction, context_.chip, queue_, run.cycle(bad), at,
+                   absl::StrCat("repeated: ", Validate(at))};
   }
 
   const std::vector<Instruction>& text_;
@@ -124,11 +161,30 @@ class QueueWalker {
   size_t next_ = 0;
   int64_t cycle_ = 0;
   int64_t fetched_bytes_ = kQueueBytes;
+  std::deque<Run> fetches_;  // not counted in fetched_bytes_ yet
   int64_t last_run_ = -1;  // the run a REPEAT or a joined instruction refers to
   int pair_ = 0;           // instructions of the current (perhaps joined) dispatch
   bool parked_ = false;
   std::optional<Fault> fault_;
 };
+
+void WalkAll(std::vector<QueueWalker>& walkers, const ChipTiming& timing, Schedule& out) {
+  std::multiset<int64_t> notifies;
+  for (;;) {
+    bool parked = false;
+    for (QueueWalker& w : walkers) {
+      w.Walk(out, notifies);
+      parked = parked || w.parked();
+    }
+    if (!parked || notifies.empty()) return;
+    const int64_t release = *notifies.begin() + timing.barrier;
+    notifies.erase(notifies.begin());
+    for (QueueWalker& w : walkers) {
+      // Parked by the cycle in which the release arrives (SYNC dispatched in a cycle before).
+      if (w.parked() && w.cycle() <= release) w.Release(release);
+    }
+  }
+}
 
 }  // namespace
 
@@ -148,31 +204,22 @@ DispatchResult Dispatch(const Program& program, const ChipTiming& timing,
                         const DispatchContext& context) {
   DispatchResult result;
   Schedule& out = result.schedule;
-  std::multiset<int64_t> notifies;
   std::vector<QueueWalker> walkers;
   walkers.reserve(kQueues);
   for (int q = 0; q < kQueues; ++q) {
     walkers.emplace_back(program, q, context);
     out.text_bytes += static_cast<int64_t>(program.queues[q].size()) * kInstructionBytes;
   }
-  for (bool again = true; again;) {
-    again = false;
-    for (QueueWalker& w : walkers) w.Walk(out, notifies);
-    if (notifies.empty()) break;
-    const int64_t notify = *notifies.begin();
-    notifies.erase(notifies.begin());
-    for (QueueWalker& w : walkers) {
-      // Parked by the cycle in which the release arrives (SYNC dispatched in the cycle before).
-      if (w.parked() && w.cycle() <= notify + timing.barrier) {
-        w.Release(notify + timing.barrier);
-      }
-    }
-    again = true;
-  }
+  WalkAll(walkers, timing, out);
   for (QueueWalker& w : walkers) {
-    if (w.parked()) w.Fail(FaultKind::kNeverReleased, w.cycle() - 1, "no notify reaches it");
     if (w.fault() && (!result.fault || w.fault()->Before(*result.fault))) result.fault = w.fault();
     out.end = std::max(out.end, w.cycle());
+  }
+  // A queue that faults notifies no more, so a parked one is to blame only where none faults.
+  for (QueueWalker& w : walkers) {
+    if (!w.parked() || (result.fault && result.fault->kind != FaultKind::kNeverReleased)) continue;
+    w.Fail(FaultKind::kNeverReleased, w.cycle() - 1, "no notify reaches it");
+    if (!result.fault || w.fault()->Before(*result.fault)) result.fault = w.fault();
   }
   if (result.fault) {
     out = {};
