@@ -55,7 +55,8 @@ class QueueWalker {
                   absl::StrCat(QueueName(queue_), " does not issue ", Info(in.op).name));
     }
     if (in.op != Opcode::kRepeat && in.op != Opcode::kNop) pair_ = in.joined ? pair_ : 0;
-    if (const int64_t have = FetchedBy(cycle_); static_cast<int64_t>(next_) * kInstructionBytes > have) {
+    const int64_t have = FetchedBy(cycle_);
+    if (static_cast<int64_t>(next_) * kInstructionBytes > have) {
       return Fail(FaultKind::kQueueEmpty, cycle_, absl::StrCat(have, " B fetched so far"));
     }
     switch (in.op) {
