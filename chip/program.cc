@@ -27,9 +27,11 @@ bool ReadsMem(Opcode op) { return op == Opcode::kRead || op == Opcode::kGather; 
 
 class QueueWalker {
  public:
-  QueueWalker(const Program& program, int queue, const DispatchContext& context)
+  QueueWalker(const Program& program, int queue, const ChipTiming& timing,
+              const DispatchContext& context)
       : text_(program.queues[queue]), fetched_(program.fetched), queue_(queue),
-        context_(context) {}
+        context_(context),
+        fetch_latency_(timing.d_func[static_cast<int>(Opcode::kIfetch)]) {}
 
   // Walks until the end, a SYNC or a fault.
   void Walk(Schedule& out, std::multiset<int64_t>& notifies) {
@@ -76,7 +78,7 @@ class QueueWalker {
     if (!fetched_) return std::numeric_limits<int64_t>::max();
     while (!fetches_.empty()) {
       Run& run = fetches_.front();
-      const int64_t there = cycle - timing_.d_func[static_cast<int>(Opcode::kIfetch)];
+      const int64_t there = cycle - fetch_latency_;
       if (there < run.first) break;
       const int64_t done = std::min<int64_t>(run.count, (there - run.first) / run.period + 1);
       fetched_bytes_ += done * kFetchBytes;
@@ -159,6 +161,7 @@ class QueueWalker {
   const bool fetched_;
   const int queue_;
   const DispatchContext& context_;
+  const int64_t fetch_latency_;  // cycles from an ifetch to its text
   size_t next_ = 0;
   int64_t cycle_ = 0;
   int64_t fetched_bytes_ = kQueueBytes;
@@ -208,7 +211,7 @@ DispatchResult Dispatch(const Program& program, const ChipTiming& timing,
   std::vector<QueueWalker> walkers;
   walkers.reserve(kQueues);
   for (int q = 0; q < kQueues; ++q) {
-    walkers.emplace_back(program, q, context);
+    walkers.emplace_back(program, q, timing, context);
     out.text_bytes += static_cast<int64_t>(program.queues[q].size()) * kInstructionBytes;
   }
   WalkAll(walkers, timing, out);

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "absl/status/status.h"
+#include "launcher/asm_command.h"
 #include "launcher/topo_command.h"
 
 int main(int argc, char** argv) {
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
                "lockstep");
   app.require_subcommand(1);
   absl::Status result;
+  lockstep::AddAsmCommands(app, &result);
   lockstep::AddTopoCommand(app, &result);
   try {
     app.parse(argc, argv);
