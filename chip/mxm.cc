@@ -49,6 +49,8 @@ bool MxmUnit::EvenOnly(const Dispatched& d, int type) {
 
 const uint8_t* MxmUnit::Hold(Weights& w, const Streams::Entry& e, const uint8_t* copied) {
   if (e.slice == kNoSlice) return copied;
+  // Multiplied some tens of cycles later: time for the host to fetch the word meanwhile.
+  for (int line = 0; line < kLanes; line += 64) __builtin_prefetch(e.data + line, 0, 2);
   const uint8_t mine = static_cast<uint8_t>(1 << w.bit);
   if ((holders[e.slice] & mine) == 0) {
     holders[e.slice] |= mine;
