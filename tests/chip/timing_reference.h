@@ -22,13 +22,18 @@ class ScriptedPort : public LinkPort {
  public:
   std::array<bool, kC2cLinks> cabled{};
   std::array<std::vector<int64_t>, kC2cLinks> arrivals;
-  bool stutter = false;  // says kPending once before each answer
+  // kPending is said once before each of so many answers.
+  std::array<int64_t, kC2cLinks> stutters{};
 
   bool IsCabled(int link) const override { return cabled[link]; }
   void Send(int link, int64_t cycle, const Vector*) override { sent.emplace_back(link, cycle); }
   void Transmit(int link, int64_t cycle) override { sent.emplace_back(link, cycle); }
   Poll Peek(int link, Arrival* out) override {
-    if (stutter && !asked_[link]) return asked_[link] = true, Poll::kPending;
+    if (stutters[link] > 0 && !asked_[link]) {
+      asked_[link] = true;
+      --stutters[link];
+      return Poll::kPending;
+    }
     asked_[link] = false;
     if (popped[link] >= arrivals[link].size()) return Poll::kNever;
     out->cycle = arrivals[link][popped[link]];
@@ -62,6 +67,7 @@ class Reference {
   std::vector<int64_t> ages;
   std::optional<Fault> fault;
   std::vector<std::pair<int, int64_t>> sent;
+  size_t received(int link) const { return received_[link].size(); }
 
   void Execute() {
     ages.assign(schedule_.runs.size(), 0);
