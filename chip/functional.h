@@ -1,0 +1,79 @@
+#pragma once
+// The functional engine: executes a program with its values, to the cycle (docs/machine.md).
+//
+//   PreparedProgram::order -> one dispatch after another -> unit -> streams, SRAM, MXM
+//
+// No cycle is ever stepped: a dispatch looks up what flows past it and enters its results with the
+// cycle in which they will stand on the stream. MEM: chip/mem.h; VXM: chip/vxm.h; MXM: chip/mxm.h;
+// SXM: chip/sxm.h; C2C: chip/c2c.h.
+//
+// ifetch is Fault::kUntested here: a schedule carries no text to check the fetched bytes against.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "chip/c2c.h"
+#include "chip/core.h"
+#include "chip/digest.h"
+#include "chip/engine.h"
+#include "chip/mem.h"
+#include "chip/mxm.h"
+#include "chip/prepared.h"
+#include "chip/sxm.h"
+#include "chip/vxm.h"
+
+namespace lockstep {
+
+class FunctionalEngine : public Engine {
+ public:
+  // observer: not owned, outlives this; may be null.
+  FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer = nullptr);
+
+  // Merges the dispatches first, unless it is the schedule of the run before.
+  void Start(std::shared_ptr<const Schedule> schedule) override;
+  // The same without merging: a prepared program can be shared by many engines.
+  void StartPrepared(std::shared_ptr<const PreparedProgram> program);
+  EngineState Run(LinkPort& port) override;
+  int blocked_link() const override { return blocked_link_; }
+  const Fault& fault() const override;
+  uint64_t timing_digest() const override { return digest_.value(); }
+
+  // What hac and sac read: the counter in cycle 0 and the drift, as given to Dispatch().
+  void set_counters(int64_t hac_at_start, int64_t drift_cycles) {
+    hac_at_start_ = hac_at_start, drift_cycles_ = drift_cycles;
+  }
+  // For the host, between runs. Stores respect what the MXM still holds.
+  Sram& sram() { return core_.sram; }
+
+ private:
+  enum class Outcome : uint8_t { kGoOn, kFault, kBlocked };
+  struct Progress {
+    int64_t done = 0;  // dispatches of the run so far
+    int64_t age = 0;
+  };
+
+  Outcome Execute(const Dispatched& d, LinkPort& port);
+  Outcome ExecuteOther(const Dispatched& d, LinkPort& port);
+  bool Counter(const Dispatched& d);
+  bool StoreReceivedUntil(int64_t cycle, int queue);
+  EngineState Finish(LinkPort& port);
+
+  Core core_;
+  MxmUnit mxm_;
+  MemUnit mem_;
+  VxmUnit vxm_;
+  SxmUnit sxm_;
+  C2cUnit c2c_;
+  Observer* observer_;
+  TimingDigest digest_;
+  int64_t hac_at_start_ = 0, drift_cycles_ = 0;
+
+  std::shared_ptr<const PreparedProgram> program_;
+  std::vector<Progress> progress_;  // by run
+  size_t next_ = 0;                 // in program_->order()
+  bool running_ = false;
+  int blocked_link_ = -1;
+};
+
+}  // namespace lockstep
