@@ -19,7 +19,7 @@ constexpr int kTag = 1;
 constexpr uint64_t kMostRingBytes = 128 << 10, kLeastRingBytes = 8 << 10;
 constexpr uint64_t kWindowBudget = 32 << 20;  // rings shrink towards kLeastRingBytes above it
 constexpr int64_t kFirstSleepUs = 20, kLongestSleepUs = 1000;
-constexpr size_t kMostInFlight = 1 << 30;  // MPI counts with int
+constexpr size_t kMostInFlight = 4 << 20;  // of one MPI message
 
 }  // namespace
 
@@ -149,10 +149,13 @@ bool MpiChannels::FlushPeer(Peer& peer) {
   if (peer.request != MPI_REQUEST_NULL) MPI_Test(&peer.request, &done, MPI_STATUS_IGNORE);
   if (!done) return false;
   if (peer.outbox.empty()) return true;
-  LOCKSTEP_CHECK(peer.outbox.size() <= kMostInFlight, "%d bytes wait for rank %d",
-                 peer.outbox.size(), peer.rank);
-  peer.in_flight.swap(peer.outbox);
-  peer.outbox.clear();
+  const size_t n = std::min(peer.outbox.size() - peer.sent, kMostInFlight);
+  peer.in_flight.assign(peer.outbox, peer.sent, n);
+  peer.sent += n;
+  if (peer.sent == peer.outbox.size()) {
+    peer.outbox.clear();
+    peer.sent = 0;
+  }
   MPI_Isend(peer.in_flight.data(), static_cast<int>(peer.in_flight.size()), MPI_BYTE, peer.rank,
             kTag, mpi_->world, &peer.request);
   return false;
