@@ -6,3 +6,24 @@ endif()
 find_program(DEBIAN_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME ModelTools COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_SOURCE_DIR}/models/models_test.py)
 set_tests_properties(ModelTools PROPERTIES LABELS unit ENVIRONMENT OPENBLAS_NUM_THREADS=1)
+
+# --- transports over MPI: the conformance suite with 8, 4 and 2 ranks for 8 chips -----------------
+add_executable(mpi_conformance fabric/mpi_conformance.cc)
+target_link_libraries(mpi_conformance PRIVATE lockstep_flags GTest::gmock GTest::gtest
+                      lockstep_fabric)
+set(LOCKSTEP_MPIRUN ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none --mca pml ob1)
+execute_process(COMMAND id -u OUTPUT_VARIABLE LOCKSTEP_UID OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(LOCKSTEP_UID STREQUAL "0")  # a container
+  list(APPEND LOCKSTEP_MPIRUN --allow-run-as-root)
+endif()
+foreach(ranks 8 4 2)
+  add_test(NAME mpi_conformance_${ranks}_ranks
+           COMMAND ${LOCKSTEP_MPIRUN} -n ${ranks} $<TARGET_FILE:mpi_conformance> --gtest_brief=1)
+  set_tests_properties(mpi_conformance_${ranks}_ranks PROPERTIES LABELS "mpi;conformance"
+                       TIMEOUT 300 PROCESSORS 2 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+endforeach()
+# A rank that mpirun did not start says how to start it.
+add_test(NAME mpi_without_mpirun_is_refused COMMAND mpi_conformance)
+set_tests_properties(mpi_without_mpirun_is_refused PROPERTIES LABELS mpi
+                     PASS_REGULAR_EXPRESSION "not started as an MPI rank; start it as `mpirun -n")
+# --- end of transports over MPI -------------------------------------------------------------------

@@ -1,0 +1,74 @@
+// Start-up and end of MPI. Errors inside MPI itself end all ranks (MPI_ERRORS_ARE_FATAL), which is
+// what must happen when a peer is gone.
+#include "fabric/mpi_session.h"
+
+#include <mpi.h>
+#include <sys/prctl.h>
+
+#include <cstdlib>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+
+namespace lockstep {
+namespace {
+
+// What Open MPI's mpirun, other PMI launchers and Slurm set in a rank's environment.
+bool LaunchedAsRank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    if (std::getenv(name) != nullptr) return true;
+  }
+  return false;
+}
+
+// 100 us for each rank that competes for the host, in ns.
+unsigned long StartSlack() {
+  const char* ranks = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  const long n = ranks == nullptr ? 1 : std::strtol(ranks, nullptr, 10);
+  return 100'000ul * static_cast<unsigned long>(n < 1 ? 1 : n > 2000 ? 2000 : n);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Init(int* argc, char*** argv,
+                                                             int expected_ranks) {
+  if (!LaunchedAsRank() && expected_ranks != 1) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "not started as an MPI rank; start it as `mpirun -n ",
+        expected_ranks == 0 ? std::string("RANKS") : absl::StrCat(expected_ranks), " PROGRAM ...`"));
+  }
+  auto session = absl::WrapUnique(new MpiSession);
+  prctl(PR_SET_TIMERSLACK, StartSlack(), 0, 0, 0);
+  int level = 0;
+  MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level);
+  prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0);
+  if (level < MPI_THREAD_FUNNELED) {
+    return absl::FailedPreconditionError("this MPI library refuses processes that have threads");
+  }
+  MPI_Comm_rank(MPI_COMM_WORLD, &session->rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &session->size_);
+  if (expected_ranks != 0 && session->size_ != expected_ranks) {
+    return absl::FailedPreconditionError(absl::StrCat("started with ", session->size_,
+                                                      " MPI ranks, but this run needs ",
+                                                      expected_ranks, ": `mpirun -n ",
+                                                      expected_ranks, " ...`"));
+  }
+  MPI_Comm host;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank_, MPI_INFO_NULL, &host);
+  int lowest = session->rank_;
+  MPI_Bcast(&lowest, 1, MPI_INT, 0, host);
+  MPI_Comm_free(&host);
+  session->host_of_.resize(session->size_);
+  MPI_Allgather(&lowest, 1, MPI_INT, session->host_of_.data(), 1, MPI_INT, MPI_COMM_WORLD);
+  return session;
+}
+
+MpiSession::~MpiSession() {
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized && !finalized) MPI_Finalize();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,37 @@
+#pragma once
+// MPI from its start to its end, and which ranks share a host. At most one a process.
+//
+// Start-up of many ranks on few cores is slow because each waiting rank looks again every 100 us; a
+// generous timer slack during MPI_Init makes these looks rarer, and is taken back afterwards.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace lockstep {
+
+class MpiSession {
+ public:
+  // `expected_ranks` 0: any number. Errors say how the program must be started: it was not started
+  // by mpirun, or with another number of ranks. MPI ends with the process, or with the session.
+  static absl::StatusOr<std::unique_ptr<MpiSession>> Init(int* argc, char*** argv,
+                                                          int expected_ranks = 0);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  // By rank: the lowest rank on the same host.
+  const std::vector<int>& host_of() const { return host_of_; }
+
+ private:
+  MpiSession() = default;
+
+  int rank_ = 0, size_ = 1;
+  std::vector<int> host_of_;
+};
+
+}  // namespace lockstep
