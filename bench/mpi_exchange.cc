@@ -61,7 +61,7 @@ void MeasureExchanges(Transport& transport, const char* name) {
       Exchange(transport, 10, vectors, payload);
       const Clock::time_point start = Clock::now();
       Exchange(transport, windows, vectors, payload);
-      if (transport.place().rank != 0) continue;
+      if (transport.process().rank != 0) continue;
       std::printf("%-14s %6ld B a window, %-7s %10.0f exchanges/s\n", name,
                   static_cast<long>(vectors * kVectorBytes), payload ? "values" : "timing",
                   static_cast<double>(windows) / Seconds(start));
@@ -85,7 +85,7 @@ void MeasureIdleness(Transport& transport, const char* name) {
     waiting += other;
     worst = std::max(worst, other);
   }
-  if (transport.place().rank != 0) return;
+  if (transport.process().rank != 0) return;
   std::printf("%-14s one rank worked %.2f CPU s; the %zu that waited took %.4f together, "
               "%.4f at most\n", name, mine, all.size() - 1, waiting, worst);
 }

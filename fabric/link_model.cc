@@ -32,14 +32,12 @@ WireBytes ToWire(PayloadBytes payload) {
   return WireBytes(payload.value() / kVectorBytes * kWireBytes);
 }
 
-int64_t ExtraCableCycles(CableKind kind) {
-  // 5 ns/m at 900 MHz is 4.5 cycles a metre; 2 m = 9 cycles, 20 m = 90 cycles.
-  switch (kind) {
-    case CableKind::kNode: return 0;
-    case CableKind::kRack: return 9;
-    case CableKind::kOptical: return 90;
-  }
-  LOCKSTEP_CHECK(false, "cable kind %d", static_cast<int>(kind));
+int64_t LinkModel::flight_cycles(int64_t cable_mm) const {
+  LOCKSTEP_CHECK(cable_mm >= 0 && cable_mm <= 1'000'000, "a cable of %d mm", cable_mm);
+  if (cable_mm <= kMeasuredCableMm) return flight_;
+  constexpr int64_t kPicosecondsPerMm = 5, kPicosecondsPerSecond = 1'000'000'000'000;
+  const int64_t scaled = (cable_mm - kMeasuredCableMm) * kPicosecondsPerMm * rate_.clock_hz;
+  return flight_ + (scaled + kPicosecondsPerSecond - 1) / kPicosecondsPerSecond;
 }
 
 absl::StatusOr<LinkModel> LinkModel::Create(absl::string_view preset, const LinkRate& rate) {

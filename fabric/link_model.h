@@ -44,11 +44,9 @@ struct LinkRate {
   int64_t clock_hz = 900'000'000;
 };
 
-// What lies between two chips; ISCA'22 2.3 gives the lengths, physics 5 ns/m. Assumed, not published:
-// Table 2 covers links inside a node only.
-enum class CableKind : uint8_t { kNode, kRack, kOptical };  // <= 0.75 m, < 2 m, 20 m (active)
-// Cycles beyond the preset's flight: 0 (that is what was measured), 5 ns/m for what is longer.
-int64_t ExtraCableCycles(CableKind kind);
+// Table 2 was measured on cables inside a node (ISCA'22 2.3: up to 0.75 m), so that much is in every
+// preset. Longer ones add 5 ns/m, which is physics and our assumption: nothing was tabulated.
+inline constexpr int64_t kMeasuredCableMm = 750;
 
 class LinkModel {
  public:
@@ -65,9 +63,8 @@ class LinkModel {
   // Why kDefaultPreset is the default; every report states it.
   static absl::string_view DefaultReason();
 
-  int64_t flight_cycles(CableKind kind = CableKind::kNode) const {
-    return flight_ + ExtraCableCycles(kind);
-  }
+  // Of a cable of that length, in whole cycles, rounded up. REQUIRES: 0 <= mm <= 1'000'000.
+  int64_t flight_cycles(int64_t cable_mm = kMeasuredCableMm) const;
   int64_t turnaround_cycles() const { return turnaround_; }  // ChipTiming::receive_turnaround
   int64_t hop_cycles() const { return flight_ + turnaround_; }
   int64_t vector_ticks() const { return ticks_; }  // 1/125 cycle; ChipTiming::link_ticks

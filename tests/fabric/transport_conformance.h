@@ -246,22 +246,22 @@ TEST_P(TransportConformance, ProgramRunsFollowEachOtherWithoutMixing) {
 
 TEST_P(TransportConformance, CollectivesReachEveryProcess) {
   const std::unique_ptr<Transport> transport = GetParam().make();
-  const Place place = transport->place();
-  std::string big = place.rank == 0 ? std::string(1 << 20, 'x') + "end" : "";
+  const Process process = transport->process();
+  std::string big = process.rank == 0 ? std::string(1 << 20, 'x') + "end" : "";
   transport->Broadcast(&big);
   EXPECT_EQ(big, std::string(1 << 20, 'x') + "end");
-  const auto all = AllGather(*transport, absl::StrCat("r", place.rank));
-  ASSERT_EQ(all.size(), static_cast<size_t>(place.ranks));
-  for (int r = 0; r < place.ranks; ++r) EXPECT_EQ(all[r], absl::StrCat("r", r));
+  const auto all = AllGather(*transport, absl::StrCat("r", process.rank));
+  ASSERT_EQ(all.size(), static_cast<size_t>(process.ranks));
+  for (int r = 0; r < process.ranks; ++r) EXPECT_EQ(all[r], absl::StrCat("r", r));
 }
 
 TEST_P(TransportConformance, DifferentPlansAreRefusedAndTheRankIsNamed) {
   const std::unique_ptr<Transport> transport = GetParam().make();
-  const Place place = transport->place();
+  const Process process = transport->process();
   EXPECT_TRUE(AgreeDigest(*transport, 42).ok());
-  const absl::Status odd = AgreeDigest(*transport, place.rank == 1 ? 0xbad : 42);
-  EXPECT_EQ(odd.ok(), place.ranks == 1);
-  if (place.ranks > 1) {
+  const absl::Status odd = AgreeDigest(*transport, process.rank == 1 ? 0xbad : 42);
+  EXPECT_EQ(odd.ok(), process.ranks == 1);
+  if (process.ranks > 1) {
     EXPECT_THAT(std::string(odd.message()), testing::HasSubstr("rank 1 has 0000000000000bad"));
   }
 }
