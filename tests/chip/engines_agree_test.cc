@@ -65,7 +65,7 @@ TEST_P(EnginesAgreeTest, OnRandomPrograms) {
       timing.receive_turnaround = 9;
       timing.receive_fifo = 1;
     }
-    RandomProgram random(seed + 1'000'000, values, timing);
+    RandomSchedule random(seed + 1'000'000, values, timing);
     const std::shared_ptr<const Schedule> schedule = random.Generate(20 + seed % 150);
     if (HasFetch(*schedule)) continue;
     FunctionalEngine functional(2, timing);
