@@ -49,7 +49,7 @@ EngineState RunToEnd(Engine& engine, LinkPort& port) {
 // Two executions, the second from the MXM state that the first one left.
 std::string Compare(uint32_t seed, std::map<int, int>& seen) {
   const ChipTiming timing = TimingOf(seed);
-  RandomProgram random(seed, true, timing);
+  RandomSchedule random(seed, true, timing);
   const std::shared_ptr<const Schedule> schedule = random.Generate(20 + seed % 150);
   Reference::State state;
   Ages observed;

@@ -49,10 +49,10 @@ inline Instruction Make(Opcode op, std::vector<int32_t> args) {
   return in;
 }
 
-class RandomProgram {
+class RandomSchedule {
  public:
   // `values`: also instructions whose legality depends on values (permute, gather, scatter, ifetch).
-  RandomProgram(uint32_t seed, bool values, const ChipTiming& timing)
+  RandomSchedule(uint32_t seed, bool values, const ChipTiming& timing)
       : rng_(seed), values_(values), timing_(timing), style_(Below(4)) {
     for (int link : {0, 1, 8}) port_.cabled[link] = true;
     for (int link : {0, 1, 8}) {
