@@ -35,9 +35,9 @@ WireBytes ToWire(PayloadBytes payload) {
 int64_t ExtraCableCycles(CableKind kind) {
   // 5 ns/m at 900 MHz is 4.5 cycles a metre; 2 m = 9 cycles, 20 m = 90 cycles.
   switch (kind) {
-    case CableKind::kNode: return 0;
-    case CableKind::kRack: return 9;
-    case CableKind::kOptical: return 90;
+    case CableKind::kNodeCopper: return 0;
+    case CableKind::kQsfpCopper: return 9;
+    case CableKind::kActiveOptical: return 90;
   }
   LOCKSTEP_CHECK(false, "cable kind %d", static_cast<int>(kind));
 }

@@ -27,6 +27,7 @@
 #include "chip/latency.h"
 #include "chip/types.h"
 #include "chip/vector.h"
+#include "fabric/topology_spec.h"
 
 namespace lockstep {
 
@@ -44,10 +45,9 @@ struct LinkRate {
   int64_t clock_hz = 900'000'000;
 };
 
-// What lies between two chips; ISCA'22 2.3 gives the lengths, physics 5 ns/m. Assumed, not published:
-// Table 2 covers links inside a node only.
-enum class CableKind : uint8_t { kNode, kRack, kOptical };  // <= 0.75 m, < 2 m, 20 m (active)
-// Cycles beyond the preset's flight: 0 (that is what was measured), 5 ns/m for what is longer.
+// Cycles beyond the preset's flight: 0 for cables of a node (that is what was measured), else 5 ns/m
+// of the lengths that ISCA'22 2.3 gives: 2 m and 20 m. Assumed, not published: Table 2 covers links
+// inside a node only.
 int64_t ExtraCableCycles(CableKind kind);
 
 class LinkModel {
@@ -65,7 +65,7 @@ class LinkModel {
   // Why kDefaultPreset is the default; every report states it.
   static absl::string_view DefaultReason();
 
-  int64_t flight_cycles(CableKind kind = CableKind::kNode) const {
+  int64_t flight_cycles(CableKind kind = CableKind::kNodeCopper) const {
     return flight_ + ExtraCableCycles(kind);
   }
   int64_t turnaround_cycles() const { return turnaround_; }  // ChipTiming::receive_turnaround

@@ -26,7 +26,7 @@ class LocalFabric : public Transport {
   static absl::StatusOr<std::unique_ptr<LocalFabric>> Create(Wiring wiring, int threads);
   ~LocalFabric() override;
 
-  Place place() const override { return {}; }
+  ProcessPlace place() const override { return {}; }
   absl::Span<const uint32_t> chips() const override { return chips_; }
   void RunChips(ChipStep& step) override;
   std::vector<Leftover> Leftovers() const override;

@@ -41,7 +41,7 @@ class MpiFabric : public Transport {
                                                            const MpiFabricOptions& options);
   ~MpiFabric() override;  // collective
 
-  Place place() const override { return {rank_, ranks_}; }
+  ProcessPlace place() const override { return {rank_, ranks_}; }
   absl::Span<const uint32_t> chips() const override { return chips_; }
   void RunChips(ChipStep& step) override;
   std::vector<Leftover> Leftovers() const override;

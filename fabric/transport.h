@@ -25,7 +25,7 @@
 namespace lockstep {
 
 // One process of those that share the fabric.
-struct Place {
+struct ProcessPlace {
   int rank = 0;
   int ranks = 1;
 };
@@ -56,7 +56,7 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  virtual Place place() const = 0;
+  virtual ProcessPlace place() const = 0;
   // Chips of this process, ascending. Valid as long as the transport.
   virtual absl::Span<const uint32_t> chips() const = 0;
 

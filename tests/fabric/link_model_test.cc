@@ -82,8 +82,8 @@ TEST(LinkModelTest, ArrivesInTheFirstWholeCycleAfterTheLastBit) {
 TEST(LinkModelTest, LongerCablesAddFiveNanosecondsAMetre) {
   const auto model = LinkModel::Create("A");
   ASSERT_TRUE(model.ok());
-  EXPECT_EQ(model->flight_cycles(CableKind::kRack), 217 + 9);      // 2 m
-  EXPECT_EQ(model->flight_cycles(CableKind::kOptical), 217 + 90);  // 20 m
+  EXPECT_EQ(model->flight_cycles(CableKind::kQsfpCopper), 217 + 9);      // 2 m
+  EXPECT_EQ(model->flight_cycles(CableKind::kActiveOptical), 217 + 90);  // 20 m
 }
 
 TEST(LinkModelTest, PrintsItself) {

@@ -246,7 +246,7 @@ TEST_P(TransportConformance, ProgramRunsFollowEachOtherWithoutMixing) {
 
 TEST_P(TransportConformance, CollectivesReachEveryProcess) {
   const std::unique_ptr<Transport> transport = GetParam().make();
-  const Place place = transport->place();
+  const ProcessPlace place = transport->place();
   std::string big = place.rank == 0 ? std::string(1 << 20, 'x') + "end" : "";
   transport->Broadcast(&big);
   EXPECT_EQ(big, std::string(1 << 20, 'x') + "end");
@@ -257,7 +257,7 @@ TEST_P(TransportConformance, CollectivesReachEveryProcess) {
 
 TEST_P(TransportConformance, DifferentPlansAreRefusedAndTheRankIsNamed) {
   const std::unique_ptr<Transport> transport = GetParam().make();
-  const Place place = transport->place();
+  const ProcessPlace place = transport->place();
   EXPECT_TRUE(AgreeDigest(*transport, 42).ok());
   const absl::Status odd = AgreeDigest(*transport, place.rank == 1 ? 0xbad : 42);
   EXPECT_EQ(odd.ok(), place.ranks == 1);
