@@ -72,7 +72,7 @@ std::optional<EngineState> TimingEngine::Step(LinkPort& port, int link) {
   const Cursor& c = cursors_[link];
   const lockstep::Run& run = schedule_->runs[verdict_->program->links[link][c.at].run];
   const std::optional<FoundFault>& on_chip = verdict_->fault;
-  Place place{c.next, run.queue, Phase::kDispatch, run.index, FaultRank(FaultKind::kLinkAbsent)};
+  DispatchPlace place{c.next, run.queue, Phase::kDispatch, run.index, FaultRank(FaultKind::kLinkAbsent)};
   if (on_chip && on_chip->place < place) return FailOnChip();
   if (!port.IsCabled(link)) {
     return FailAt(FaultKind::kLinkAbsent, link, c.next, absl::StrCat("link ", link, " has no cable"));

@@ -45,7 +45,7 @@ void EarliestFault::Offer(FaultKind kind, int32_t run, int64_t iteration, std::s
 void EarliestFault::Offer(FaultKind kind, int32_t run, int64_t iteration, Phase phase,
                           int64_t cycle, std::string detail) {
   const Run& r = schedule_.runs[run];
-  const Place place{cycle, r.queue, phase, r.index, FaultRank(kind)};
+  const DispatchPlace place{cycle, r.queue, phase, r.index, FaultRank(kind)};
   if (found_ && !(place < found_->place)) return;
   found_ = FoundFault{place, kind, run, iteration, cycle, std::move(detail)};
 }

@@ -19,20 +19,20 @@ namespace lockstep {
 // What acts in one cycle for one queue, in this order.
 enum class Phase : uint8_t { kReceiveAccess, kSecondFetch, kDispatch };
 
-struct Place {
+struct DispatchPlace {
   int64_t cycle = 0;  // in which it acts
   int32_t queue = 0;
   Phase phase = Phase::kDispatch;
   int32_t index = 0;  // of the instruction in its queue
   int32_t rank = 0;   // FaultRank of what is broken
-  auto operator<=>(const Place&) const = default;
+  auto operator<=>(const DispatchPlace&) const = default;
 };
 
 // Which of several faults of one dispatch is charged: the least rank.
 int FaultRank(FaultKind kind);
 
 struct FoundFault {
-  Place place;
+  DispatchPlace place;
   FaultKind kind = FaultKind::kUntested;
   int32_t run = 0;  // of Schedule::runs
   int64_t iteration = 0;

@@ -90,8 +90,8 @@ void StreamCheck::OfferConflict(const Schedule& schedule, int stream, const Stre
   const int64_t diagonal = a.diagonals.at(i);
   const int64_t j = (diagonal - b.diagonals.first) / b.diagonals.period;
   const Run &ra = schedule.runs[a.run], &rb = schedule.runs[b.run];
-  const Place pa{ra.cycle(i), ra.queue, Phase::kDispatch, ra.index, 0};
-  const Place pb{rb.cycle(j), rb.queue, Phase::kDispatch, rb.index, 0};
+  const DispatchPlace pa{ra.cycle(i), ra.queue, Phase::kDispatch, ra.index, 0};
+  const DispatchPlace pb{rb.cycle(j), rb.queue, Phase::kDispatch, rb.index, 0};
   const bool a_later = pb < pa;
   faults.Offer(FaultKind::kStreamConflict, a_later ? a.run : b.run, a_later ? i : j,
                absl::StrCat(Where(stream, a.position), " @", diagonal + a.position, " also from ",

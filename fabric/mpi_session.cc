@@ -14,14 +14,6 @@
 namespace lockstep {
 namespace {
 
-// What Open MPI's mpirun, other PMI launchers and Slurm set in a rank's environment.
-bool LaunchedAsRank() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
-    if (std::getenv(name) != nullptr) return true;
-  }
-  return false;
-}
-
 // 100 us for each rank that competes for the host, in ns.
 unsigned long StartSlack() {
   const char* ranks = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
@@ -31,9 +23,17 @@ unsigned long StartSlack() {
 
 }  // namespace
 
+// What Open MPI's mpirun, other PMI launchers and Slurm set in a rank's environment.
+bool MpiSession::StartedAsRank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    if (std::getenv(name) != nullptr) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Init(int* argc, char*** argv,
                                                              int expected_ranks) {
-  if (!LaunchedAsRank() && expected_ranks != 1) {
+  if (!StartedAsRank() && expected_ranks != 1) {
     return absl::FailedPreconditionError(absl::StrCat(
         "not started as an MPI rank; start it as `mpirun -n ",
         expected_ranks == 0 ? std::string("RANKS") : absl::StrCat(expected_ranks), " PROGRAM ...`"));
@@ -62,6 +62,20 @@ absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Init(int* argc, char*** 
   session->host_of_.resize(session->size_);
   MPI_Allgather(&lowest, 1, MPI_INT, session->host_of_.data(), 1, MPI_INT, MPI_COMM_WORLD);
   return session;
+}
+
+absl::Status MpiSession::AgreeOnStatus(const absl::Status& mine) const {
+  const int vote = mine.ok() ? size_ : rank_;
+  int first = size_;
+  MPI_Allreduce(&vote, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+  if (first == size_) return absl::OkStatus();
+  std::string text(mine.message());
+  int size = static_cast<int>(text.size());
+  MPI_Bcast(&size, 1, MPI_INT, first, MPI_COMM_WORLD);
+  text.resize(static_cast<size_t>(size));
+  MPI_Bcast(text.data(), size, MPI_CHAR, first, MPI_COMM_WORLD);
+  if (first == rank_) return mine;
+  return absl::AbortedError(first == 0 ? text : absl::StrCat("rank ", first, ": ", text));
 }
 
 MpiSession::~MpiSession() {

@@ -18,12 +18,16 @@ class MpiSession {
   // by mpirun, or with another number of ranks. MPI ends with the process, or with the session.
   static absl::StatusOr<std::unique_ptr<MpiSession>> Init(int* argc, char*** argv,
                                                           int expected_ranks = 0);
+  // Whether mpirun, Slurm or the like started this process.
+  static bool StartedAsRank();
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  // Collective. Ok if all ranks are, else the error of the lowest that is not, in all of them.
+  absl::Status AgreeOnStatus(const absl::Status& mine) const;
   // By rank: the lowest rank on the same host.
   const std::vector<int>& host_of() const { return host_of_; }
 

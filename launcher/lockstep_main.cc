@@ -5,6 +5,8 @@
 
 #include "absl/status/status.h"
 #include "launcher/asm_command.h"
+#include "launcher/exit_code.h"
+#include "launcher/run_command.h"
 #include "launcher/topo_command.h"
 
 int main(int argc, char** argv) {
@@ -13,13 +15,13 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   absl::Status result;
   lockstep::AddAsmCommands(app, &result);
+  lockstep::AddRunCommand(app, &result);
   lockstep::AddTopoCommand(app, &result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;  // --help is not an error
   }
-  if (result.ok()) return 0;
-  std::cerr << "lockstep: " << result.message() << "\n";
-  return 1;
+  if (!result.ok()) std::cerr << "lockstep: " << result.message() << "\n";
+  return lockstep::ExitCode(result);
 }

@@ -20,4 +20,13 @@ std::string TopologyDir(const std::string& flag) {
   return LOCKSTEP_SOURCE_DIR "/topologies";
 }
 
+absl::StatusOr<std::string> ChipExecutable() {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  const fs::path chip = self.parent_path() / "lockstep-chip";
+  if (!error && fs::exists(chip, error)) return chip.string();
+  return absl::NotFoundError("no executable " + chip.string() + "; it is built with lockstep");
+}
+
 }  // namespace lockstep

@@ -3,10 +3,15 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
+
 namespace lockstep {
 
 // Folder of the topology files: `flag` if not empty, else $LOCKSTEP_TOPOLOGY_DIR, else the first
 // that exists of <executable>/../../../topologies (a build tree) and the source tree's.
 std::string TopologyDir(const std::string& flag);
+
+// Path of lockstep-chip, which stands beside this executable. NotFound says where it was looked for.
+absl::StatusOr<std::string> ChipExecutable();
 
 }  // namespace lockstep

@@ -6,7 +6,9 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "chip/check.h"
+#include "fabric/agreement.h"
 #include "runtime/image.h"
 
 namespace lockstep {
@@ -34,6 +36,7 @@ class EngineMemory : public HostMemory {
 struct StepCommand {
   int32_t token, position;
 };
+constexpr int32_t kNoMoreSteps = -1;
 
 template <typename T>
 std::string AsBytes(const T& value) {
@@ -80,25 +83,31 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
                                                          Observer* observer) {
   std::unique_ptr<Session> session(new Session(setup, transport));
   RETURN_IF_ERROR(session->AgreeOnPlan());
-  RETURN_IF_ERROR(session->Compile(observer));
+  RETURN_IF_ERROR(session->AgreeOnStatus(session->Compile(observer)));
   if (setup.engine == EngineKind::kFunctional) {
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
-    RETURN_IF_ERROR(session->Load(*weights));
+    RETURN_IF_ERROR(session->AgreeOnStatus(session->Load(*weights)));
   }
   return session;
 }
 
 absl::Status Session::AgreeOnPlan() {
-  const uint64_t mine = setup_.plan.Digest();
-  const std::vector<std::string> all = transport_->Gather(AsBytes(mine));
-  std::string verdict;
-  for (size_t rank = 0; rank < all.size() && verdict.empty(); ++rank) {
-    if (FromBytes<uint64_t>(all[rank]) != mine) {
-      verdict = absl::StrCat("process ", rank, " planned something else than process 0");
-    }
+  std::string all = absl::StrCat(setup_.plan.Digest(), ",", static_cast<int>(setup_.engine), ",",
+                                 setup_.groups.front().flight_cycles);
+  for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) absl::StrAppend(&all, ",", p.value);
+  return AgreeDigest(*transport_, XXH64(all.data(), all.size(), 0));
+}
+
+absl::Status Session::AgreeOnStatus(const absl::Status& mine) {
+  const std::vector<std::string> all =
+      AllGather(*transport_, mine.ok() ? "" : absl::StrCat(mine.message(), " "));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank].empty()) continue;
+    if (!mine.ok() && rank == static_cast<size_t>(transport_->process().rank)) return mine;
+    return absl::AbortedError(absl::StrCat("process ", rank, ": ",
+                                           absl::StripSuffix(all[rank], " ")));
   }
-  transport_->Broadcast(&verdict);
-  return verdict.empty() ? absl::OkStatus() : absl::FailedPreconditionError(verdict);
+  return absl::OkStatus();
 }
 
 absl::Status Session::Compile(Observer* observer) {
@@ -141,16 +150,37 @@ absl::Status Session::Load(const Checkpoint& weights) {
 absl::StatusOr<std::vector<float>> Session::Step(int token, int position) {
   std::string bytes = AsBytes(StepCommand{token, position});
   transport_->Broadcast(&bytes);
-  const StepCommand command = FromBytes<StepCommand>(bytes);
+  RETURN_IF_ERROR(RunStep(token, position));
+  return GatherLogits();
+}
+
+void Session::End() {
+  std::string bytes = AsBytes(StepCommand{kNoMoreSteps, 0});
+  transport_->Broadcast(&bytes);
+}
+
+absl::Status Session::Follow() {
+  while (true) {
+    std::string bytes;
+    transport_->Broadcast(&bytes);
+    const StepCommand command = FromBytes<StepCommand>(bytes);
+    if (command.token == kNoMoreSteps) return absl::OkStatus();
+    RETURN_IF_ERROR(RunStep(command.token, command.position));
+    GatherLogits();
+  }
+}
+
+absl::Status Session::RunStep(int token, int position) {
   for (size_t i = 0; i < functional_.size(); ++i) {
     EngineMemory memory(functional_[i]->sram());
-    WriteStep(setup_.plan, static_cast<int>(transport_->chips()[i]), compiled_[i].map,
-              command.token, command.position, memory);
+    WriteStep(setup_.plan, static_cast<int>(transport_->chips()[i]), compiled_[i].map, token,
+              position, memory);
   }
+  // Every process has the same fault: the earliest of all.
   if (std::optional<Fault> fault = fleet_->Run(schedules_)) {
     return absl::InternalError(fault->ToString());
   }
-  return GatherLogits();
+  return absl::OkStatus();
 }
 
 std::vector<float> Session::GatherLogits() {

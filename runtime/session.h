@@ -51,24 +51,29 @@ struct StepCost {
 
 class Session {
  public:
-  // Compiles, loads the local chips' weights (functional engine) and compares the plan's digest with
-  // the other processes. Collective. transport and observer (may be null) outlive the session;
-  // weights may be null for the timing engine.
+  // Compares plan and latencies with the other processes, compiles, and loads the local chips'
+  // weights (functional engine). Collective; an error of one process is an error, the same, in all.
+  // transport and observer (may be null) outlive the session; weights may be null for the timing
+  // engine.
   static absl::StatusOr<std::unique_ptr<Session>> Create(const SessionSetup& setup,
                                                          Transport* transport,
                                                          const Checkpoint* weights,
                                                          Observer* observer);
 
-  // One step of all chips: `token` at `position` (process 0's values count). Returns the logits of
-  // the whole vocabulary in process 0, nothing elsewhere or with the timing engine. Collective.
-  // Errors: a Fault of the program, as text.
+  // Process 0 only: one step of all chips, `token` at `position`. Returns the logits of the whole
+  // vocabulary, nothing with the timing engine. Errors: a Fault of the program, as text.
   absl::StatusOr<std::vector<float>> Step(int token, int position);
+  // Process 0 only, once, unless a Step failed: lets the others return from Follow.
+  void End();
+  // All other processes: takes part in the steps of process 0 until it ends. Errors as of Step.
+  absl::Status Follow();
 
   // In process 0: timing digests of all chips, folded in chip order. Collective.
   uint64_t TimingDigest();
 
   const Plan& plan() const { return setup_.plan; }
   const StepCost& cost() const { return cost_; }
+  // Of the first chip of this process.
   const CompiledChip& compiled() const { return compiled_.front(); }
   const Schedule& schedule() const { return *schedules_.front(); }
   int64_t SramBytesTouched() const;
@@ -78,6 +83,9 @@ class Session {
   absl::Status Compile(Observer* observer);
   absl::Status Load(const Checkpoint& weights);
   absl::Status AgreeOnPlan();
+  // `mine`, or the first process' error, in every process.
+  absl::Status AgreeOnStatus(const absl::Status& mine);
+  absl::Status RunStep(int token, int position);
   std::vector<float> GatherLogits();
 
   const SessionSetup setup_;

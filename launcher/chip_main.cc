@@ -1,0 +1,104 @@
+// `lockstep-chip`: one MPI rank of a run. `lockstep run` starts it through mpirun; Slurm, own scripts
+// and host files can start it the same way. Only rank 0 speaks. Exit codes: launcher/exit_code.h.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "chip/check.h"
+#include "fabric/mpi_fabric.h"
+#include "fabric/mpi_session.h"
+#include "launcher/console.h"
+#include "launcher/exit_code.h"
+#include "launcher/paths.h"
+#include "launcher/run_flags.h"
+#include "runtime/run.h"
+
+namespace lockstep {
+namespace {
+
+constexpr char kHelp[] =
+    "One MPI rank of an emulated run. Start it through mpirun, a rank a chip:\n"
+    "  mpirun --oversubscribe --bind-to none --mca pml ob1 -n 8 lockstep-chip --topology groqnode \\\n"
+    "    --model DIR --prompt TEXT --tokens N\n"
+    "A host file works (--hostfile FILE). As root add --allow-run-as-root, without which mpirun "
+    "refuses.";
+
+// Open MPI sets it in every rank.
+bool StartedByMpirun() { return std::getenv("OMPI_COMM_WORLD_RANK") != nullptr; }
+
+// A rank whose mpirun was killed must not stay behind.
+void DieWithMpirun() {
+  if (!StartedByMpirun()) return;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (getppid() == 1) std::_Exit(1);
+}
+
+void PrintProgress(int done, int of) {
+  std::fprintf(stderr, "%s%d/%d\n", kProgressPrefix, done, of);
+}
+
+absl::StatusOr<RunSetup> Prepare(const RunOptions& options) {
+  return PrepareRun(options, TopologyDir(options.topology_dir));
+}
+
+absl::Status RunAsRank(const MpiSession& session, const RunOptions& options) {
+  const absl::StatusOr<RunSetup> setup = Prepare(options);
+  RETURN_IF_ERROR(session.AgreeOnStatus(setup.status()));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<MpiFabric> fabric,
+      MpiFabric::Create(session, setup->wiring,
+                        {.chips_per_rank = static_cast<uint32_t>(setup->chips_per_rank())}));
+  std::function<void(int, int)> progress;
+  if (options.progress) progress = PrintProgress;
+  RETURN_IF_ERROR(RunProcess(*setup, *fabric, ConsoleView(options, progress)));
+  return FlushConsole();
+}
+
+// Started by hand, it can still say how many ranks are needed.
+absl::StatusOr<std::unique_ptr<MpiSession>> Join(const RunOptions& options, int* argc,
+                                                 char*** argv) {
+  int ranks = 0;
+  if (!MpiSession::StartedAsRank()) {
+    ASSIGN_OR_RETURN(const RunSetup setup, Prepare(options));
+    ranks = setup.ranks();
+  }
+  return MpiSession::Init(argc, argv, ranks);
+}
+
+int Report(const absl::Status& status, int rank) {
+  if (!status.ok() && rank == 0) {
+    std::fprintf(stderr, "%s%s\n", kChipPrefix, std::string(status.message()).c_str());
+  }
+  return ExitCode(status);
+}
+
+int Main(int argc, char** argv) {
+  DieWithMpirun();
+  CLI::App app(kHelp, "lockstep-chip");
+  RunFlags flags;
+  AddRunFlags(app, &flags);
+  app.add_flag("--progress", flags.options.progress,
+               "A line a step on standard error: `lockstep-progress: 3/12`");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const absl::StatusOr<RunOptions> options = TakeOptions(flags);
+  const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
+  const int rank = rank_text == nullptr ? 0 : std::atoi(rank_text);
+  if (!options.ok()) return Report(options.status(), rank);
+  const absl::StatusOr<std::unique_ptr<MpiSession>> session = Join(*options, &argc, &argv);
+  if (!session.ok()) return Report(session.status(), rank);
+  return Report(RunAsRank(**session, *options), (*session)->rank());
+}
+
+}  // namespace
+}  // namespace lockstep
+
+int main(int argc, char** argv) { return lockstep::Main(argc, argv); }

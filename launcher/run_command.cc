@@ -1,0 +1,69 @@
+// Checks a run in full, then starts it (launcher/run_command.h).
+#include "launcher/run_command.h"
+
+#include <memory>
+#include <utility>
+
+#include "chip/check.h"
+#include "fabric/local_fabric.h"
+#include "launcher/console.h"
+#include "launcher/exit_code.h"
+#include "launcher/mpirun.h"
+#include "launcher/paths.h"
+#include "launcher/run_flags.h"
+#include "runtime/run_setup.h"
+
+namespace lockstep {
+namespace {
+
+constexpr char kHelp[] =
+    "Run a model on an emulated topology.\n"
+    "With --transport mpi this starts `mpirun -n RANKS lockstep-chip ...`; by hand the same is\n"
+    "  mpirun --oversubscribe --bind-to none --mca pml ob1 -n 8 lockstep-chip --topology groqnode \\\n"
+    "    --model DIR --prompt TEXT --tokens N\n"
+    "also with --hostfile FILE. As root, mpirun itself asks for --allow-run-as-root; `lockstep run` "
+    "adds it.";
+
+absl::Status RunLocally(const RunSetup& setup) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<LocalFabric> fabric,
+                   LocalFabric::Create(setup.wiring, setup.options.threads.value_or(1)));
+  std::function<void(int, int)> progress;
+  if (WantsProgress(setup.options)) progress = DrawProgress;
+  RETURN_IF_ERROR(RunProcess(setup, *fabric, ConsoleView(setup.options, progress)));
+  return FlushConsole();
+}
+
+absl::Status RunOverMpi(RunOptions options, const std::string& topology_dir, int ranks) {
+  ASSIGN_OR_RETURN(std::string program, ChipExecutable());
+  MpirunJob job;
+  job.ranks = ranks;
+  job.program = std::move(program);
+  // The ranks look where this process looked.
+  options.topology_dir = topology_dir;
+  options.progress = WantsProgress(options);
+  if (options.progress) job.progress = DrawProgress;
+  job.arguments = RankArguments(options);
+  return RunMpirun(job);
+}
+
+absl::Status RunCommand(const RunFlags& flags) {
+  ASSIGN_OR_RETURN(const RunOptions options, TakeOptions(flags));
+  const std::string topology_dir = TopologyDir(options.topology_dir);
+  ASSIGN_OR_RETURN(const RunSetup setup, PrepareRun(options, topology_dir));
+  if (options.transport == TransportKind::kLocal) return RunLocally(setup);
+  // An error of every rank is better found, and said, once.
+  RETURN_IF_ERROR(TryCompile(setup));
+  return RunOverMpi(options, topology_dir, setup.ranks());
+}
+
+}  // namespace
+
+void AddRunCommand(CLI::App& app, absl::Status* result) {
+  const auto flags = std::make_shared<RunFlags>();
+  CLI::App* run = app.add_subcommand("run", kHelp);
+  AddRunFlags(*run, flags.get());
+  AddTransportFlags(*run, flags.get());
+  run->callback([flags, result] { *result = RunCommand(*flags); });
+}
+
+}  // namespace lockstep

@@ -1,0 +1,85 @@
+#pragma once
+// What a run comes to: the closing table and the JSON of --report.
+//
+// All times of the emulated machine follow from the program's cycles at 900 MHz and from the host link
+// of Groq's own estimator (groqflow: PCIe at 24 GB/s, 10 us fixed each way), an assumption that is
+// marked as such. In the JSON everything outside the object "host" is the same on every host and for
+// every transport, thread count and number of ranks.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/generate.h"
+#include "runtime/run_setup.h"
+
+namespace lockstep {
+
+inline constexpr int64_t kClockHz = 900'000'000;
+inline constexpr double kHostLinkSeconds = 10e-6;          // each way
+inline constexpr double kHostLinkBytesPerSecond = 24e9;
+inline constexpr int64_t kWeightStreamBytesPerCycle = 20'480;  // 2 hemispheres x 32 streams x 320 B
+
+// Of the machine that emulates; nothing else here depends on it.
+struct HostTimes {
+  TransportKind transport = TransportKind::kLocal;
+  int ranks = 1;
+  int threads = 1;
+  double start_seconds = 0;  // compile and load weights
+  double run_seconds = 0;    // all steps
+};
+
+// Of one chip; all chips of a run are alike.
+struct SramUse {
+  int64_t weights = 0;
+  int64_t kv_cache = 0;
+  int64_t tables_and_activations = 0;
+  int64_t total() const { return weights + kv_cache + tables_and_activations; }
+};
+
+// One step of one chip, as the program text fixes it.
+struct LinkUse {
+  int links = 0;                // that send at all
+  int64_t vectors = 0;          // sent on all of them
+  int64_t busiest_vectors = 0;  // sent on the busiest
+};
+
+struct RunReport {
+  RunOptions options;
+  ModelConfig model;
+  std::string topology, topology_rules;
+  int topology_chips = 0, topology_nodes = 0;
+  int chips = 0, context = 0;
+  std::string hop_latency, hop_origin;
+  int64_t hop_cycles = 0, link_ticks = 0;
+  StepCost cost;
+  SramUse sram;
+  LinkUse links;
+  int64_t step_input_bytes = 0, step_output_bytes = 0;  // a chip
+  std::vector<int> prompt_ids;
+  RunResult result;
+  uint64_t plan_digest = 0;
+  HostTimes host;
+
+  // Seconds of the emulated machine.
+  double ProgramSeconds() const { return static_cast<double>(cost.cycles) / kClockHz; }
+  double HostLinkSeconds() const;  // in and out, all chips at once
+  double StepSeconds() const { return ProgramSeconds() + HostLinkSeconds(); }
+  double FirstTokenSeconds() const;
+  double EmulatedSeconds() const;  // of all steps
+  // Shares, 0..1.
+  double WeightStreamShare() const;
+  double LinkShare(int64_t vectors_of_one_link) const;
+  double MeanLinkShare() const;
+
+  int64_t Instructions() const;  // executed by all chips in all steps
+  double Slowdown() const;       // host time over emulated time
+};
+
+RunReport MakeReport(const RunSetup& setup, const Session& session, const RunResult& result,
+                     const HostTimes& host);
+
+std::string ReportTable(const RunReport& report);
+std::string ReportJson(const RunReport& report);
+
+}  // namespace lockstep

@@ -1,0 +1,199 @@
+// The two forms of a report: a table for people, JSON for programs.
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "fabric/link_model.h"
+#include "runtime/report.h"
+
+namespace lockstep {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* EngineName(EngineKind engine) {
+  return engine == EngineKind::kTiming ? "timing" : "functional";
+}
+
+std::string Hex(uint64_t digest) { return absl::StrFormat("%016x", digest); }
+
+std::string Row(const char* label, const std::string& text) {
+  return absl::StrFormat("  %-22s%s\n", label, text);
+}
+
+std::string Time(double seconds) {
+  if (seconds < 1e-3) return absl::StrFormat("%.2f us", seconds * 1e6);
+  if (seconds < 1) return absl::StrFormat("%.3f ms", seconds * 1e3);
+  return absl::StrFormat("%.2f s", seconds);
+}
+
+std::string Size(int64_t bytes) {
+  if (bytes < 1'000'000) return absl::StrFormat("%.1f kB", static_cast<double>(bytes) / 1e3);
+  return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6);
+}
+
+std::string ChipsText(const RunReport& r) {
+  std::string text = absl::StrCat(r.chips, " of ", r.topology_chips, " (", r.topology, ")");
+  if (r.topology_nodes > 1) absl::StrAppend(&text, ": tensor parallel inside one node");
+  return text;
+}
+
+std::string MachineRows(const RunReport& r) {
+  std::string hop = absl::StrCat(r.hop_latency, ", ", r.hop_cycles, " cycles: ", r.hop_origin);
+  std::string rows = Row("chips", ChipsText(r));
+  rows += Row("engine", EngineName(r.options.engine));
+  rows += Row("hop latency", hop);
+  if (r.hop_latency == LinkModel::kDefaultPreset) {
+    rows += Row("", absl::StrCat("the default: ", LinkModel::DefaultReason()));
+  }
+  for (const std::string& latency : r.options.latencies) rows += Row("changed latency", latency);
+  return rows + Row("SRAM of a chip",
+                    absl::StrFormat("%s of %s (%.1f %%): weights %s, KV cache %s, rest %s; text %s",
+                                    Size(r.sram.total()), Size(kSramBytes),
+                                    100.0 * static_cast<double>(r.sram.total()) / kSramBytes,
+                                    Size(r.sram.weights), Size(r.sram.kv_cache),
+                                    Size(r.sram.tables_and_activations), Size(r.cost.text_bytes)));
+}
+
+std::string EmulatedRows(const RunReport& r) {
+  std::string rows = Row("first token", absl::StrFormat("%s (%d prompt steps)",
+                                                        Time(r.FirstTokenSeconds()),
+                                                        r.prompt_ids.size()));
+  rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.cycles,
+                                         Time(r.ProgramSeconds()), Time(r.StepSeconds())));
+  rows += Row("tokens/s/user", absl::StrFormat("%.0f*", 1 / r.StepSeconds()));
+  rows += Row("weight streams", absl::StrFormat("%.1f %% of 20480 B a cycle and chip",
+                                                100 * r.WeightStreamShare()));
+  rows += Row("links", r.links.links == 0
+                           ? "none used"
+                           : absl::StrFormat("%.2f %% busy on average, %.2f %% the busiest, %d a chip "
+                                             "used",
+                                             100 * r.MeanLinkShare(),
+                                             100 * r.LinkShare(r.links.busiest_vectors),
+                                             r.links.links));
+  return rows + Row("instructions", absl::StrFormat("%d executed in %d steps by %d chips",
+                                                    r.Instructions(), r.result.steps, r.chips));
+}
+
+std::string HostRows(const RunReport& r) {
+  std::string rows = Row("wall time", absl::StrFormat("%s start, %s run, %s a step",
+                                                      Time(r.host.start_seconds),
+                                                      Time(r.host.run_seconds),
+                                                      Time(r.host.run_seconds / r.result.steps)));
+  rows += Row("slowdown", absl::StrFormat("%.0f times slower than the emulated machine", r.Slowdown()));
+  std::string digests = absl::StrCat("timing ", Hex(r.result.timing_digest));
+  if (r.options.engine == EngineKind::kFunctional) {
+    absl::StrAppend(&digests, ", values ", Hex(r.result.value_digest));
+  }
+  rows += Row("digests", absl::StrCat(digests, ", plan ", Hex(r.plan_digest)));
+  return rows + "  * assumes PCIe at 24 GB/s with 10 us each way (groqflow's estimator)\n";
+}
+
+Json ModelJson(const RunReport& r) {
+  const ModelConfig& m = r.model;
+  return {{"model", r.options.model},
+          {"architecture", m.architecture},
+          {"hidden_size", m.hidden_size},
+          {"intermediate_size", m.intermediate_size},
+          {"layers", m.layers},
+          {"heads", m.heads},
+          {"kv_heads", m.kv_heads},
+          {"head_dim", m.head_dim},
+          {"vocab_size", m.vocab_size},
+          {"parameters", m.ParameterCount()}};
+}
+
+Json MachineJson(const RunReport& r) {
+  Json changed = Json::array();
+  for (const std::string& latency : r.options.latencies) changed.push_back(latency);
+  return {{"topology", r.topology},
+          {"rules", r.topology_rules},
+          {"topology_chips", r.topology_chips},
+          {"topology_nodes", r.topology_nodes},
+          {"chips", r.chips},
+          {"partition", "tensor parallel inside one node"},
+          {"engine", EngineName(r.options.engine)},
+          {"clock_hz", kClockHz},
+          {"hop_latency",
+           {{"preset", r.hop_latency},
+            {"cycles", r.hop_cycles},
+            {"origin", r.hop_origin},
+            {"default", std::string(LinkModel::kDefaultPreset)},
+            {"default_reason", std::string(LinkModel::DefaultReason())}}},
+          {"vector_on_link_cycles", static_cast<double>(r.link_ticks) / kTicksPerCycle},
+          {"changed_latencies", changed}};
+}
+
+Json PlanJson(const RunReport& r) {
+  return {{"context", r.context},
+          {"sram_bytes_per_chip",
+           {{"capacity", kSramBytes},
+            {"used", r.sram.total()},
+            {"weights", r.sram.weights},
+            {"kv_cache", r.sram.kv_cache},
+            {"tables_and_activations", r.sram.tables_and_activations}}},
+          {"program_text_bytes", r.cost.text_bytes},
+          {"digest", Hex(r.plan_digest)}};
+}
+
+Json EmulatedJson(const RunReport& r) {
+  return {{"first_token_us", r.FirstTokenSeconds() * 1e6},
+          {"cycles_per_token", r.cost.cycles},
+          {"program_us_per_token", r.ProgramSeconds() * 1e6},
+          {"host_link_us_per_token", r.HostLinkSeconds() * 1e6},
+          {"host_link_assumption", "PCIe at 24 GB/s, 10 us each way (groqflow's estimator)"},
+          {"us_per_token", r.StepSeconds() * 1e6},
+          {"tokens_per_second_per_user", 1 / r.StepSeconds()},
+          {"weight_stream_bytes_per_token_and_chip", r.cost.weight_stream_bytes},
+          {"weight_stream_share", r.WeightStreamShare()},
+          {"links_used_per_chip", r.links.links},
+          {"vectors_sent_per_token_and_chip", r.links.vectors},
+          {"link_share_mean", r.MeanLinkShare()},
+          {"link_share_busiest", r.LinkShare(r.links.busiest_vectors)},
+          {"instructions_per_token_and_chip", r.cost.dispatches},
+          {"instructions", r.Instructions()},
+          {"steps", r.result.steps}};
+}
+
+Json OutputJson(const RunReport& r) {
+  const bool values = r.options.engine == EngineKind::kFunctional;
+  Json json = {{"prompt_ids", r.prompt_ids}};
+  if (values) {
+    json["ids"] = r.result.ids;
+    json["text"] = r.result.text;
+    json["stop"] = r.result.stop == StopReason::kEndOfText ? "end of text" : "tokens";
+  }
+  json["timing_digest"] = Hex(r.result.timing_digest);
+  if (values) json["value_digest"] = Hex(r.result.value_digest);
+  return json;
+}
+
+Json HostJson(const RunReport& r) {
+  return {{"transport", r.host.transport == TransportKind::kMpi ? "mpi" : "local"},
+          {"ranks", r.host.ranks},
+          {"threads", r.host.threads},
+          {"start_seconds", r.host.start_seconds},
+          {"run_seconds", r.host.run_seconds},
+          {"seconds_per_step", r.host.run_seconds / r.result.steps},
+          {"slowdown", r.Slowdown()}};
+}
+
+}  // namespace
+
+std::string ReportTable(const RunReport& report) {
+  return MachineRows(report) + EmulatedRows(report) + HostRows(report);
+}
+
+std::string ReportJson(const RunReport& report) {
+  const Json json = {{"version", 1},
+                     {"model", ModelJson(report)},
+                     {"machine", MachineJson(report)},
+                     {"plan", PlanJson(report)},
+                     {"emulated", EmulatedJson(report)},
+                     {"output", OutputJson(report)},
+                     {"host", HostJson(report)}};
+  // Text of a model need not be UTF-8.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace lockstep

@@ -1,0 +1,174 @@
+// Rules among the options of a run. An option without effect is an error, since whoever gives it
+// believes that it has one.
+#include "runtime/run_options.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "chip/check.h"
+
+namespace lockstep {
+namespace {
+
+absl::Status Bad(const std::string& why) { return absl::InvalidArgumentError(why); }
+
+absl::Status NoEffect(absl::string_view option, absl::string_view because) {
+  return Bad(absl::StrCat(option, " has no effect ", because));
+}
+
+absl::Status AtLeastOne(absl::string_view option, const std::optional<int>& value) {
+  if (!value || *value >= 1) return absl::OkStatus();
+  return Bad(absl::StrCat(option, " ", *value, ": it must be at least 1"));
+}
+
+absl::Status CheckInput(const RunOptions& o) {
+  if (o.model.empty()) return Bad("--model is missing");
+  if (o.topology.empty()) return Bad("--topology is missing");
+  if (o.prompt && o.prompt_ids) return Bad("--prompt and --prompt-ids exclude each other");
+  if (!o.prompt && !o.prompt_ids) return Bad("one of --prompt and --prompt-ids is needed");
+  if (o.prompt_ids && o.prompt_ids->empty()) return Bad("--prompt-ids: at least one id is needed");
+  return AtLeastOne("--tokens", o.tokens);
+}
+
+absl::Status CheckNumbers(const RunOptions& o) {
+  RETURN_IF_ERROR(AtLeastOne("--chips", o.chips));
+  RETURN_IF_ERROR(AtLeastOne("--chips-per-rank", o.chips_per_rank));
+  RETURN_IF_ERROR(AtLeastOne("--threads", o.threads));
+  RETURN_IF_ERROR(AtLeastOne("--context", o.context));
+  RETURN_IF_ERROR(AtLeastOne("--timeline-steps", o.timeline_steps));
+  if (o.threads && *o.threads > 256) {
+    return Bad(absl::StrCat("--threads ", *o.threads, ": at most 256"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTransport(const RunOptions& o) {
+  const bool mpi = o.transport == TransportKind::kMpi;
+  if (mpi && o.threads) return NoEffect("--threads", "with --transport mpi");
+  if (!mpi && o.chips_per_rank) return NoEffect("--chips-per-rank", "with --transport local");
+  return absl::OkStatus();
+}
+
+absl::Status CheckEngine(const RunOptions& o) {
+  if (o.timeline_steps && o.timeline.empty()) {
+    return NoEffect("--timeline-steps", "without --timeline");
+  }
+  if (o.engine != EngineKind::kTiming) return absl::OkStatus();
+  const absl::string_view why = "with --engine timing, which has no values";
+  if (!o.logits.empty()) return NoEffect("--logits", why);
+  if (o.temperature) return NoEffect("--temperature", why);
+  if (o.top_k) return NoEffect("--top-k", why);
+  if (o.top_p) return NoEffect("--top-p", why);
+  if (o.seed) return NoEffect("--seed", why);
+  if (o.ignore_eos) return NoEffect("--ignore-eos", why);
+  return absl::OkStatus();
+}
+
+absl::Status CheckSampling(const RunOptions& o) {
+  if (o.seed && !o.Sampled()) {
+    return NoEffect("--seed", "on greedy generation; give --temperature, --top-k or --top-p");
+  }
+  if (o.temperature && *o.temperature == 0 && (o.top_k || o.top_p)) {
+    return NoEffect(o.top_k ? "--top-k" : "--top-p", "at --temperature 0, which is greedy");
+  }
+  // The sampler's own rules, with its own words.
+  return o.Sampled() ? Sampler::Create(o.Sampler()).status() : absl::OkStatus();
+}
+
+absl::Status CheckFiles(const RunOptions& o) {
+  const std::string files[] = {o.logits, o.report, o.timeline};
+  for (int i = 0; i < 3; ++i) {
+    for (int j = i + 1; j < 3; ++j) {
+      if (!files[i].empty() && files[i] == files[j]) {
+        return Bad(absl::StrCat("two outputs to one file: ", files[i]));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+bool RunOptions::Sampled() const {
+  if (temperature) return *temperature != 0;
+  return top_k || top_p;
+}
+
+SamplerOptions RunOptions::Sampler() const {
+  SamplerOptions out;
+  out.greedy = !Sampled();
+  if (out.greedy) return out;
+  out.temperature = temperature.value_or(1.0);
+  out.top_k = top_k.value_or(0);
+  out.top_p = top_p.value_or(1.0);
+  out.seed = seed.value_or(0);
+  return out;
+}
+
+absl::Status ValidateOptions(const RunOptions& options) {
+  for (auto* check : {&CheckInput, &CheckNumbers, &CheckTransport, &CheckEngine, &CheckSampling,
+                      &CheckFiles}) {
+    RETURN_IF_ERROR((*check)(options));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> RankArguments(const RunOptions& o) {
+  std::vector<std::string> out;
+  // One argument a pair, "--name=value": a value that begins with a dash stays a value.
+  const auto add = [&out](const char* name, const std::string& value) {
+    out.push_back(absl::StrCat(name, "=", value));
+  };
+  const auto number = [&add](const char* name, const std::optional<int>& value) {
+    if (value) add(name, absl::StrCat(*value));
+  };
+  const auto text = [&add](const char* name, const std::string& value) {
+    if (!value.empty()) add(name, value);
+  };
+  const auto exact = [&add](const char* name, const std::optional<double>& value) {
+    if (value) add(name, absl::StrFormat("%.17g", *value));
+  };
+  text("--model", o.model);
+  text("--topology", o.topology);
+  text("--topology-dir", o.topology_dir);
+  if (o.prompt) add("--prompt", *o.prompt);
+  if (o.prompt_ids) add("--prompt-ids", JoinIds(*o.prompt_ids));
+  number("--tokens", o.tokens);
+  if (o.ignore_eos) out.push_back("--ignore-eos");
+  if (o.engine == EngineKind::kTiming) add("--engine", "timing");
+  if (o.hop_latency) add("--hop-latency", *o.hop_latency);
+  number("--chips", o.chips);
+  number("--chips-per-rank", o.chips_per_rank);
+  number("--context", o.context);
+  for (const std::string& latency : o.latencies) add("--set", latency);
+  exact("--temperature", o.temperature);
+  number("--top-k", o.top_k);
+  exact("--top-p", o.top_p);
+  if (o.seed) add("--seed", absl::StrCat(*o.seed));
+  text("--logits", o.logits);
+  text("--report", o.report);
+  text("--timeline", o.timeline);
+  number("--timeline-steps", o.timeline_steps);
+  if (o.quiet) out.push_back("--quiet");
+  if (o.progress) out.push_back("--progress");
+  return out;
+}
+
+absl::StatusOr<std::vector<int>> ParseIds(const std::string& text) {
+  std::vector<int> ids;
+  for (absl::string_view part : absl::StrSplit(text, ',')) {
+    int id = 0;
+    if (!absl::SimpleAtoi(part, &id) || id < 0) {
+      return Bad(absl::StrCat("--prompt-ids: \"", part,
+                              "\" is no token id; give numbers with commas between: 1,403,407"));
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+std::string JoinIds(const std::vector<int>& ids) { return absl::StrJoin(ids, ","); }
+
+}  // namespace lockstep

@@ -1,0 +1,182 @@
+// Reads, plans, wires (runtime/run_setup.h).
+#include "runtime/run_setup.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/image.h"
+#include "runtime/topology_file.h"
+
+namespace lockstep {
+namespace {
+
+// Programs are not compiled for less, so that short runs of one model share one program.
+constexpr int kLeastContext = 8;
+
+absl::StatusOr<ModelConfig> LoadShape(const RunOptions& options) {
+  std::error_code error;
+  const bool folder = std::filesystem::exists(options.model, error);
+  if (!folder && options.engine == EngineKind::kTiming) {
+    absl::StatusOr<ModelConfig> shape = ShapeByName(options.model);
+    if (shape.ok()) return shape;
+  }
+  if (!folder) {
+    return absl::NotFoundError(absl::StrCat("--model ", options.model, ": no such folder"));
+  }
+  return LoadModelConfig(options.model);
+}
+
+absl::StatusOr<int> ChooseChips(const RunOptions& options, const Topology& topology) {
+  const int node = topology.chips_per_node();
+  if (!options.chips) return std::min({8, node, topology.num_chips()});
+  const int chips = *options.chips;
+  if (chips > topology.num_chips()) {
+    return absl::InvalidArgumentError(absl::StrCat("--chips ", chips, ": topology ",
+                                                   topology.name(), " has ",
+                                                   topology.num_chips()));
+  }
+  if (chips > node) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--chips ", chips, ": a model is cut over the chips of one node, and a node of ",
+                     topology.name(), " has ", node));
+  }
+  return chips;
+}
+
+absl::StatusOr<LinkModel> MakeLinks(const RunOptions& options, const Topology& topology) {
+  const LinkRule& rule = topology.spec().link;
+  LinkRate rate;
+  rate.lanes = rule.lanes;
+  rate.lane_bits_per_second = int64_t{rule.lane_mbit_per_s} * 1'000'000;
+  const std::string preset = options.hop_latency.value_or(std::string(LinkModel::kDefaultPreset));
+  return LinkModel::Create(preset, rate);
+}
+
+absl::StatusOr<ChipTiming> MakeTiming(const RunOptions& options, const LinkModel& links) {
+  ChipTiming timing = ChipTiming::Default();
+  timing.link_ticks = static_cast<int32_t>(links.vector_ticks());
+  timing.receive_turnaround = static_cast<int32_t>(links.turnaround_cycles());
+  for (const std::string& latency : options.latencies) {
+    const size_t equals = latency.find('=');
+    int32_t value = 0;
+    if (equals == std::string::npos || !absl::SimpleAtoi(latency.substr(equals + 1), &value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", latency, ": expected NAME=VALUE with a whole number of cycles"));
+    }
+    absl::StatusOr<ChipTiming> changed = timing.With(latency.substr(0, equals), value);
+    if (!changed.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", latency, ": ", changed.status().message()));
+    }
+    timing = *changed;
+  }
+  return timing;
+}
+
+absl::StatusOr<Wiring> MakeWiring(const Topology& topology, int chips, const LinkModel& links,
+                                  const ChipTiming& timing) {
+  ASSIGN_OR_RETURN(const Topology part, topology.Subset(chips));
+  std::vector<Wire> wires;
+  for (const Link& link : part.links()) {
+    wires.push_back({link.from.value(), static_cast<uint8_t>(link.from_port.value()),
+                     static_cast<uint8_t>(link.to_port.value()), link.to.value(),
+                     static_cast<int32_t>(links.flight_cycles())});
+  }
+  return Wiring::Create(static_cast<uint32_t>(chips), std::move(wires), timing.link_ticks);
+}
+
+absl::StatusOr<std::vector<int>> PromptIds(const RunOptions& options,
+                                           const std::optional<Tokenizer>& tokenizer,
+                                           const ModelConfig& model) {
+  std::vector<int> ids;
+  if (options.prompt) {
+    if (!tokenizer) return NoTokenizerError(options.model);
+    ASSIGN_OR_RETURN(ids, tokenizer->Encode(*options.prompt, true));
+  } else {
+    ids = *options.prompt_ids;
+  }
+  for (int id : ids) {
+    if (id < 0 || id >= model.vocab_size) {
+      return absl::InvalidArgumentError(absl::StrCat("prompt id ", id, ": the vocabulary has ids 0..",
+                                                     model.vocab_size - 1));
+    }
+  }
+  return ids;
+}
+
+absl::StatusOr<int> ChooseContext(const RunOptions& options, const ModelConfig& model,
+                                  int prompt_size) {
+  const int64_t positions = int64_t{prompt_size} + options.tokens - 1;
+  const int limit = options.context.value_or(model.max_context());
+  if (positions > limit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a prompt of ", prompt_size, " ids and ", options.tokens,
+                     " tokens more need a context of ", positions, " positions; ",
+                     options.context ? "--context gives " : "the model has ", limit));
+  }
+  if (options.context) return *options.context;
+  return std::min(model.max_context(), std::max(kLeastContext, static_cast<int>(positions)));
+}
+
+std::vector<int> EosIds(const RunOptions& options, const ModelConfig& model,
+                        const std::optional<Tokenizer>& tokenizer) {
+  if (options.ignore_eos) return {};
+  if (model.eos_ids.empty() && tokenizer && tokenizer->eos_id()) return {*tokenizer->eos_id()};
+  return model.eos_ids;
+}
+
+// Takes what is written and drops it.
+class Nowhere : public HostMemory {
+ public:
+  void Store(int, int, int, std::span<const uint8_t>) override {}
+  void Load(int, int, std::span<uint8_t, kVectorBytes> out) const override {
+    std::fill(out.begin(), out.end(), uint8_t{0});
+  }
+};
+
+}  // namespace
+
+absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string& topology_dir) {
+  RETURN_IF_ERROR(ValidateOptions(options));
+  ASSIGN_OR_RETURN(TopologySpec spec, LoadTopology(options.topology, topology_dir));
+  ASSIGN_OR_RETURN(Topology topology, Topology::Create(std::move(spec)));
+  ASSIGN_OR_RETURN(const int chips, ChooseChips(options, topology));
+  ASSIGN_OR_RETURN(LinkModel links, MakeLinks(options, topology));
+  ASSIGN_OR_RETURN(ChipTiming timing, MakeTiming(options, links));
+  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
+  ASSIGN_OR_RETURN(std::vector<Group> groups, NodeGroups(topology, chips, links));
+
+  ASSIGN_OR_RETURN(ModelConfig model, LoadShape(options));
+  ASSIGN_OR_RETURN(std::optional<Tokenizer> tokenizer, Tokenizer::LoadIfPresent(options.model));
+  ASSIGN_OR_RETURN(std::vector<int> ids, PromptIds(options, tokenizer, model));
+  ASSIGN_OR_RETURN(const int context, ChooseContext(options, model, static_cast<int>(ids.size())));
+  ASSIGN_OR_RETURN(Plan plan, MakePlan(model, chips, context));
+  std::optional<Checkpoint> checkpoint;
+  if (options.engine == EngineKind::kFunctional) {
+    ASSIGN_OR_RETURN(checkpoint, Checkpoint::Open(options.model));
+  }
+  std::vector<int> eos = EosIds(options, model, tokenizer);
+  return RunSetup{options,
+                  std::move(tokenizer),
+                  std::move(checkpoint),
+                  std::move(topology),
+                  std::move(links),
+                  std::move(wiring),
+                  {std::move(plan), timing, options.engine, std::move(groups)},
+                  std::move(ids),
+                  std::move(eos)};
+}
+
+absl::Status TryCompile(const RunSetup& setup) {
+  ASSIGN_OR_RETURN(const CompiledChip compiled,
+                   CompileChip(setup.session.plan, setup.session.groups[0], setup.session.timing));
+  if (!setup.checkpoint) return absl::OkStatus();
+  Nowhere memory;
+  return WriteModel(setup.session.plan, 0, compiled.map, *setup.checkpoint, memory);
+}
+
+}  // namespace lockstep

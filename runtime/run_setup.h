@@ -1,0 +1,47 @@
+#pragma once
+// From the options of a run to all that every process must know before it starts: model, plan, chips
+// and wires. Deterministic, the same in every process, and checked in full before any MPI starts.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "fabric/link_model.h"
+#include "fabric/topology.h"
+#include "fabric/wiring.h"
+#include "runtime/checkpoint.h"
+#include "runtime/run_options.h"
+#include "runtime/session.h"
+#include "runtime/tokenizer.h"
+
+namespace lockstep {
+
+struct RunSetup {
+  RunOptions options;
+  std::optional<Tokenizer> tokenizer;    // of the model folder, if it has one
+  std::optional<Checkpoint> checkpoint;  // functional engine only
+  Topology topology;                     // whole, not only the chips that run
+  LinkModel links;
+  Wiring wiring;  // of the chips that run
+  SessionSetup session;
+  std::vector<int> prompt_ids;
+  std::vector<int> eos_ids;  // empty with ignore_eos
+
+  int chips() const { return session.plan.chips; }
+  int chips_per_rank() const { return options.chips_per_rank.value_or(1); }
+  int ranks() const { return (chips() + chips_per_rank() - 1) / chips_per_rank(); }
+  // Steps at most: every id but the last generated one is fed.
+  int positions() const { return static_cast<int>(prompt_ids.size()) + options.tokens - 1; }
+};
+
+// Errors: ValidateOptions; model, tokenizer, topology that cannot be read; a topology too small;
+// what cannot be planned; ids outside the vocabulary; a run longer than its context.
+// `topology_dir` is where names of topologies are looked up.
+absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string& topology_dir);
+
+// What PrepareRun leaves to the ranks, since it takes longer: compiles chip 0 and reads its weights
+// into nothing. An error here would be an error of every rank.
+absl::Status TryCompile(const RunSetup& setup);
+
+}  // namespace lockstep
