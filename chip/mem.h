@@ -54,7 +54,7 @@ class MemUnit : public Sram::Listener {
   bool Addresses(const Dispatched& d, const uint8_t* map, int superlanes, int32_t out[kSuperlanes]);
   void SaveFlowing(int slice, int address, int64_t cycle);
   void Overwrite(int slice, int address, int64_t cycle) {
-    if (false) SaveFlowing(slice, address, cycle);
+    if (slices_[slice].last_flow + window_ >= cycle) SaveFlowing(slice, address, cycle);
     if (holder_.holders[slice] != 0) holder_.SaveWord(slice, core_.sram.Word(slice, address));
   }
   int powered(int64_t cycle) {

@@ -168,6 +168,32 @@ TEST_F(FunctionalTest, SendHandsOverWhatStandsAtTheLink) {
   EXPECT_EQ(links.sent[0].payload, v);
 }
 
+TEST_F(FunctionalTest, AVectorCrossesFromOneChipsSramToAnothers) {
+  constexpr int64_t kFlight = 217;
+  links.cabled[9] = true;
+  std::vector<Vector> v;
+  ProgramBuilder p;
+  for (int i = 0; i < 3; ++i) {
+    v.push_back(StoreRandom(kFrom, i));
+    const int64_t send = 30 + 24 * i;
+    p.At(send - OpCycles(Opcode::kRead) - (kSxmEast - SlicePosition(kFrom)), MemQueue(kFrom),
+         Op(Opcode::kRead, {i, 0, E(4)}));
+    p.At(send, C2cQueue(9), Op(Opcode::kSend, {E(4)}));
+  }
+  RunWell(p);
+  FakeLinks far;
+  far.cabled[2] = true;
+  for (const FakeLinks::Sent& sent : links.sent) {
+    far.arrivals[2].emplace_back(sent.cycle + 24 + kFlight, sent.payload);
+  }
+  FunctionalEngine receiver(6, ChipTiming::Default());
+  ProgramBuilder q;
+  q.At(30 + 24 + kFlight, C2cQueue(2), Op(Opcode::kReceive, {70, 5, 1}), 3, 24);
+  receiver.Start(q.Scheduled());
+  ASSERT_EQ(receiver.Run(far), EngineState::kDone);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(receiver.sram().Load(70, 5 + i), v[i]) << i;
+}
+
 TEST_F(FunctionalTest, BlocksUntilTheOutsideKnowsAndThenGoesOn) {
   links.cabled[0] = true;
   links.when_empty = Poll::kPending;
