@@ -13,9 +13,9 @@ int Longest(const ChipTiming& timing) {
 }
 }  // namespace
 
-Core::Core(uint32_t chip, const ChipTiming& timing)
+Core::Core(uint32_t chip, const ChipTiming& timing, Sram::Pages pages)
     : chip(chip), timing(timing), lifetime(Longest(timing) + kPositions + 1),
-      streams(Longest(timing)), vectors(kLanes, lifetime), groups(kGroupBytes, lifetime) {}
+      sram(pages), streams(Longest(timing)), vectors(kLanes, lifetime), groups(kGroupBytes, lifetime) {}
 
 void Core::Restart() {
   streams.Clear();

@@ -35,7 +35,7 @@ inline constexpr int kGroupBytes = kLanes * kMaxElementBytes;
 
 class Core {
  public:
-  Core(uint32_t chip, const ChipTiming& timing);
+  Core(uint32_t chip, const ChipTiming& timing, Sram::Pages pages);
 
   const uint32_t chip;
   const ChipTiming timing;

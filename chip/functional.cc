@@ -18,8 +18,9 @@ std::array<int8_t, kQueues> Positions() {
 
 }  // namespace
 
-FunctionalEngine::FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer)
-    : core_(chip, timing), mxm_(core_), mem_(core_, mxm_), vxm_(core_), sxm_(core_),
+FunctionalEngine::FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer,
+                                   Sram::Pages pages)
+    : core_(chip, timing, pages), mxm_(core_), mem_(core_, mxm_), vxm_(core_), sxm_(core_),
       c2c_(core_, mem_), observer_(observer) {
   core_.sram.set_listener(&mem_);
 }

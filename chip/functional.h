@@ -28,7 +28,8 @@ namespace lockstep {
 class FunctionalEngine : public Engine {
  public:
   // observer: not owned, outlives this; may be null.
-  FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer = nullptr);
+  FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer = nullptr,
+                   Sram::Pages pages = Sram::Pages::kHuge);
 
   // Merges the dispatches first, unless it is the schedule of the run before.
   void Start(std::shared_ptr<const Schedule> schedule) override;

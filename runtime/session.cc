@@ -118,10 +118,14 @@ absl::Status Session::Compile(Observer* observer) {
     DispatchResult dispatched = Dispatch(compiled.program, setup_.timing, {.chip = chip});
     if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
     schedules_.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
+    cost_.sram_bytes = compiled.sram_bytes;
     compiled_.push_back(std::move(compiled));
     if (setup_.engine == EngineKind::kFunctional) {
+      // Large pages fault in at least one a slice: worth it once a good part of each is used.
+      const Sram::Pages pages =
+          cost_.sram_bytes > kSramBytes / 8 ? Sram::Pages::kHuge : Sram::Pages::kSmall;
       functional_.push_back(
-          std::make_unique<FunctionalEngine>(chip, setup_.timing, observer));
+          std::make_unique<FunctionalEngine>(chip, setup_.timing, observer, pages));
       engines.push_back(functional_.back().get());
     } else {
       timing_.push_back(std::make_unique<TimingEngine>(chip, setup_.timing, observer));
