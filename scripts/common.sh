@@ -29,15 +29,16 @@ allow_mpi_as_root() {
 # build [--target NAME...]: configures and builds preset release. With CI=true the output is shown
 # only if something fails.
 build() {
-  local log=build/release/build.log
+  local log=build/release/build.log count
+  count=$(job_count)
   mkdir -p build/release
   if [[ "${CI:-}" != true ]]; then
     cmake --preset release
-    cmake --build --preset release --parallel "$(job_count)" "$@"
+    cmake --build --preset release --parallel "$count" "$@"
     return
   fi
   if ! { cmake --preset release &&
-         cmake --build --preset release --parallel "$(job_count)" "$@"; } >"$log" 2>&1; then
+         cmake --build --preset release --parallel "$count" "$@"; } >"$log" 2>&1; then
     grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Generating)|^-- ' "$log" | tail -n 200 >&2 || true
     fail "the build failed; everything it said: $log"
   fi

@@ -39,11 +39,12 @@ if ((EUID != 0)); then
     "apt-get update && apt-get install --no-install-recommends ${missing[*]}"
   as_root=(sudo)
 fi
+# With CI=true the output is shown only if it fails.
 apt() {
-  local quiet=()
-  if [[ "${CI:-}" == true ]]; then quiet=(-qq); fi
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${quiet[@]}" \
-    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+  local command=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get
+                 -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@") output
+  if [[ "${CI:-}" != true ]]; then "${command[@]}"; return; fi
+  output=$("${command[@]}" 2>&1) || { printf '%s\n' "$output" >&2; return 1; }
 }
 apt update || fail "apt-get update failed (message above)"
 apt install --yes --no-install-recommends "${missing[@]}" ||

@@ -8,7 +8,8 @@ source scripts/common.sh
 
 say "packages"
 scripts/install.sh
-say "build (preset release, $(job_count) at once)"
+count=$(job_count)
+say "build (preset release, $count at once)"
 build
 say "tests"
 allow_mpi_as_root
