@@ -114,6 +114,7 @@ class Checker:
             self.check_length(path, text)
             if path.parts[0] == "chip":
                 self.check_pure(path, text)
+            self.check_first_include(path, text)
         self.check_cycles({p: e for p, e in graph.items() if p.endswith(".h")})
         self.check_readmes()
         for path in self.files:
@@ -164,6 +165,15 @@ class Checker:
             match = IMPURE_CALLS.search(line)
             if match:
                 self.report(path, number, f"chip/ may not call {match.group(1)}()")
+
+    def check_first_include(self, path, text):
+        """foo.cc includes foo.h first: so the build proves that foo.h needs nothing before it."""
+        header = str(path.with_suffix(".h"))
+        if path.suffix != ".cc" or not (self.root / header).is_file():
+            return
+        line, _, name = next(includes_of(text), (1, "", "nothing"))
+        if name != header:
+            self.report(path, line, f"includes {name} first, not {header}")
 
     def check_length(self, path, text):
         # Headers of tests are fixtures, with bodies: they count as sources.

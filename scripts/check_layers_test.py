@@ -61,29 +61,29 @@ class CheckLayersTest(unittest.TestCase):
 
     def test_a_layer_sees_nothing_to_its_right(self):
         for name, include, owner, folder in (
-                ("chip/a.cc", "fabric/b.h", "chip", "fabric"),
-                ("fabric/b.cc", "runtime/c.h", "fabric", "runtime"),
-                ("runtime/c.cc", "launcher/d.h", "runtime", "launcher"),
+                ("chip/e.cc", "fabric/b.h", "chip", "fabric"),
+                ("fabric/e.cc", "runtime/c.h", "fabric", "runtime"),
+                ("runtime/e.cc", "launcher/d.h", "runtime", "launcher"),
                 ("tests/chip/a_test.cc", "fabric/b.h", "tests/chip", "fabric"),
-                ("chip/a.cc", "tests/chip/fixture.h", "chip", "tests/chip"),
-                ("launcher/d.cc", "bench/e.h", "launcher", "bench")):
+                ("chip/e.cc", "tests/chip/fixture.h", "chip", "tests/chip"),
+                ("launcher/e.cc", "bench/e.h", "launcher", "bench")):
             with self.subTest(name=name, include=include):
                 self.assert_caught({"launcher/d.h": "#pragma once\n", "bench/e.h": "#pragma once\n",
                                     name: f'#include "{include}"\n'},
                                    f"{name}:1: {owner}/ may not include {folder}/ ({include})")
 
     def test_angle_brackets_hide_nothing(self):
-        self.assert_caught({"chip/a.cc": "# include <fabric/b.h>\n"},
-                           "chip/a.cc:1: chip/ may not include fabric/ (fabric/b.h)")
+        self.assert_caught({"chip/b.cc": "# include <fabric/b.h>\n"},
+                           "chip/b.cc:1: chip/ may not include fabric/ (fabric/b.h)")
 
     def test_proto_is_for_runtime_and_launcher(self):
-        self.assert_caught({"fabric/b.cc": '\n#include "lockstep/v1/x.pb.h"\n'},
-                           "fabric/b.cc:2: fabric/ may not include proto (lockstep/v1/x.pb.h)")
+        self.assert_caught({"fabric/e.cc": '\n#include "lockstep/v1/x.pb.h"\n'},
+                           "fabric/e.cc:2: fabric/ may not include proto (lockstep/v1/x.pb.h)")
         self.assert_passes({"launcher/d.cc": '#include "lockstep/v1/x.pb.h"\n'})
 
     def test_mpi_is_for_sources_of_the_fabric_named_so(self):
         rule = "<mpi.h> may be included by fabric/mpi_*.cc only"
-        for name in ("fabric/b.cc", "fabric/mpi_b.h", "launcher/mpi_d.cc"):
+        for name in ("fabric/e.cc", "fabric/mpi_e.h", "launcher/mpi_d.cc"):
             with self.subTest(name=name):
                 self.assert_caught({name: "#include <mpi.h>\n"}, f"{name}:1: {rule}")
 
@@ -92,29 +92,29 @@ class CheckLayersTest(unittest.TestCase):
                               ("ctime", "host clock"), ("iostream", "logging"),
                               ("random", "unseeded randomness")):
             with self.subTest(include=include):
-                self.assert_caught({"chip/a.cc": f"#include <{include}>\n"},
-                                   f"chip/a.cc:1: chip/ may not use {what} ({include})")
+                self.assert_caught({"chip/b.cc": f"#include <{include}>\n"},
+                                   f"chip/b.cc:1: chip/ may not use {what} ({include})")
         for call, name in (("std::time(nullptr)", "time"), ("time(0)", "time"),
                            ('std::getenv("X")', "getenv"), ("::clock()", "clock")):
             with self.subTest(call=call):
-                self.assert_caught({"chip/a.cc": f"\nauto x = {call};\n"},
-                                   f"chip/a.cc:2: chip/ may not call {name}()")
-        self.assert_passes({"chip/a.cc": "int x = run.time() + ready_time(3) + p->clock();\n"})
+                self.assert_caught({"chip/b.cc": f"\nauto x = {call};\n"},
+                                   f"chip/b.cc:2: chip/ may not call {name}()")
+        self.assert_passes({"chip/b.cc": "int x = run.time() + ready_time(3) + p->clock();\n"})
 
     def test_libraries_are_those_of_the_layer(self):
-        for name, include in (("chip/a.cc", "spdlog/spdlog.h"), ("fabric/b.cc", "fmt/core.h"),
-                              ("chip/a.cc", "google/protobuf/message.h"),
-                              ("runtime/c.cc", "CLI/CLI.hpp")):
+        for name, include in (("chip/e.cc", "spdlog/spdlog.h"), ("fabric/e.cc", "fmt/core.h"),
+                              ("chip/e.cc", "google/protobuf/message.h"),
+                              ("runtime/e.cc", "CLI/CLI.hpp")):
             with self.subTest(name=name, include=include):
                 self.assert_caught({name: f"#include <{include}>\n"},
                                    f"{name}:1: {name.split('/')[0]}/ may not include {include}")
 
     def test_includes_exist(self):
-        self.assert_caught({"chip/a.cc": '#include "chip/gone.h"\n'},
-                           "chip/a.cc:1: chip/gone.h does not exist (paths begin at the root)")
+        self.assert_caught({"chip/e.cc": '#include "chip/gone.h"\n'},
+                           "chip/e.cc:1: chip/gone.h does not exist (paths begin at the root)")
 
     def test_paths_of_ours_begin_at_the_root(self):
-        self.assert_caught({"chip/a.cc": '#include "a.h"\n'}, "chip/a.cc:1: chip/ may not include a.h")
+        self.assert_caught({"chip/e.cc": '#include "a.h"\n'}, "chip/e.cc:1: chip/ may not include a.h")
 
     def test_headers_do_not_include_each_other(self):
         loop = "chip/x.h -> chip/y.h -> chip/z.h -> chip/x.h"
@@ -122,8 +122,13 @@ class CheckLayersTest(unittest.TestCase):
                             "chip/z.h": '#include "chip/x.h"\n'},
                            f"chip/z.h:1: headers include each other: {loop}")
 
+    def test_a_source_includes_its_header_first(self):
+        self.assert_caught({"chip/a.cc": '\n#include <cstdint>\n#include "chip/a.h"\n'},
+                           "chip/a.cc:2: includes cstdint first, not chip/a.h")
+        self.assert_caught({"chip/a.cc": ""}, "chip/a.cc:1: includes nothing first, not chip/a.h")
+
     def test_limits_hold_to_the_line(self):
-        for name, limit in (("chip/l.h", 200), ("chip/l.cc", 400), ("tests/chip/l.h", 400),
+        for name, limit in (("chip/l.h", 200), ("chip/m.cc", 400), ("tests/chip/l.h", 400),
                             ("chip/README.md", 60)):
             with self.subTest(name=name):
                 self.assert_passes({name: "\n" * limit})
@@ -136,7 +141,7 @@ class CheckLayersTest(unittest.TestCase):
 
     def test_unfinished_work_is_not_committed(self):
         for word in ("TO" "DO", "FIX" "ME", "X" "XX", "Place" "holder", "not " "implemented"):
-            for name in ("chip/a.cc", "chip/README.md", "scripts.cmake"):
+            for name in ("chip/e.cc", "chip/README.md", "scripts.cmake"):
                 with self.subTest(word=word, name=name):
                     self.assert_caught({name: f"\n// {word}: later\n"},
                                        f"{name}:2: unfinished work is not committed: {word}")
