@@ -63,12 +63,12 @@ class CheckLayersTest(unittest.TestCase):
         for name, include, owner, folder in (
                 ("chip/e.cc", "fabric/b.h", "chip", "fabric"),
                 ("fabric/e.cc", "runtime/c.h", "fabric", "runtime"),
-                ("runtime/e.cc", "launcher/d.h", "runtime", "launcher"),
+                ("runtime/e.cc", "launcher/f.h", "runtime", "launcher"),
                 ("tests/chip/a_test.cc", "fabric/b.h", "tests/chip", "fabric"),
                 ("chip/e.cc", "tests/chip/fixture.h", "chip", "tests/chip"),
                 ("launcher/e.cc", "bench/e.h", "launcher", "bench")):
             with self.subTest(name=name, include=include):
-                self.assert_caught({"launcher/d.h": "#pragma once\n", "bench/e.h": "#pragma once\n",
+                self.assert_caught({"launcher/f.h": "#pragma once\n", "bench/e.h": "#pragma once\n",
                                     name: f'#include "{include}"\n'},
                                    f"{name}:1: {owner}/ may not include {folder}/ ({include})")
 
