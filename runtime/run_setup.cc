@@ -84,7 +84,7 @@ absl::StatusOr<Wiring> MakeWiring(const Topology& topology, int chips, const Lin
   for (const Link& link : part.links()) {
     wires.push_back({link.from.value(), static_cast<uint8_t>(link.from_port.value()),
                      static_cast<uint8_t>(link.to_port.value()), link.to.value(),
-                     static_cast<int32_t>(links.flight_cycles())});
+                     NodeFlightCycles(topology, links)});
   }
   return Wiring::Create(static_cast<uint32_t>(chips), std::move(wires), timing.link_ticks);
 }
