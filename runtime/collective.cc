@@ -11,8 +11,8 @@ namespace {
 constexpr int kLocalPorts = 8;
 constexpr int kSendStream = 0;  // westward: links 0..7 stand beside the western SXM
 
-// How many of the group's ports come before `port`. Receives are staggered by it and not by the port
-// itself: in a part of a node members use different ports, and must still take the same cycles.
+// How many of the group's ports come before `port`. Receives are staggered by it and not by the
+// port itself: in a part of a node members use different ports, and still take the same cycles.
 int PortOrder(const Group& group, int port) {
   int before = 0;
   for (int p : group.port) before += p >= 0 && p < port;

@@ -101,7 +101,9 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
 absl::Status Session::AgreeOnPlan() {
   std::string all = absl::StrCat(setup_.plan.Digest(), ",", static_cast<int>(setup_.engine), ",",
                                  setup_.groups.front().flight_cycles);
-  for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) absl::StrAppend(&all, ",", p.value);
+  for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) {
+    absl::StrAppend(&all, ",", p.value);
+  }
   return AgreeDigest(*transport_, XXH64(all.data(), all.size(), 0));
 }
 
