@@ -1,5 +1,6 @@
-// `lockstep-chip`: one MPI rank of a run. `lockstep run` starts it through mpirun; Slurm, own scripts
-// and host files can start it the same way. Only rank 0 speaks. Exit codes: launcher/exit_code.h.
+// `lockstep-chip`: one MPI rank of a run. `lockstep run` starts it through mpirun; Slurm, own
+// scripts and host files can start it the same way. Only rank 0 speaks. Exit codes:
+// launcher/exit_code.h.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -23,8 +24,8 @@ namespace {
 
 constexpr char kHelp[] =
     "One MPI rank of an emulated run. Start it through mpirun, a rank a chip:\n"
-    "  mpirun --oversubscribe --bind-to none --mca pml ob1 -n 8 lockstep-chip --topology groqnode \\\n"
-    "    --model DIR --prompt TEXT --tokens N\n"
+    "  mpirun --oversubscribe --bind-to none --mca pml ob1 -n 8 lockstep-chip \\\n"
+    "    --topology groqnode --model DIR --prompt TEXT --tokens N\n"
     "A host file works (--hostfile FILE). As root add --allow-run-as-root, without which mpirun "
     "refuses.";
 
@@ -84,14 +85,15 @@ int Main(int argc, char** argv) {
   AddRunFlags(app, &flags);
   app.add_flag("--progress", flags.options.progress,
                "A line a step on standard error: `lockstep-progress: 3/12`");
+  const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
+  const int rank = rank_text == nullptr ? 0 : std::atoi(rank_text);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    const int code = rank == 0 ? app.exit(error) : error.get_exit_code();
+    return code == 0 ? 0 : 2;
   }
   const absl::StatusOr<RunOptions> options = TakeOptions(flags);
-  const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
-  const int rank = rank_text == nullptr ? 0 : std::atoi(rank_text);
   if (!options.ok()) return Report(options.status(), rank);
   const absl::StatusOr<std::unique_ptr<MpiSession>> session = Join(*options, &argc, &argv);
   if (!session.ok()) return Report(session.status(), rank);

@@ -117,7 +117,7 @@ Ending Watch(pid_t mpirun, int error_pipe, int signals, ErrorReader& reader) {
     const pid_t ended = waitpid(mpirun, &ending.wait_status, WNOHANG);
     if (ended == mpirun || (ended < 0 && errno == ECHILD)) break;
   }
-  // What mpirun wrote last. A rank that it lost hold of may still have the pipe: do not wait for it.
+  // What mpirun wrote last. A rank that it lost may still hold the pipe: do not wait for that.
   fcntl(error_pipe, F_SETFL, O_NONBLOCK);
   for (pollfd last = {error_pipe, POLLIN, 0}; open && poll(&last, 1, 0) > 0;) {
     open = reader.Read(error_pipe);

@@ -4,8 +4,8 @@
 //   lockstep run ---fork---> mpirun (process group of its own) ---> lockstep-chip x ranks
 //        ^-- its standard error, read line by line: progress, errors of rank 0, mpirun's own text
 //
-// Nothing outlives this process: mpirun gets SIGTERM when it dies, and each rank SIGKILL when mpirun
-// does (launcher/chip_main.cc). SIGINT and SIGTERM to this process end the run.
+// Nothing outlives this process: mpirun gets SIGTERM when it dies, and each rank SIGKILL when
+// mpirun does (launcher/chip_main.cc). SIGINT and SIGTERM to this process end the run.
 
 #include <functional>
 #include <string>

@@ -11,7 +11,7 @@ namespace lockstep {
 // that exists of <executable>/../../../topologies (a build tree) and the source tree's.
 std::string TopologyDir(const std::string& flag);
 
-// Path of lockstep-chip, which stands beside this executable. NotFound says where it was looked for.
+// Path of lockstep-chip, which stands beside this executable. NotFound says where that was.
 absl::StatusOr<std::string> ChipExecutable();
 
 }  // namespace lockstep

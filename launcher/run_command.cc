@@ -19,17 +19,19 @@ namespace {
 constexpr char kHelp[] =
     "Run a model on an emulated topology.\n"
     "With --transport mpi this starts `mpirun -n RANKS lockstep-chip ...`; by hand the same is\n"
-    "  mpirun --oversubscribe --bind-to none --mca pml ob1 -n 8 lockstep-chip --topology groqnode \\\n"
-    "    --model DIR --prompt TEXT --tokens N\n"
-    "also with --hostfile FILE. As root, mpirun itself asks for --allow-run-as-root; `lockstep run` "
-    "adds it.";
+    "  mpirun --oversubscribe --bind-to none --mca pml ob1 -n 8 lockstep-chip \\\n"
+    "    --topology groqnode --model DIR --prompt TEXT --tokens N\n"
+    "also with --hostfile FILE. As root, mpirun itself asks for --allow-run-as-root; "
+    "`lockstep run` adds it.";
 
 absl::Status RunLocally(const RunSetup& setup) {
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalFabric> fabric,
                    LocalFabric::Create(setup.wiring, setup.options.threads.value_or(1)));
   std::function<void(int, int)> progress;
   if (WantsProgress(setup.options)) progress = DrawProgress;
-  RETURN_IF_ERROR(RunProcess(setup, *fabric, ConsoleView(setup.options, progress)));
+  const absl::Status status = RunProcess(setup, *fabric, ConsoleView(setup.options, progress));
+  if (!status.ok() && progress) DrawProgress(0, 0);
+  RETURN_IF_ERROR(status);
   return FlushConsole();
 }
 
@@ -43,7 +45,9 @@ absl::Status RunOverMpi(RunOptions options, const std::string& topology_dir, int
   options.progress = WantsProgress(options);
   if (options.progress) job.progress = DrawProgress;
   job.arguments = RankArguments(options);
-  return RunMpirun(job);
+  const absl::Status status = RunMpirun(job);
+  if (!status.ok() && job.progress) DrawProgress(0, 0);
+  return status;
 }
 
 absl::Status RunCommand(const RunFlags& flags) {

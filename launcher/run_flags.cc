@@ -10,8 +10,8 @@ namespace {
 void AddInput(CLI::App& app, RunFlags* flags) {
   RunOptions& o = flags->options;
   app.add_option("--model", o.model,
-                 "Hugging Face folder (config.json, *.safetensors, tokenizer.model); with the timing "
-                 "engine also a published shape such as llama-2-7b")
+                 "Hugging Face folder (config.json, *.safetensors, tokenizer.model); with the "
+                 "timing engine also a published shape such as llama-2-7b")
       ->required();
   app.add_option("--topology", o.topology, "Name, or path of a .textproto file")->required();
   app.add_option("--topology-dir", o.topology_dir, "Folder of <name>.textproto files");

@@ -1,6 +1,7 @@
 #pragma once
 // A file that appears whole or not at all: written under a temporary name beside the wanted one,
-// brought to the disk, then renamed. What is no regular file (a pipe, /dev/full) is written in place.
+// brought to the disk, then renamed. What is no regular file (a pipe, /dev/full) is written in
+// place.
 
 #include <string>
 

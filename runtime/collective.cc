@@ -10,6 +10,14 @@ namespace lockstep {
 namespace {
 constexpr int kLocalPorts = 8;
 constexpr int kSendStream = 0;  // westward: links 0..7 stand beside the western SXM
+
+// How many of the group's ports come before `port`. Receives are staggered by it and not by the
+// port itself: in a part of a node members use different ports, and still take the same cycles.
+int PortOrder(const Group& group, int port) {
+  int before = 0;
+  for (int p : group.port) before += p >= 0 && p < port;
+  return before;
+}
 }  // namespace
 
 int LinkPeriod(const ChipTiming& timing) {
@@ -58,7 +66,8 @@ void Collectives::AllGather(Quad part, Quad landing, int words) {
         LOCKSTEP_CHECK(port < kLocalPorts, "port %d is not beside the western SXM", port);
         b.At(C2cQueue(port), ops::Send(stream), send);
         const int64_t arrival = send + period + group.flight_cycles;
-        b.At(C2cQueue(port), ops::Receive(target, slot + m, 0), arrival + base + port);
+        const int64_t receive = arrival + base + PortOrder(group, port);
+        b.At(C2cQueue(port), ops::Receive(target, slot + m, 0), receive);
       }
     }
   }

@@ -1,10 +1,10 @@
 #pragma once
 // What a run comes to: the closing table and the JSON of --report.
 //
-// All times of the emulated machine follow from the program's cycles at 900 MHz and from the host link
-// of Groq's own estimator (groqflow: PCIe at 24 GB/s, 10 us fixed each way), an assumption that is
-// marked as such. In the JSON everything outside the object "host" is the same on every host and for
-// every transport, thread count and number of ranks.
+// All times of the emulated machine follow from the program's cycles at 900 MHz and from the host
+// link of Groq's own estimator (groqflow: PCIe at 24 GB/s, 10 us fixed each way), an assumption that
+// is marked as such. In the JSON everything outside the object "host" is the same on every host and
+// for every transport, thread count and number of ranks.
 
 #include <cstdint>
 #include <string>

@@ -66,8 +66,8 @@ std::string EmulatedRows(const RunReport& r) {
                                                 100 * r.WeightStreamShare()));
   rows += Row("links", r.links.links == 0
                            ? "none used"
-                           : absl::StrFormat("%.2f %% busy on average, %.2f %% the busiest, %d a chip "
-                                             "used",
+                           : absl::StrFormat("%.2f %% busy on average, %.2f %% the busiest, "
+                                             "%d a chip used",
                                              100 * r.MeanLinkShare(),
                                              100 * r.LinkShare(r.links.busiest_vectors),
                                              r.links.links));
@@ -80,7 +80,8 @@ std::string HostRows(const RunReport& r) {
                                                       Time(r.host.start_seconds),
                                                       Time(r.host.run_seconds),
                                                       Time(r.host.run_seconds / r.result.steps)));
-  rows += Row("slowdown", absl::StrFormat("%.0f times slower than the emulated machine", r.Slowdown()));
+  rows += Row("slowdown",
+              absl::StrFormat("%.0f times slower than the emulated machine", r.Slowdown()));
   std::string digests = absl::StrCat("timing ", Hex(r.result.timing_digest));
   if (r.options.engine == EngineKind::kFunctional) {
     absl::StrAppend(&digests, ", values ", Hex(r.result.value_digest));

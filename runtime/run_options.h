@@ -1,7 +1,7 @@
 #pragma once
-// What a user asks of one run: every option of `lockstep run` and `lockstep-chip`, as plain values.
-// The two executables parse the same flags into this; `lockstep run` turns it back into arguments for
-// the ranks that it starts.
+// What a user asks of one run: every option of `lockstep run` and `lockstep-chip`, as plain
+// values. The two executables parse the same flags into this; `lockstep run` turns it back into
+// arguments for the ranks that it starts.
 
 #include <cstdint>
 #include <optional>

@@ -41,7 +41,7 @@ absl::StatusOr<int> ChooseChips(const RunOptions& options, const Topology& topol
   }
   if (chips > node) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--chips ", chips, ": a model is cut over the chips of one node, and a node of ",
+        absl::StrCat("--chips ", chips, ": a model is cut over the chips of one node, and one of ",
                      topology.name(), " has ", node));
   }
   return chips;
@@ -84,7 +84,7 @@ absl::StatusOr<Wiring> MakeWiring(const Topology& topology, int chips, const Lin
   for (const Link& link : part.links()) {
     wires.push_back({link.from.value(), static_cast<uint8_t>(link.from_port.value()),
                      static_cast<uint8_t>(link.to_port.value()), link.to.value(),
-                     static_cast<int32_t>(links.flight_cycles())});
+                     NodeFlightCycles(topology, links)});
   }
   return Wiring::Create(static_cast<uint32_t>(chips), std::move(wires), timing.link_ticks);
 }
@@ -101,8 +101,8 @@ absl::StatusOr<std::vector<int>> PromptIds(const RunOptions& options,
   }
   for (int id : ids) {
     if (id < 0 || id >= model.vocab_size) {
-      return absl::InvalidArgumentError(absl::StrCat("prompt id ", id, ": the vocabulary has ids 0..",
-                                                     model.vocab_size - 1));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "prompt id ", id, ": the vocabulary has ids 0..", model.vocab_size - 1));
     }
   }
   return ids;

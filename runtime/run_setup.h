@@ -1,6 +1,6 @@
 #pragma once
-// From the options of a run to all that every process must know before it starts: model, plan, chips
-// and wires. Deterministic, the same in every process, and checked in full before any MPI starts.
+// From the options of a run to all that every process must know before it starts: model, plan,
+// chips and wires. Deterministic, the same in every process, and checked before any MPI starts.
 
 #include <optional>
 #include <string>

@@ -52,11 +52,18 @@ T FromBytes(const std::string& bytes) {
 
 }  // namespace
 
+int NodeFlightCycles(const Topology& topology, const LinkModel& links) {
+  const CableRule& cable = topology.spec().node.cable;
+  // 0.9 cycles a ns, rounded up like the link model's own addition.
+  const int64_t extra = (cable.ExtraDelayPs() * 9 + 9'999) / 10'000;
+  return static_cast<int>(links.flight_cycles(cable.length_mm) + extra);
+}
+
 absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chips,
                                               const LinkModel& links) {
   std::vector<Group> groups;
   for (int self = 0; self < chips; ++self) {
-    Group g{chips, self, std::vector<int>(chips, -1), static_cast<int>(links.flight_cycles())};
+    Group g{chips, self, std::vector<int>(chips, -1), NodeFlightCycles(topology, links)};
     for (const Link& link : topology.links()) {
       const bool inside = link.from.value() == static_cast<uint32_t>(self) &&
                           link.to.value() < static_cast<uint32_t>(chips);
@@ -94,7 +101,9 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
 absl::Status Session::AgreeOnPlan() {
   std::string all = absl::StrCat(setup_.plan.Digest(), ",", static_cast<int>(setup_.engine), ",",
                                  setup_.groups.front().flight_cycles);
-  for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) absl::StrAppend(&all, ",", p.value);
+  for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) {
+    absl::StrAppend(&all, ",", p.value);
+  }
   return AgreeDigest(*transport_, XXH64(all.data(), all.size(), 0));
 }
 

@@ -35,6 +35,9 @@ struct SessionSetup {
   std::vector<Group> groups;  // by chip
 };
 
+// Flight of a bit over the cables inside a node of `topology`, with what its rules add.
+int NodeFlightCycles(const Topology& topology, const LinkModel& links);
+
 // The group of `chips` chips of a fully connected node of `topology`, as each member sees it.
 absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chips,
                                               const LinkModel& links);

@@ -1,5 +1,5 @@
-// Collects runs and writes them as trace events (runtime/timeline.h). The JSON is written by hand, a
-// line an event: names are our own and hold nothing that needs escapes.
+// Collects runs and writes them as trace events (runtime/timeline.h). The JSON is written by hand,
+// a line an event: names are our own and hold nothing that needs escapes.
 #include "runtime/timeline.h"
 
 #include <algorithm>

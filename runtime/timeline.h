@@ -2,8 +2,8 @@
 // The timeline of a run as Chrome trace JSON, which Perfetto and chrome://tracing open.
 //
 //   process   a chip          "chip3"
-//   track     the kernels, then every queue in use: "kernels", "mem0", ..., "c2c6"; runs that overlap
-//             on one queue (joined reads and writes) go to a second track "mem0 (2)"
+//   track     the kernels, then every queue in use: "kernels", "mem0", ..., "c2c6"; runs that
+//             overlap on one queue (joined reads and writes) go to a second track "mem0 (2)"
 //   slice     a run of one instruction, from its first dispatch to the cycle after its last
 //   flow      a vector, from its SEND to its RECEIVE on the chip at the other end
 //
