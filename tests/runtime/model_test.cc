@@ -45,7 +45,8 @@ class Node {
     const auto links = LinkModel::Create();
     const int flight = static_cast<int>(links->flight_cycles());
     std::vector<Wire> wires;
-    SessionSetup setup{*MakePlan(config, chips, context), ChipTiming::Default()};
+    SessionSetup setup{*MakePlan(config, chips, context), ChipTiming::Default(),
+                       EngineKind::kFunctional, {}};
     const auto port = [chips](int from, int to) { return (to - from - 1 + chips) % chips; };
     for (int i = 0; i < chips; ++i) {
       Group group{chips, i, std::vector<int>(chips, -1), flight};
