@@ -45,7 +45,8 @@ void Attention::AppendValue(Pair v, const ValueTables& tables, int value_address
   const int rows = shape.head_dim;
   // Rows go by sixteens, one a slice pair; a pair reads its next row and writes an earlier one, which
   // must not fall into one cycle: groups of rows are as far apart as that takes.
-  const int turn = mxm.d(Opcode::kAdd) + d_gather;  // gather to scatter at distance 0
+  // Gather to scatter at distance 0.
+  const int turn = d_gather + mxm.d(Opcode::kMask) + mxm.d(Opcode::kOr);
   int group_period = kPairs;
   const auto collides = [&](int period) {
     for (int j = 0; j < kWeightSlices; ++j) {
@@ -62,7 +63,8 @@ void Attention::AppendValue(Pair v, const ValueTables& tables, int value_address
   const int in = StreamNumber(Inward(side), 8);         // old rows, at the VXM
   const int v_in = StreamNumber(Inward(side), 12);      // the value, again and again
   const int id_in = StreamNumber(Inward(side), 16);
-  const int hot_in = StreamNumber(Inward(side), 20);
+  const int hot_in = StreamNumber(Inward(side), 20), others = StreamNumber(Inward(side), 22);
+  const int kept = StreamNumber(Inward(side), 26);      // old rows without the lane to be written
   const int picked = StreamNumber(Outward(side), 4);    // one element of the value, to the MXM
   const int half = StreamNumber(Inward(side), 24), placed = StreamNumber(Inward(side), 28);
   const int out = StreamNumber(Outward(side), 8);       // new rows
@@ -88,7 +90,10 @@ void Attention::AppendValue(Pair v, const ValueTables& tables, int value_address
   const int64_t to_half = take + mxm.d(Opcode::kAcc) + Hops(mxm.position(), kVxm);
   const int64_t place = to_half + mxm.d(Opcode::kConvert);
   const int64_t merge = place + mxm.d(Opcode::kMask);
-  const int64_t result = merge + mxm.d(Opcode::kAdd);
+  const int64_t result = merge + mxm.d(Opcode::kOr);
+  const int64_t invert = place - mxm.d(Opcode::kXor);
+  read_pair(tables.one_hot, hot_in, invert,
+            static_cast<int>(place + when(rows - 1) - invert) + 1, 0);
   for (int g = 0; g < groups; ++g) {
     const int n = std::min(kPairs, rows - g * kPairs);
     const int64_t at = when(g * kPairs);
@@ -98,9 +103,11 @@ void Attention::AppendValue(Pair v, const ValueTables& tables, int value_address
     b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcStream(kTypeF16, 0, picked), feed + at, n);
     b.At(MxmQueue(mxm.plane(), kMxmAcc), ops::Acc(kTypeF16, 0, 0, 0, mxm.OutStream(0)), take + at, n);
     b.At(VxmQueue(1), ops::Convert(kTypeF32, kTypeF16, mxm.OutStream(0), half), to_half + at, n);
-    read_pair(tables.one_hot, hot_in, place + at, n, 0);
     b.At(VxmQueue(2), ops::Binary(Opcode::kMask, kTypeF16, half, hot_in, placed), place + at, n);
-    b.At(VxmQueue(3), ops::Binary(Opcode::kAdd, kTypeF16, placed, in, out), merge + at, n);
+    b.At(VxmQueue(3), ops::BinaryImm(Opcode::kXor, kTypeF16, hot_in, 0xffff, others), invert + at,
+         n);
+    b.At(VxmQueue(4), ops::Binary(Opcode::kMask, kTypeF16, in, others, kept), place + at, n);
+    b.At(VxmQueue(5), ops::Binary(Opcode::kOr, kTypeF16, placed, kept, out), merge + at, n);
   }
   // The maps flow outward past all slices for as long as any of them needs one.
   int64_t read_first = INT64_MAX, read_last = INT64_MIN;
@@ -108,7 +115,7 @@ void Attention::AppendValue(Pair v, const ValueTables& tables, int value_address
     for (int plane = 0; plane < 2; ++plane) {
       const int slice = WeightSlice(side, 2 * (row % kPairs) + plane);
       const int hops = Hops(kVxm, SlicePosition(slice));
-      const int64_t gather = merge + when(row) - hops - d_gather;
+      const int64_t gather = place + when(row) - hops - d_gather;
       const int address = value_address + row / kPairs;
       b.At(MemQueue(slice), ops::Gather(address, 0, read_map, in + plane), gather);
       b.At(MemQueue(slice), ops::Scatter(address, 0, write_map, out + plane),

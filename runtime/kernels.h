@@ -20,7 +20,8 @@ struct Kernels {
   Placer& placer;
 
   // dst[i] = all 320 lanes of src[i] reduced, in every lane. src on any side, dst east or west.
-  // Sum: fixed tree (halves down to classes of 5 lanes, then those five in order).
+  // Sum: fixed tree (halves down to classes of 5 lanes, then those five from the lane's own on, so
+  // that lanes of different classes may differ in the last bits).
   void LaneSum(Quad src, Quad dst, int words);
   void LaneMax(Quad src, Quad dst, int words);
 

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -48,10 +49,14 @@ Range Plan::VocabOf(int chip) const { return Part(model.vocab_size, chips, chip)
 
 uint64_t Plan::Digest() const {
   const ModelConfig& m = model;
+  const auto bits = [](double v) { return absl::Hex(std::bit_cast<uint64_t>(v)); };
   const std::string all = absl::StrCat(
       m.hidden_size, ",", m.intermediate_size, ",", m.layers, ",", m.heads, ",", m.kv_heads, ",",
-      m.head_dim, ",", m.vocab_size, ",", m.rms_norm_eps, ",", m.rope.theta, ",", m.rope.factor, ",",
-      static_cast<int>(m.rope.kind), ",", m.tie_word_embeddings, ";", chips, ",", context);
+      m.head_dim, ",", m.vocab_size, ",", bits(m.rms_norm_eps), ",", m.tie_word_embeddings, ";",
+      absl::StrCat(static_cast<int>(m.rope.kind), ",", bits(m.rope.theta), ",",
+                   bits(m.rope.factor), ",", bits(m.rope.low_freq_factor), ",",
+                   bits(m.rope.high_freq_factor), ",", m.rope.original_max_positions),
+      ";", chips, ",", context);
   return XXH64(all.data(), all.size(), 0);
 }
 

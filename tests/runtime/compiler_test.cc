@@ -1,0 +1,101 @@
+// Compiled chips: the same schedule on every chip of a group, within SRAM or refused with numbers.
+#include "runtime/compiler.h"
+
+#include "gtest/gtest.h"
+#include "runtime/image.h"
+
+namespace lockstep {
+namespace {
+
+ModelConfig Model() {
+  ModelConfig m;
+  m.architecture = "LlamaForCausalLM";
+  m.hidden_size = 330, m.intermediate_size = 701, m.layers = 2, m.head_dim = 48;
+  m.heads = 6, m.kv_heads = 3, m.vocab_size = 1001, m.max_positions = 4096;
+  return m;
+}
+
+Group GroupOf(int chips, int self) {
+  Group g{chips, self, std::vector<int>(chips, -1), 469};
+  for (int m = 0; m < chips; ++m) {
+    if (m != self) g.port[m] = (m - self - 1 + chips) % chips;
+  }
+  return g;
+}
+
+CompiledChip Compiled(const ModelConfig& model, int chips, int self, int context) {
+  const auto plan = MakePlan(model, chips, context);
+  EXPECT_TRUE(plan.ok()) << plan.status();
+  auto compiled = CompileChip(*plan, GroupOf(chips, self), ChipTiming::Default());
+  EXPECT_TRUE(compiled.ok()) << compiled.status();
+  return *std::move(compiled);
+}
+
+TEST(CompilerTest, TheSameInputGivesTheSameProgram) {
+  EXPECT_EQ(Compiled(Model(), 3, 1, 400).program, Compiled(Model(), 3, 1, 400).program);
+}
+
+TEST(CompilerTest, AllChipsOfAGroupRunTheSameKernelsInTheSameCycles) {
+  for (int chips : {2, 5, 8}) {
+    const CompiledChip first = Compiled(Model(), chips, 0, 200);
+    for (int self = 1; self < chips; ++self) {
+      const CompiledChip other = Compiled(Model(), chips, self, 200);
+      ASSERT_EQ(other.spans.size(), first.spans.size());
+      for (size_t i = 0; i < first.spans.size(); ++i) {
+        ASSERT_STREQ(other.spans[i].name, first.spans[i].name);
+        ASSERT_EQ(other.spans[i].first, first.spans[i].first) << first.spans[i].name;
+      }
+      EXPECT_EQ(other.weight_stream_bytes, first.weight_stream_bytes);
+    }
+  }
+}
+
+TEST(CompilerTest, LatenciesMayBeSweptBothWays) {
+  const auto plan = MakePlan(Model(), 3, 400);
+  for (int percent : {50, 100, 150, 200}) {
+    const ChipTiming timing = ChipTiming::Default().Scaled(percent);
+    const auto compiled = CompileChip(*plan, GroupOf(3, 0), timing);
+    ASSERT_TRUE(compiled.ok()) << percent;
+    const DispatchResult result = Dispatch(compiled->program, timing);
+    EXPECT_FALSE(result.fault) << percent << ": " << result.fault->ToString();
+  }
+}
+
+TEST(CompilerTest, AShardTooLargeIsRefusedWithTheNumbers) {
+  ModelConfig large = Model();
+  large.hidden_size = 8192, large.intermediate_size = 28672, large.layers = 80;
+  const auto plan = MakePlan(large, 8, 100);
+  ASSERT_TRUE(plan.ok());
+  const auto compiled = CompileChip(*plan, GroupOf(8, 0), ChipTiming::Default());
+  ASSERT_FALSE(compiled.ok());
+  EXPECT_EQ(compiled.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(std::string(compiled.status().message()).find("8192"), std::string::npos);
+}
+
+TEST(CompilerTest, AContextTooLongForTheTablesIsRefused) {
+  ModelConfig m = Model();
+  m.max_positions = 100'000, m.hidden_size = 8, m.layers = 1;
+  for (int context : {8191, 9000, 60'000}) {
+    const auto plan = MakePlan(m, 8, context);
+    ASSERT_TRUE(plan.ok());
+    const auto compiled = CompileChip(*plan, GroupOf(8, 0), ChipTiming::Default());
+    ASSERT_FALSE(compiled.ok()) << context;
+    EXPECT_EQ(compiled.status().code(), absl::StatusCode::kResourceExhausted) << context;
+  }
+}
+
+TEST(CompilerTest, StreamsEveryWeightOnceAStep) {
+  // At least the fp16 bytes of all matrices of one chip, and no more than the padding explains:
+  // tiles of 160 columns whose last rows come by 32, plus attention's own tiles.
+  const ModelConfig m = Model();
+  const CompiledChip chip = Compiled(m, 1, 0, 100);
+  const int64_t layer = int64_t{m.hidden_size} * (2 * m.query_size() + 2 * m.kv_size()) +
+                        3 * int64_t{m.hidden_size} * m.intermediate_size;
+  const int64_t bytes = 2 * (m.layers * layer + int64_t{m.hidden_size} * m.vocab_size);
+  EXPECT_GE(chip.weight_stream_bytes, bytes);
+  EXPECT_LE(chip.weight_stream_bytes, 4 * bytes);
+  EXPECT_GT(chip.sram_bytes, bytes);
+}
+
+}  // namespace
+}  // namespace lockstep

@@ -1,0 +1,119 @@
+// Matrix-vector products against double precision, at shapes that fill nothing evenly.
+//
+// Tolerance: a slot's dot product is rounded to fp32 once, and `slots` of them are added in fp32:
+// at most 2 * slots roundings, each of at most 2^-24 of the sum of all |w x|.
+#include "runtime/matvec.h"
+
+#include "tests/runtime/one_chip.h"
+
+namespace lockstep {
+namespace {
+
+struct Shape {
+  int rows, columns, slot_stride;
+  Hemisphere side;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << s.rows << "x" << s.columns << " stride " << s.slot_stride << " side "
+             << static_cast<int>(s.side);
+}
+
+class MatVecTest : public ::testing::TestWithParam<Shape> {
+ protected:
+  // x as its slots lie: two a vector, or one in each vector's lower half.
+  void StoreVector(Pair at, const std::vector<float>& x, int slot_stride) {
+    std::vector<float> lanes;
+    for (size_t i = 0; i < x.size(); i += kHalfLanes) {
+      const size_t n = std::min<size_t>(kHalfLanes, x.size() - i);
+      lanes.insert(lanes.end(), x.begin() + i, x.begin() + i + n);
+      lanes.resize(CeilDiv(static_cast<int>(lanes.size()), kHalfLanes) * kHalfLanes);
+      if (slot_stride == 2) lanes.insert(lanes.end(), kHalfLanes, 9.0f);  // read by nobody
+    }
+    chip.Store(at, Halves(lanes));
+  }
+  OneChip chip;
+};
+
+TEST_P(MatVecTest, AgreesWithDoublePrecision) {
+  const Shape s = GetParam();
+  const Matrix m{s.side, 3, s.rows, CeilDiv(s.columns, kHalfLanes), s.slot_stride};
+  const std::vector<float> w = Rounded16(RandomFloats(chip.random, size_t{1} * s.rows * s.columns));
+  const std::vector<float> x = Rounded16(RandomFloats(chip.random, s.columns));
+  const Pair at{s.side, 0, 2, 11};
+  const Quad out{s.side, 1, 5};
+  chip.StoreMatrix(m, w, s.columns);
+  StoreVector(at, x, s.slot_stride);
+  chip.Fill(out, m.tiles(), 77.0f);
+  PlaceMatVec(chip.placer, chip.timing, "product", m, at, out);
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  std::vector<double> want(m.tiles() * kLanes, 0.0), size(m.tiles() * kLanes, 0.0);
+  for (int r = 0; r < s.rows; ++r) {
+    for (int k = 0; k < s.columns; ++k) {
+      const double term = double{w[size_t{1} * r * s.columns + k]} * x[k];
+      want[r] += term, size[r] += std::abs(term);
+    }
+  }
+  EXPECT_TRUE(AllNear(chip.Load(out, m.tiles()), want,
+                      [&](size_t i) { return 2 * m.slots * kUlp32 * size[i]; }));
+}
+
+constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
+INSTANTIATE_TEST_SUITE_P(
+    Rows, MatVecTest,
+    ::testing::Values(Shape{1, 160, 1, kEast}, Shape{5, 7, 1, kWest}, Shape{16, 161, 1, kEast},
+                      Shape{17, 320, 1, kWest}, Shape{32, 1, 1, kEast}, Shape{33, 1, 1, kWest},
+                      Shape{159, 500, 1, kEast}, Shape{160, 320, 1, kWest},
+                      Shape{161, 161, 1, kEast}, Shape{320, 1, 1, kWest},
+                      Shape{321, 500, 1, kEast}, Shape{1000, 321, 1, kWest}));
+INSTANTIATE_TEST_SUITE_P(
+    OneSlotAVector, MatVecTest,
+    ::testing::Values(Shape{1, 7, 2, kEast}, Shape{5, 320, 2, kWest}, Shape{161, 480, 2, kEast},
+                      Shape{330, 33 * 160, 2, kWest}, Shape{640, 65 * 160, 2, kEast}));
+INSTANTIATE_TEST_SUITE_P(
+    Segments, MatVecTest,
+    ::testing::Values(Shape{5, 10240, 1, kWest}, Shape{5, 10241, 1, kEast},
+                      Shape{321, 10250, 1, kEast}, Shape{1000, 64 * 160 + 330, 1, kWest},
+                      Shape{40, 129 * 160, 1, kWest}, Shape{17 * 320 - 300, 33 * 160, 2, kEast}));
+
+TEST(MatrixTest, StoresEveryRowAndSlotWhereItStreamsFrom) {
+  for (const auto& [rows, slots, stride] : {std::array{1, 1, 1}, std::array{17 * 320 + 40, 70, 1},
+                                            std::array{33 * 320, 33, 2}, std::array{321, 40, 2}}) {
+    const Matrix m{kEast, 100, rows, slots, stride};
+    int last = m.address;
+    ForEachTile(m, [&](int tile, int slot, int row) {
+      EXPECT_EQ(row, last);
+      last = row + TileCycles(m.tile_rows(tile));
+      const std::vector<uint16_t> values(kHalfLanes);
+      for (int r : {0, m.tile_rows(tile) - 1}) {
+        StoreWeightRow(m, tile * kTileRows + r, slot, values.data(),
+                       [&](int, int address, int lane, const uint8_t*) {
+                         EXPECT_EQ(address, row + r % kHalfLanes / 16);
+                         EXPECT_EQ(lane, r / kHalfLanes * kHalfLanes);
+                       });
+      }
+    });
+    EXPECT_EQ(last - m.address, m.weight_rows());
+  }
+}
+
+TEST(MatVecOrderTest, ProductsFollowEachOtherOnOneSide) {
+  OneChip chip;
+  const Matrix a{kEast, 0, 50, 3, 1}, b{kEast, 400, 321, 1, 1};
+  const std::vector<float> wa = Rounded16(RandomFloats(chip.random, 50 * 480));
+  const std::vector<float> wb = Rounded16(RandomFloats(chip.random, 321 * 160));
+  chip.StoreMatrix(a, wa, 480);
+  chip.StoreMatrix(b, wb, 160);
+  chip.Store(Pair{kEast, 0, 0, 0}, Halves(std::vector<float>(640, 1.0f)));
+  PlaceMatVec(chip.placer, chip.timing, "a", a, {kEast, 0, 0, 0}, {kEast, 2, 0});
+  PlaceMatVec(chip.placer, chip.timing, "b", b, {kEast, 0, 0, 0}, {kEast, 2, 1});
+  PlaceMatVec(chip.placer, chip.timing, "a again", a, {kEast, 0, 0, 0}, {kEast, 2, 3});
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  EXPECT_EQ(chip.Load({kEast, 2, 0}, 1), chip.Load({kEast, 2, 3}, 1));
+  double want = 0;
+  for (int k = 0; k < 160; ++k) want += wb[320 * 160 + k];
+  EXPECT_NEAR(chip.Load({kEast, 2, 2}, 1)[0], want, 160 * 2 * kUlp32);
+}
+
+}  // namespace
+}  // namespace lockstep

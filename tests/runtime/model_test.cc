@@ -1,0 +1,164 @@
+// Whole models on one to eight chips against double precision: heads, groups and sizes that do not
+// divide evenly.
+//
+// Tolerance: the reference moves its own values by half a unit of fp16 wherever the chip rounds
+// (four random draws); rounding may move the chip's logits three times as far as the farthest of
+// those. A wrong head, row or position moves them by their own size, hundreds of times more.
+#include <algorithm>
+
+#include "fabric/link_model.h"
+#include "fabric/local_fabric.h"
+#include "gtest/gtest.h"
+#include "runtime/session.h"
+#include "tests/runtime/random_model.h"
+
+namespace lockstep {
+namespace {
+
+struct Case {
+  int chips, hidden, ffn, layers, heads, kv_heads, head_dim, vocab;
+  bool tied;
+  const char* dtype;
+  int context, steps;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.chips << " chips, hidden " << c.hidden << ", ffn " << c.ffn << ", heads "
+             << c.heads << "/" << c.kv_heads << " x " << c.head_dim << ", vocab " << c.vocab
+             << (c.tied ? " tied " : " ") << c.dtype << ", context " << c.context;
+}
+
+ModelConfig ConfigOf(const Case& c) {
+  ModelConfig m;
+  m.architecture = "LlamaForCausalLM";
+  m.hidden_size = c.hidden, m.intermediate_size = c.ffn, m.layers = c.layers;
+  m.heads = c.heads, m.kv_heads = c.kv_heads, m.head_dim = c.head_dim, m.vocab_size = c.vocab;
+  m.max_positions = 4096, m.rms_norm_eps = 1e-5, m.tie_word_embeddings = c.tied;
+  return m;
+}
+
+// A node of fully connected chips in this process, with both engines.
+class Node {
+ public:
+  Node(const ModelConfig& config, const TempFolder& folder, int chips, int context) {
+    weights = std::make_unique<Checkpoint>(*Checkpoint::Open(folder.path()));
+    const auto links = LinkModel::Create();
+    const int flight = static_cast<int>(links->flight_cycles());
+    std::vector<Wire> wires;
+    SessionSetup setup{*MakePlan(config, chips, context), ChipTiming::Default(),
+                       EngineKind::kFunctional, {}};
+    const auto port = [chips](int from, int to) { return (to - from - 1 + chips) % chips; };
+    for (int i = 0; i < chips; ++i) {
+      Group group{chips, i, std::vector<int>(chips, -1), flight};
+      for (int j = 0; j < chips; ++j) {
+        if (i == j) continue;
+        group.port[j] = port(i, j);
+        wires.push_back({static_cast<uint32_t>(i), static_cast<uint8_t>(port(i, j)),
+                         static_cast<uint8_t>(port(j, i)), static_cast<uint32_t>(j), flight});
+      }
+      setup.groups.push_back(group);
+    }
+    for (EngineKind kind : {EngineKind::kFunctional, EngineKind::kTiming}) {
+      auto wiring = Wiring::Create(chips, wires, setup.timing.link_ticks);
+      auto fabric = LocalFabric::Create(*wiring, 1);
+      setup.engine = kind;
+      fabrics.push_back(std::move(*fabric));
+      auto session = Session::Create(setup, fabrics.back().get(), weights.get(), nullptr);
+      EXPECT_TRUE(session.ok()) << session.status();
+      sessions.push_back(session.ok() ? *std::move(session) : nullptr);
+    }
+  }
+  bool ok() const { return sessions[0] != nullptr && sessions[1] != nullptr; }
+  std::vector<float> Step(int token, int position) {
+    for (int i : {1, 0}) {
+      const auto logits = sessions[i]->Step(token, position);
+      EXPECT_TRUE(logits.ok()) << logits.status();
+      if (!logits.ok()) return {};
+      if (i == 0) return *logits;
+    }
+    return {};
+  }
+  void ExpectSameDigest() {
+    EXPECT_EQ(sessions[0]->TimingDigest(), sessions[1]->TimingDigest());
+  }
+
+  std::unique_ptr<Checkpoint> weights;
+  std::vector<std::unique_ptr<LocalFabric>> fabrics;
+  std::vector<std::unique_ptr<Session>> sessions;
+};
+
+class ModelTest : public ::testing::TestWithParam<Case> {};
+
+double Farthest(const std::vector<double>& a, const std::vector<double>& b) {
+  double far = 0;
+  for (size_t i = 0; i < a.size(); ++i) far = std::max(far, std::abs(a[i] - b[i]));
+  return far;
+}
+
+TEST_P(ModelTest, LogitsAgreeWithDoublePrecision) {
+  const Case& c = GetParam();
+  const RandomModel model(ConfigOf(c), c.dtype, 11);
+  TempFolder folder;
+  model.WriteTo(folder);
+  Node node(model.config, folder, c.chips, c.context);
+  ASSERT_TRUE(node.ok());
+  ReferenceModel exact(model, 0);
+  std::vector<ReferenceModel> moved;
+  for (uint32_t seed = 1; seed <= 4; ++seed) moved.emplace_back(model, seed);
+  std::mt19937 random(5);
+  for (int t = 0; t < c.steps; ++t) {
+    const int token = static_cast<int>(random() % c.vocab);
+    const std::vector<float> got = node.Step(token, t);
+    ASSERT_EQ(got.size(), static_cast<size_t>(c.vocab));
+    const std::vector<double> want = exact.Step(token), logits(got.begin(), got.end());
+    double rounding = 0;
+    for (ReferenceModel& m : moved) rounding = std::max(rounding, Farthest(m.Step(token), want));
+    ASSERT_LE(Farthest(logits, want), 3 * rounding) << "position " << t;
+  }
+  node.ExpectSameDigest();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Chips, ModelTest,
+    ::testing::Values(Case{1, 96, 192, 2, 6, 2, 16, 105, true, "F16", 40, 5},
+                      Case{2, 96, 191, 2, 6, 2, 16, 105, false, "BF16", 40, 5},
+                      Case{3, 96, 192, 2, 6, 2, 16, 105, true, "F32", 40, 5},
+                      Case{5, 96, 193, 2, 6, 2, 16, 105, false, "F16", 40, 5},
+                      Case{8, 96, 192, 2, 6, 2, 16, 105, true, "BF16", 40, 5}));
+INSTANTIATE_TEST_SUITE_P(
+    Heads, ModelTest,
+    ::testing::Values(Case{8, 96, 171, 1, 6, 6, 16, 105, false, "F32", 20, 4},
+                      Case{8, 200, 33, 1, 8, 2, 8, 105, true, "F16", 20, 4},
+                      Case{8, 200, 700, 1, 9, 3, 24, 513, false, "BF16", 20, 4},
+                      Case{8, 96, 64, 1, 4, 1, 80, 11, true, "F16", 20, 4},
+                      Case{3, 96, 64, 1, 7, 1, 2, 11, false, "F16", 20, 4},
+                      Case{1, 64, 64, 1, 16, 1, 4, 11, true, "F32", 20, 4},
+                      Case{2, 64, 64, 1, 6, 3, 160, 11, true, "F32", 20, 4},
+                      Case{5, 64, 64, 1, 12, 12, 64, 11, true, "F32", 20, 4}));
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, ModelTest,
+    ::testing::Values(Case{1, 8, 7, 1, 2, 1, 4, 11, true, "F32", 8, 8},
+                      Case{8, 8, 1, 1, 1, 1, 2, 5, true, "F32", 8, 4},
+                      Case{2, 330, 701, 2, 5, 5, 66, 513, false, "F16", 12, 4},
+                      Case{1, 330, 1001, 1, 2, 1, 128, 700, true, "BF16", 12, 4},
+                      Case{8, 700, 2600, 1, 8, 8, 40, 2700, false, "F16", 12, 2},
+                      Case{1, 1300, 330, 1, 4, 2, 32, 350, true, "F16", 12, 2}));
+INSTANTIATE_TEST_SUITE_P(
+    LongTexts, ModelTest,
+    ::testing::Values(Case{1, 16, 24, 1, 4, 2, 8, 17, true, "F32", 330, 330},
+                      Case{2, 24, 20, 2, 3, 1, 8, 17, false, "F16", 170, 170}));
+
+TEST(ModelTextsTest, ASecondTextInOneSessionIsAsGoodAsTheFirst) {
+  const RandomModel model(ConfigOf({2, 32, 48, 2, 4, 2, 8, 29, true, "F32", 12, 0}), "F32", 3);
+  TempFolder folder;
+  model.WriteTo(folder);
+  Node node(model.config, folder, 2, 12);
+  ASSERT_TRUE(node.ok());
+  std::vector<std::vector<float>> first;
+  for (int t = 0; t < 12; ++t) first.push_back(node.Step((t * 7 + 3) % 29, t));
+  for (int t = 0; t < 12; ++t) node.Step((t * 5 + 1) % 29, t);
+  for (int t = 0; t < 12; ++t) EXPECT_EQ(node.Step((t * 7 + 3) % 29, t), first[t]) << t;
+}
+
+}  // namespace
+}  // namespace lockstep
