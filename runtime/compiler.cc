@@ -42,13 +42,21 @@ class Compiler {
  private:
   int slots_of(int elements) const { return CeilDiv(elements, kHalfLanes); }
 
-  // Row tiles shared between the hemispheres; a single tile goes to `single`.
-  SplitMatrix Split(int rows, int slots, Hemisphere single, int slot_stride = 1) {
+  // Row tiles shared between the hemispheres. A single tile goes to the roomier one, and so does the
+  // odd tile of an odd number.
+  SplitMatrix Split(int rows, int slots, int slot_stride = 1) {
+    return SplitAt(rows, slots, WesternTiles(rows), slot_stride);
+  }
+  int WesternTiles(int rows) const {
     const int tiles = CeilDiv(rows, kTileRows);
-    if (tiles == 1) return {{{memory_.Place(single, rows, slots, slot_stride), 0}}};
-    const int cut = tiles / 2 * kTileRows;
-    return {{{memory_.Place(kWest, cut, slots, slot_stride), 0},
-             {memory_.Place(kEast, rows - cut, slots, slot_stride), cut}}};
+    return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
+  }
+  SplitMatrix SplitAt(int rows, int slots, int western_tiles, int slot_stride = 1) {
+    const int cut = std::min(western_tiles * kTileRows, rows);
+    SplitMatrix out;
+    if (cut > 0) out.parts.push_back({memory_.Place(kWest, cut, slots, slot_stride), 0});
+    if (cut < rows) out.parts.push_back({memory_.Place(kEast, rows - cut, slots, slot_stride), cut});
+    return out;
   }
 
   void MapModel() {
@@ -62,13 +70,16 @@ class Compiler {
     map_.ones_row = memory_.WeightRows(kAttentionSide, 1);
     for (int l = 0; l < m_.layers; ++l) {
       LayerMap layer;
-      layer.q = Split(q_rows, hidden, kWest);
-      layer.k = Split(kv_first + kHalfLanes + d, hidden, kEast);
-      layer.v = Split(kv_first + d, hidden, kEast);
-      layer.o = Split(m_.hidden_size, heads, memory_.Roomier(), 2);
-      layer.gate = Split(plan_.ffn_rows, hidden, kWest);
-      layer.up = Split(plan_.ffn_rows, hidden, kEast);
-      layer.down = Split(m_.hidden_size, slots_of(plan_.ffn_rows), memory_.Roomier());
+      layer.q = Split(q_rows, hidden);
+      layer.k = Split(kv_first + kHalfLanes + d, hidden);
+      layer.v = Split(kv_first + d, hidden);
+      layer.o = Split(m_.hidden_size, heads, 2);
+      // Gate and up in step, word for word, unless they are a tile each: then side by side.
+      const int cut = WesternTiles(plan_.ffn_rows);
+      const bool single = plan_.ffn_rows <= kTileRows;
+      layer.gate = SplitAt(plan_.ffn_rows, hidden, cut);
+      layer.up = SplitAt(plan_.ffn_rows, hidden, single ? 1 - cut : cut);
+      layer.down = Split(m_.hidden_size, slots_of(plan_.ffn_rows));
       layer.attention_gain = memory_.Words(kEast, 0, words);
       layer.mlp_gain = memory_.Words(kEast, 0, words);
       for (int s = 0; s < plan_.kv_slots; ++s) {
@@ -78,7 +89,7 @@ class Compiler {
       map_.layers.push_back(layer);
     }
     map_.final_gain = memory_.Words(kEast, 0, words);
-    map_.head = Split(plan_.vocab_rows, hidden, memory_.Roomier());
+    map_.head = Split(plan_.vocab_rows, hidden);
     map_.cos_table = memory_.Words(kEast, 0, plan_.context);
     map_.sin_low_table = memory_.Words(kEast, 1, plan_.context);
     map_.sin_high_table = memory_.Words(kWest, 1, plan_.context);
