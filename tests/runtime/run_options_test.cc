@@ -80,13 +80,13 @@ TEST(RunOptionsTest, TwoOutputsNeedTwoFiles) {
 
 TEST(RunOptionsTest, RankArgumentsHoldWhatWasGivenAndNothingElse) {
   RunOptions o = Good();
-  o.prompt = "--odd prompt";
+  o.prompt = "odd 'prompt'";
   o.engine = EngineKind::kFunctional;
   o.temperature = 0.1;
   o.latencies = {"barrier=40"};
   o.quiet = true;
   EXPECT_THAT(RankArguments(o),
-              ElementsAre("--model=m", "--topology=groqnode", "--prompt=--odd prompt",
+              ElementsAre("--model=m", "--topology=groqnode", "--prompt", "odd 'prompt'",
                           "--tokens=3", "--set=barrier=40", "--temperature=0.10000000000000001",
                           "--quiet"));
 }
