@@ -35,11 +35,15 @@ absl::Status RunLocally(const RunSetup& setup) {
   return FlushConsole();
 }
 
-absl::Status RunOverMpi(RunOptions options, const std::string& topology_dir, int ranks) {
+absl::Status RunOverMpi(const RunSetup& setup, const std::string& topology_dir) {
   ASSIGN_OR_RETURN(std::string program, ChipExecutable());
   MpirunJob job;
-  job.ranks = ranks;
+  job.ranks = setup.ranks();
   job.program = std::move(program);
+  RunOptions options = setup.options;
+  // Ids pass through any shell and launcher as they are, which an empty or odd text may not.
+  options.prompt.reset();
+  options.prompt_ids = setup.prompt_ids;
   // The ranks look where this process looked.
   options.topology_dir = topology_dir;
   options.progress = WantsProgress(options);
@@ -57,7 +61,7 @@ absl::Status RunCommand(const RunFlags& flags) {
   if (options.transport == TransportKind::kLocal) return RunLocally(setup);
   // An error of every rank is better found, and said, once.
   RETURN_IF_ERROR(TryCompile(setup));
-  return RunOverMpi(options, topology_dir, setup.ranks());
+  return RunOverMpi(setup, topology_dir);
 }
 
 }  // namespace

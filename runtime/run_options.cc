@@ -133,7 +133,8 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   text("--model", o.model);
   text("--topology", o.topology);
   text("--topology-dir", o.topology_dir);
-  if (o.prompt) add("--prompt", *o.prompt);
+  // Two arguments: after "--prompt=" alone the parser would take the next one for the text.
+  if (o.prompt) out.insert(out.end(), {"--prompt", *o.prompt});
   if (o.prompt_ids) add("--prompt-ids", JoinIds(*o.prompt_ids));
   number("--tokens", o.tokens);
   if (o.ignore_eos) out.push_back("--ignore-eos");

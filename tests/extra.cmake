@@ -1,6 +1,6 @@
 # Tests that are not GoogleTest cases: the structure of the tree, launches, command lines.
 if(TARGET launcher_tests)
-  add_dependencies(launcher_tests lockstep)
+  add_dependencies(launcher_tests lockstep lockstep-chip)
 endif()
 
 find_program(DEBIAN_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
@@ -27,3 +27,12 @@ add_test(NAME mpi_without_mpirun_is_refused COMMAND mpi_conformance)
 set_tests_properties(mpi_without_mpirun_is_refused PROPERTIES LABELS mpi
                      PASS_REGULAR_EXPRESSION "not started as an MPI rank; start it as `mpirun -n")
 # --- end of transports over MPI -------------------------------------------------------------------
+
+# --- lockstep run over MPI ------------------------------------------------------------------------
+foreach(case same by_hand killed stopped abandoned errors stories tiny)
+  add_test(NAME run_smoke_${case}
+           COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/run_smoke.py
+                   ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR} ${case})
+  set_tests_properties(run_smoke_${case} PROPERTIES LABELS "smoke;mpi" TIMEOUT 600 PROCESSORS 2
+                       SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+endforeach()

@@ -1,0 +1,205 @@
+// `lockstep run` as a user runs it, in one process: output, files, errors. Over MPI it is tested by
+// tests/run_smoke.py.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+namespace lockstep {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+struct Outcome {
+  int exit_code;
+  std::string output;  // both streams
+};
+
+Outcome Shell(const std::string& command) {
+  std::string output;
+  FILE* pipe = popen(("timeout 120 " + command + " 2>&1").c_str(), "r");
+  EXPECT_NE(pipe, nullptr);
+  char buffer[4096];
+  while (size_t n = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, n);
+  return {WEXITSTATUS(pclose(pipe)), output};
+}
+
+Outcome Run(const std::string& arguments) {
+  return Shell(LOCKSTEP_BIN_DIR "/lockstep run --transport local " + arguments);
+}
+
+const char kModel[] = "--model " LOCKSTEP_SOURCE_DIR "/models/story ";
+const char kStory[] = "--model " LOCKSTEP_SOURCE_DIR
+                      "/models/story --topology groqnode --prompt 'Nora was' --tokens 4 ";
+
+class RunCommandTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::path(::testing::TempDir()) / (std::string("run_") + test->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  std::string File(const char* name) const { return folder_ / name; }
+  std::string Read(const char* name) const {
+    std::ifstream in(File(name), std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  nlohmann::json Json(const char* name) const {
+    return nlohmann::json::parse(Read(name), nullptr, false);
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(RunCommandTest, PrintsTextThenATable) {
+  const Outcome run = Run(kStory);
+  EXPECT_EQ(run.exit_code, 0);
+  EXPECT_THAT(run.output, StartsWith("Nora was"));
+  for (const char* row : {"first token", "tokens/s/user", "weight streams", "digests"}) {
+    EXPECT_THAT(run.output, HasSubstr(row));
+  }
+}
+
+TEST_F(RunCommandTest, QuietPrintsTextAlone) {
+  const Outcome run = Run(std::string(kStory) + "--quiet");
+  EXPECT_THAT(run.output, StartsWith("Nora was"));
+  EXPECT_THAT(run.output, Not(HasSubstr("digests")));
+}
+
+TEST_F(RunCommandTest, ThreadsChangeNothingButTheHostPartOfTheReport) {
+  ASSERT_EQ(Run(std::string(kStory) + "--report " + File("a")).exit_code, 0);
+  ASSERT_EQ(Run(std::string(kStory) + "--threads 2 --report " + File("b")).exit_code, 0);
+  nlohmann::json a = Json("a"), b = Json("b");
+  ASSERT_FALSE(a.is_discarded());
+  EXPECT_NE(a["host"]["threads"], b["host"]["threads"]);
+  a.erase("host"), b.erase("host");
+  EXPECT_EQ(a, b);
+}
+
+TEST_F(RunCommandTest, BothEnginesHaveOneTimingDigest) {
+  ASSERT_EQ(Run(std::string(kStory) + "--ignore-eos --report " + File("a")).exit_code, 0);
+  ASSERT_EQ(Run(std::string(kStory) + "--engine timing --report " + File("b")).exit_code, 0);
+  const nlohmann::json a = Json("a"), b = Json("b");
+  EXPECT_EQ(a["emulated"], b["emulated"]);
+  EXPECT_EQ(a["output"]["timing_digest"], b["output"]["timing_digest"]);
+}
+
+TEST_F(RunCommandTest, EveryPartOfANodeGivesTheSameIds) {
+  nlohmann::json ids;
+  for (int chips = 1; chips <= 8; ++chips) {
+    const std::string n = std::to_string(chips);
+    ASSERT_EQ(Run(kStory + ("--chips " + n) + " --report " + File("r")).exit_code, 0) << chips;
+    const nlohmann::json report = Json("r");
+    EXPECT_EQ(report["machine"]["chips"], chips);
+    if (chips == 1) ids = report["output"]["ids"];
+    EXPECT_EQ(report["output"]["ids"], ids) << chips;
+  }
+}
+
+TEST_F(RunCommandTest, LogitsHaveARowForEveryPositionThatWasRun) {
+  const Outcome run = Run(std::string(kModel) +
+                          "--topology groqnode --prompt-ids 1,5,9 --tokens 4 --ignore-eos --logits " +
+                          File("l"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_EQ(Read("l").size(), (3 + 4 - 1) * 512 * sizeof(float));  // the vocabulary has 512 ids
+}
+
+TEST_F(RunCommandTest, ASeedRepeatsItsText) {
+  const std::string sampled = std::string(kStory) + "--quiet --temperature 1.5 --seed ";
+  EXPECT_EQ(Run(sampled + "3").output, Run(sampled + "3").output);
+}
+
+TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
+  ASSERT_EQ(Run(std::string(kStory) + "--report " + File("r")).exit_code, 0);
+  const nlohmann::json sram = Json("r")["plan"]["sram_bytes_per_chip"];
+  EXPECT_EQ(sram["capacity"], 230'686'720);
+  EXPECT_GT(sram["tables_and_activations"].get<int64_t>(), 0);
+  EXPECT_EQ(sram["used"].get<int64_t>(), sram["weights"].get<int64_t>() +
+                                             sram["kv_cache"].get<int64_t>() +
+                                             sram["tables_and_activations"].get<int64_t>());
+}
+
+TEST_F(RunCommandTest, TheTimelineHasEightChipsAndFlowsInPairs) {
+  ASSERT_EQ(Run(std::string(kStory) + "--timeline " + File("t")).exit_code, 0);
+  std::set<int> chips;
+  std::map<int64_t, int> ends;
+  for (const auto& e : Json("t")["traceEvents"]) {
+    chips.insert(e["pid"].get<int>());
+    if (e["ph"] == "s") ends[e["id"]] += 1;
+    if (e["ph"] == "f") ends[e["id"]] += 2;
+  }
+  EXPECT_EQ(chips.size(), 8u);
+  EXPECT_FALSE(ends.empty());
+  for (const auto& [id, both] : ends) EXPECT_EQ(both, 3) << id;
+}
+
+TEST_F(RunCommandTest, AFullDiskForTheReportIsAnError) {
+  const Outcome run = Run(std::string(kStory) + "--report /dev/full");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.output, HasSubstr("lockstep: cannot write /dev/full: No space left on device"));
+}
+
+TEST_F(RunCommandTest, FailedRunsLeaveNoFiles) {
+  EXPECT_EQ(Run(std::string(kStory) + "--logits /dev/full --report " + File("r")).exit_code, 1);
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(RunCommandTest, ATruncatedCheckpointIsAnError) {
+  fs::copy(LOCKSTEP_SOURCE_DIR "/models/story", folder_ / "m", fs::copy_options::recursive);
+  fs::permissions(folder_ / "m" / "model.safetensors", fs::perms::owner_all);
+  fs::resize_file(folder_ / "m" / "model.safetensors", 10'000);
+  const Outcome run = Run("--model " + File("m") + " --topology groqnode --prompt a --tokens 2");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.output, HasSubstr("model.safetensors"));
+}
+
+TEST_F(RunCommandTest, ErrorsOfTheWorldAreOneLineAndExitCode1) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"--model /nosuch --topology groqnode --prompt a --tokens 1", "/nosuch: no such folder"},
+      {std::string(kModel) + "--topology nosuch --prompt a --tokens 1", "unknown topology"},
+      {std::string(kModel) + "--topology groqcard --chips 8 --prompt a --tokens 1",
+       "--chips 8: topology groqcard has 1"},
+      {std::string(kModel) + "--topology groqrack --chips 9 --prompt a --tokens 1", "one node"},
+      {std::string(kModel) + "--topology ring4 --prompt a --tokens 1", "no link from chip0"},
+      {std::string(kModel) + "--topology groqnode --prompt a --tokens 999", "context of"},
+      {std::string(kModel) + "--topology groqnode --prompt-ids 512 --tokens 1", "prompt id 512"},
+      {std::string(kStory) + "--set nosuch=1", "--set nosuch=1"},
+  };
+  for (const auto& [arguments, says] : cases) {
+    const Outcome run = Run(arguments);
+    EXPECT_EQ(run.exit_code, 1) << arguments;
+    EXPECT_THAT(run.output, StartsWith("lockstep: ")) << arguments;
+    EXPECT_THAT(run.output, HasSubstr(says)) << arguments;
+  }
+}
+
+TEST_F(RunCommandTest, WrongUsageIsExitCode2) {
+  for (const char* more : {"--tokens x", "--hop-latency D", "--seed 1", "--prompt-ids 1",
+                           "--chips-per-rank 2", "--engine timing --logits f", "--nosuch"}) {
+    EXPECT_EQ(Run(std::string(kStory) + more).exit_code, 2) << more;
+  }
+  EXPECT_EQ(Run("--help").exit_code, 0);
+}
+
+TEST_F(RunCommandTest, AChipStartedByHandSaysHowManyRanksItNeeds) {
+  const Outcome run = Shell(std::string(LOCKSTEP_BIN_DIR "/lockstep-chip ") + kStory);
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.output, HasSubstr("start it as `mpirun -n 8"));
+}
+
+}  // namespace
+}  // namespace lockstep
