@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "chip/check.h"
 
 namespace lockstep {
@@ -251,10 +252,29 @@ class Compiler {
   Quad partial_[2]{}, gate_[2]{}, up_[2]{}, q32_[2]{}, k32_[2]{}, v32_[2]{}, logits_[2]{};
 };
 
+// What kernels need of the table of latencies: a value that waits in the VXM is passed on by `or`, so
+// it waits in steps of that; sums and maxima start with an `or` in place of their operation.
+absl::Status CheckLatencies(const ChipTiming& timing) {
+  const auto cycles = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
+  const int step = cycles(Opcode::kOr);
+  for (Opcode op : {Opcode::kAdd, Opcode::kMax, Opcode::kSub, Opcode::kMul, Opcode::kMask,
+                    Opcode::kAnd, Opcode::kCmpGt, Opcode::kTanh, Opcode::kExp, Opcode::kRsqrt,
+                    Opcode::kConvert}) {
+    const bool equal = op == Opcode::kAdd || op == Opcode::kMax;
+    if (equal ? cycles(op) == step : cycles(op) % step == 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("latency of ", Info(op).name, " = ", cycles(op),
+                     ": kernels are laid out for ", equal ? "that of or, " : "a multiple of or's ",
+                     step, " cycles; change them together"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const Group& group,
                                          const ChipTiming& timing) {
+  RETURN_IF_ERROR(CheckLatencies(timing));
   return Compiler(plan, group, timing).Compile();
 }
 

@@ -74,7 +74,8 @@ struct CompiledChip {
   int64_t sram_bytes = 0;            // allocated
 };
 
-// Errors: the shard does not fit in SRAM (with the numbers).
+// Errors: the shard does not fit in SRAM (with the numbers); latencies that the kernels' layout does
+// not allow (VXM operations take multiples of or's cycles; add and max the same).
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const Group& group,
                                          const ChipTiming& timing);
 

@@ -126,12 +126,12 @@ struct MatVecPart {
 
 // Takes the results of one row tile: set by the first slot of the sum, emitted after the last.
 void EmitSum(Block& b, const TandemPlanes& mxm, const MatVecPart& part, int tile, int entry,
-             int64_t take, int cycles, Quad y) {
+             int64_t take, int period, Quad y) {
   const int acc = MxmQueue(mxm.plane(), kMxmAcc), out = mxm.OutStream(0);
   const int slots = part.segment.slots;
   const auto emit = [&](int slot, int count, bool add, bool final) {
     b.At(acc, ops::Acc(kTypeF16, entry, 0, add, final ? out : kNoStream),
-         take + int64_t{slot} * cycles, count, cycles);
+         take + int64_t{slot} * period, count, period);
   };
   const int head = part.first ? 1 : 0, tail = part.last ? 1 : 0;
   if (slots == 1) {
@@ -141,7 +141,7 @@ void EmitSum(Block& b, const TandemPlanes& mxm, const MatVecPart& part, int tile
     emit(head, slots - head - tail, true, false);
     emit(slots - 1, tail, true, true);
   }
-  if (part.last) mxm.StoreResult(b, out, y + tile, take + int64_t{slots - 1} * cycles);
+  if (part.last) mxm.StoreResult(b, out, y + tile, take + int64_t{slots - 1} * period);
 }
 
 Block MatVecBlock(const char* name, const TandemPlanes& mxm, const MatVecPart& part, bool sums,
@@ -152,22 +152,27 @@ Block MatVecBlock(const char* name, const TandemPlanes& mxm, const MatVecPart& p
   const int vectors = CeilDiv(seg.slots * m.slot_stride, 2);
   mxm.Activate(b, x + seg.first_slot * m.slot_stride / 2, 0, vectors, 0);
   int64_t load = vectors, install = 0, feed = 0, first_install = 0, first_take = 0;
+  int row = part.row;
   for (int t = part.first_tile; t < part.first_tile + part.tiles; ++t) {
-    const int cycles = TileCycles(m.tile_rows(t));
-    for (int s = 0; s < seg.slots; ++s) mxm.LoadTile(b, cycles, load + int64_t{s} * cycles);
+    const int cycles = TileCycles(m.tile_rows(t)), period = mxm.TilePeriod(cycles);
+    const bool gapless = period == cycles;
+    for (int s = 0; s < seg.slots; ++s, row += cycles) {
+      mxm.LoadTile(b, cycles, load + int64_t{s} * period);
+      if (!gapless) mxm.Stream(b, row, cycles, load + int64_t{s} * period);
+    }
+    if (gapless) mxm.Stream(b, row - seg.slots * cycles, seg.slots * cycles, load);
     install = mxm.InstallAt(load + cycles - 1);
     feed = mxm.FeedAt(install);
     if (t == part.first_tile) first_install = install, first_take = mxm.ResultAt(feed);
-    b.At(MxmQueue(mxm.plane(), kMxmIw), ops::Iw(kTypeF16), install, seg.slots, cycles);
+    b.At(MxmQueue(mxm.plane(), kMxmIw), ops::Iw(kTypeF16), install, seg.slots, period);
     b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, 0, m.slot_stride), feed, seg.slots,
-         cycles);
+         period);
     const int entry = sums ? t - part.first_tile : 0;
-    EmitSum(b, mxm, part, t, entry, mxm.ResultAt(feed), cycles, y);
-    const int64_t steps = int64_t{seg.slots - 1} * cycles;
+    EmitSum(b, mxm, part, t, entry, mxm.ResultAt(feed), period, y);
+    const int64_t steps = int64_t{seg.slots - 1} * period;
     install += steps, feed += steps;
-    load += int64_t{seg.slots} * cycles;
+    load += int64_t{seg.slots} * period;
   }
-  mxm.Stream(b, part.row, static_cast<int>(load - vectors), vectors);
   b.HoldFor(HoldIndex(Hold::kWeightBuffer, m.side), vectors, install - 1);
   b.HoldFor(HoldIndex(Hold::kArray, m.side), first_install, feed);
   b.HoldFor(HoldIndex(Hold::kActivations, m.side), 0, feed);

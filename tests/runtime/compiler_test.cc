@@ -61,6 +61,25 @@ TEST(CompilerTest, LatenciesMayBeSweptBothWays) {
   }
 }
 
+TEST(CompilerTest, EveryLatencyAloneIsTakenOrRefusedByName) {
+  const auto plan = MakePlan(Model(), 2, 330);
+  for (const ChipTiming::Parameter& p : ChipTiming::Default().Parameters()) {
+    if (!p.assumed) continue;
+    for (int value : {1, 3, 4, 7}) {
+      const auto timing = ChipTiming::Default().With(p.name, value);
+      ASSERT_TRUE(timing.ok()) << timing.status();
+      const auto compiled = CompileChip(*plan, GroupOf(2, 0), *timing);
+      if (compiled.ok()) {
+        const DispatchResult result = Dispatch(compiled->program, *timing);
+        EXPECT_FALSE(result.fault) << p.name << " = " << value << ": " << result.fault->ToString();
+      } else {
+        EXPECT_EQ(compiled.status().code(), absl::StatusCode::kInvalidArgument) << p.name;
+        EXPECT_NE(std::string(compiled.status().message()).find("latency of "), std::string::npos);
+      }
+    }
+  }
+}
+
 TEST(CompilerTest, AShardTooLargeIsRefusedWithTheNumbers) {
   ModelConfig large = Model();
   large.hidden_size = 8192, large.intermediate_size = 28672, large.layers = 80;

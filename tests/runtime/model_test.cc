@@ -40,12 +40,13 @@ ModelConfig ConfigOf(const Case& c) {
 // A node of fully connected chips in this process, with both engines.
 class Node {
  public:
-  Node(const ModelConfig& config, const TempFolder& folder, int chips, int context) {
+  Node(const ModelConfig& config, const TempFolder& folder, int chips, int context,
+       const ChipTiming& timing = ChipTiming::Default()) {
     weights = std::make_unique<Checkpoint>(*Checkpoint::Open(folder.path()));
     const auto links = LinkModel::Create();
     const int flight = static_cast<int>(links->flight_cycles());
     std::vector<Wire> wires;
-    SessionSetup setup{*MakePlan(config, chips, context), ChipTiming::Default(),
+    SessionSetup setup{*MakePlan(config, chips, context), timing,
                        EngineKind::kFunctional, {}};
     const auto port = [chips](int from, int to) { return (to - from - 1 + chips) % chips; };
     for (int i = 0; i < chips; ++i) {
@@ -158,6 +159,37 @@ TEST(ModelTextsTest, ASecondTextInOneSessionIsAsGoodAsTheFirst) {
   for (int t = 0; t < 12; ++t) first.push_back(node.Step((t * 7 + 3) % 29, t));
   for (int t = 0; t < 12; ++t) node.Step((t * 5 + 1) % 29, t);
   for (int t = 0; t < 12; ++t) EXPECT_EQ(node.Step((t * 7 + 3) % 29, t), first[t]) << t;
+}
+
+TEST(ModelLatenciesTest, LogitsAreTheSameBitsWhateverTheLatencies) {
+  const RandomModel model(ConfigOf({2, 330, 48, 1, 4, 2, 36, 350, true, "F16", 170, 0}), "F16", 3);
+  TempFolder folder;
+  model.WriteTo(folder);
+  std::vector<ChipTiming> tables;
+  std::vector<std::string> names = {"all", "all * 0.5", "all * 1.5", "all * 2"};
+  for (int percent : {100, 50, 150, 200}) tables.push_back(ChipTiming::Default().Scaled(percent));
+  for (const ChipTiming::Parameter& p : ChipTiming::Default().Parameters()) {
+    if (!p.assumed || p.name == "receive_fifo") continue;
+    const auto up = ChipTiming::Default().With(p.name, p.value + 3);
+    if (CompileChip(*MakePlan(model.config, 1, 8), Group{1, 0, {-1}, 0}, *up).ok()) {
+      tables.push_back(*up);
+      names.emplace_back(p.name);
+    }
+  }
+  ASSERT_GT(tables.size(), 20u);
+  std::vector<float> want;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    Node node(model.config, folder, 2, 170, tables[i]);
+    ASSERT_TRUE(node.ok()) << names[i];
+    if (node.Step(7, 0).empty()) {
+      ADD_FAILURE() << names[i];
+      continue;
+    }
+    const std::vector<float> got = node.Step(9, 1);
+    if (i == 0) want = got;
+    EXPECT_EQ(got, want) << names[i];
+    node.ExpectSameDigest();
+  }
 }
 
 }  // namespace
