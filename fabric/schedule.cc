@@ -1,0 +1,265 @@
+// The verifier of transfer schedules (fabric/schedule.h).
+#include "fabric/schedule.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "chip/geometry.h"
+#include "chip/latency.h"
+
+namespace lockstep {
+namespace {
+
+using Runs = std::vector<const LinkOperation*>;
+
+absl::Status Broken(uint32_t chip, int link, int64_t cycle, const std::string& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("schedule: chip", chip, " link ", link, " @", cycle, ": ", why));
+}
+
+// Takes a progression apart from its front.
+struct Cursor {
+  const Runs& runs;
+  size_t run = 0;
+  int64_t taken = 0;  // of runs[run]
+
+  bool done() const { return run == runs.size(); }
+  int64_t left() const { return runs[run]->cycles.count - taken; }
+  Progression Peek(int64_t n) const {
+    return {runs[run]->cycles.at(taken), runs[run]->cycles.period, n};
+  }
+  void Advance(int64_t n) {
+    taken += n;
+    if (left() == 0) ++run, taken = 0;
+  }
+};
+
+// First i with a.at(i) > b.at(i), or -1: the difference is linear.
+int64_t FirstLater(const Progression& a, const Progression& b, int64_t from, int64_t count) {
+  if (from >= count) return -1;
+  const auto later = [&](int64_t i) { return a.at(i) > b.at(i); };
+  if (later(from)) return from;
+  if (!later(count - 1)) return -1;
+  int64_t good = from, bad = count - 1;
+  while (bad - good > 1) {
+    const int64_t middle = good + (bad - good) / 2;
+    (later(middle) ? bad : good) = middle;
+  }
+  return bad;
+}
+
+// One wire: its sends against its receives.
+class WireCheck {
+ public:
+  WireCheck(const Wiring& wiring, int32_t wire, int fifo, const Runs& out, const Runs& in)
+      : wiring_(wiring), wire_(wiring.wires()[wire]), id_(wire), slots_(out), received_(in),
+        taken_(fifo, -1) {
+    for (const LinkOperation* op : out) {
+      if (op->op == LinkOp::kSend) sent_.push_back(op);
+    }
+  }
+
+  absl::Status Check(std::vector<Transfer>& transfers, LinkUse& use) {
+    RETURN_IF_ERROR(CheckSlots(use));
+    Cursor send{sent_}, receive{received_};
+    while (!send.done() && !receive.done()) {
+      const int64_t n = std::min(send.left(), receive.left());
+      const LinkOperation& to = *received_[receive.run];
+      const int address = static_cast<int>(to.address + receive.taken * to.stride);
+      const Transfer t{id_, send.Peek(n), receive.Peek(n), to.slice, address, to.stride};
+      RETURN_IF_ERROR(CheckArrivals(t));
+      transfers.push_back(t);
+      use.vectors += n;
+      use.last_arrival = Arrivals(t.sent).last();
+      send.Advance(n), receive.Advance(n);
+    }
+    if (!send.done()) {
+      const int64_t sent = send.Peek(1).first, at = wiring_.ArrivalCycle(id_, sent);
+      return Broken(wire_.to_chip, wire_.to_link, at,
+                    absl::StrCat("no receive for the vector that chip", wire_.from_chip, " link ",
+                                 wire_.from_link, " sends @", sent));
+    }
+    if (!receive.done()) {
+      return Broken(wire_.to_chip, wire_.to_link, receive.Peek(1).first,
+                    absl::StrCat("receive without a vector: chip", wire_.from_chip, " link ",
+                                 wire_.from_link, " sends only ", use.vectors));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  Progression Arrivals(const Progression& sent) const {
+    return {wiring_.ArrivalCycle(id_, sent.first), sent.period, sent.count};
+  }
+
+  absl::Status CheckSlots(LinkUse& use) const {
+    int64_t free = 0;  // ticks
+    const int64_t ticks = wiring_.vector_ticks();
+    for (const LinkOperation* op : slots_) {
+      const Progression& c = op->cycles;
+      const bool within = c.count > 1 && c.period * kTicksPerCycle < ticks;
+      if (c.first * kTicksPerCycle < free || within) {
+        const int64_t at = c.first * kTicksPerCycle < free ? c.first : c.at(1);
+        const int64_t until = at == c.first ? free : c.first * kTicksPerCycle + ticks;
+        return Broken(wire_.from_chip, wire_.from_link, at,
+                      absl::StrCat("link slot used twice: the vector before takes until cycle ",
+                                   (until + kTicksPerCycle - 1) / kTicksPerCycle));
+      }
+      free = c.last() * kTicksPerCycle + ticks;
+      use.busy_ticks += c.count * ticks;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckArrivals(const Transfer& t) {
+    const Progression arrival = Arrivals(t.sent);
+    const int64_t n = t.sent.count, fifo = static_cast<int64_t>(taken_.size());
+    const int64_t early = FirstLater(arrival, t.received, 0, n);
+    // Vector k finds the FIFO full if vector k - fifo is still in it.
+    int64_t full = -1;
+    const int64_t head = std::min(fifo, n);
+    for (int64_t i = 0; i < head && full < 0; ++i) {
+      if (taken_[(count_ + i) % fifo] > arrival.at(i)) full = i;
+    }
+    if (full < 0) {
+      const Progression before{t.received.first - fifo * t.received.period, t.received.period, n};
+      full = FirstLater(before, arrival, fifo, n);
+    }
+    if (early >= 0 && (full < 0 || early <= full)) {
+      return Broken(wire_.to_chip, wire_.to_link, t.received.at(early),
+                    absl::StrCat("receive before arrival: the vector sent @", t.sent.at(early),
+                                 " arrives in cycle ", arrival.at(early)));
+    }
+    if (full >= 0) {
+      return Broken(wire_.to_chip, wire_.to_link, arrival.at(full),
+                    absl::StrCat("FIFO overflow: ", fifo, " vectors wait when the one sent @",
+                                 t.sent.at(full), " arrives"));
+    }
+    for (int64_t i = std::max<int64_t>(0, n - fifo); i < n; ++i) {
+      taken_[(count_ + i) % fifo] = t.received.at(i);
+    }
+    count_ += n;
+    return absl::OkStatus();
+  }
+
+  const Wiring& wiring_;
+  const Wire& wire_;
+  const int32_t id_;
+  const Runs& slots_;     // sends and transmits
+  const Runs& received_;
+  Runs sent_;
+  std::vector<int64_t> taken_;  // cycles of the last receives, a ring
+  int64_t count_ = 0;           // received so far
+};
+
+// No two receives of a chip enter one slice in one cycle, wherever they come from: all take equally
+// long from dispatch to access, so dispatch cycles decide.
+absl::Status CheckSlices(uint32_t chip, const ChipOperations& ops) {
+  std::array<Runs, kSlices> by_slice;
+  for (const LinkOperation& op : ops.operations) {
+    if (op.op != LinkOp::kReceive) continue;
+    const int64_t last = op.address + (op.cycles.count - 1) * op.stride;
+    if (op.slice < 0 || op.slice >= kSlices || std::min<int64_t>(op.address, last) < 0 ||
+        std::max<int64_t>(op.address, last) >= kWordsPerSlice) {
+      return Broken(chip, op.link, op.cycles.first,
+                    absl::StrCat("receive outside the slice: slice ", op.slice, " words ",
+                                 op.address, "..", last));
+    }
+    by_slice[op.slice].push_back(&op);
+  }
+  for (int slice = 0; slice < kSlices; ++slice) {
+    Runs& runs = by_slice[slice];
+    std::stable_sort(runs.begin(), runs.end(), [](const auto* a, const auto* b) {
+      return a->cycles.first < b->cycles.first;
+    });
+    Runs active;  // not over when the current one begins
+    for (const LinkOperation* op : runs) {
+      std::erase_if(active, [&](const auto* o) { return o->cycles.last() < op->cycles.first; });
+      for (const LinkOperation* other : active) {
+        const Indices common = CommonIndices(op->cycles, other->cycles);
+        if (common.count == 0) continue;
+        return Broken(chip, op->link, op->cycles.at(common.first),
+                      absl::StrCat("two receives enter slice ", slice,
+                                   " in one cycle, the other from link ", other->link));
+      }
+      active.push_back(op);
+    }
+  }
+  return absl::OkStatus();
+}
+
+struct LinkEnds {
+  std::array<Runs, kLinksPerChip> out, in;
+};
+
+absl::StatusOr<LinkEnds> Sorted(const Wiring& wiring, uint32_t chip, const ChipOperations& ops) {
+  if (ops.sram_bytes > kSramBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("schedule: chip", chip, " allocates ",
+                                                     ops.sram_bytes, " B of SRAM, which has ",
+                                                     kSramBytes));
+  }
+  LinkEnds ends;
+  for (const LinkOperation& op : ops.operations) {
+    LOCKSTEP_CHECK(op.link >= 0 && op.link < kLinksPerChip && op.cycles.count > 0 &&
+                       op.cycles.period > 0, "link %d, count %d", op.link, op.cycles.count);
+    if (!wiring.cabled(chip, op.link)) {
+      return Broken(chip, op.link, op.cycles.first, "no cable");
+    }
+    Runs& runs = (op.op == LinkOp::kReceive ? ends.in : ends.out)[op.link];
+    if (!runs.empty() && runs.back()->cycles.last() >= op.cycles.first) {
+      return Broken(chip, op.link, op.cycles.first,
+                    absl::StrCat(op.op == LinkOp::kReceive ? "receives" : "link slot used twice: "
+                                 "sends", " of one link begin before those before them end"));
+    }
+    runs.push_back(&op);
+  }
+  return ends;
+}
+
+}  // namespace
+
+absl::StatusOr<FabricSchedule> FabricSchedule::Create(
+    const Wiring& wiring, int receive_fifo,
+    absl::Span<const std::shared_ptr<const ChipOperations>> chips) {
+  LOCKSTEP_CHECK(chips.size() == wiring.chips(), "%d chips of %d", chips.size(), wiring.chips());
+  LOCKSTEP_CHECK(receive_fifo > 0, "a FIFO of %d vectors", receive_fifo);
+  std::vector<LinkEnds> ends;
+  std::map<const ChipOperations*, int> checked;  // only asked, never walked
+  for (uint32_t c = 0; c < wiring.chips(); ++c) {
+    ASSIGN_OR_RETURN(LinkEnds of_chip, Sorted(wiring, c, *chips[c]));
+    ends.push_back(std::move(of_chip));
+    if (checked.emplace(chips[c].get(), 0).second) RETURN_IF_ERROR(CheckSlices(c, *chips[c]));
+  }
+  FabricSchedule schedule;
+  for (size_t w = 0; w < wiring.wires().size(); ++w) {
+    const Wire& wire = wiring.wires()[w];
+    LinkUse use{.wire = static_cast<int32_t>(w)};
+    WireCheck check(wiring, use.wire, receive_fifo, ends[wire.from_chip].out[wire.from_link],
+                    ends[wire.to_chip].in[wire.to_link]);
+    RETURN_IF_ERROR(check.Check(schedule.transfers_, use));
+    schedule.links_.push_back(use);
+    schedule.vectors_ += use.vectors;
+    schedule.last_arrival_ = std::max(schedule.last_arrival_, use.last_arrival);
+  }
+  return schedule;
+}
+
+int64_t FabricSchedule::UtilisationPpm(int64_t cycles) const {
+  int64_t busy = 0;
+  for (const LinkUse& use : links_) busy += use.busy_ticks;
+  const int64_t all = cycles * kTicksPerCycle * static_cast<int64_t>(links_.size());
+  return all == 0 ? 0 : static_cast<int64_t>(static_cast<double>(busy) * 1e6 / static_cast<double>(all));
+}
+
+std::string FabricSchedule::ToString() const {
+  int used = 0;
+  for (const LinkUse& use : links_) used += use.vectors > 0;
+  return absl::StrCat(vectors_, " vectors over ", used, " links, last arrival @", last_arrival_);
+}
+
+}  // namespace lockstep

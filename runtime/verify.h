@@ -1,0 +1,31 @@
+#pragma once
+// Whether compiled chips are legal as a whole, before any of them runs: each chip's own rules
+// (chip/timing_check.h, once a distinct program), then all links together (fabric/schedule.h).
+//
+//   Schedule of chip c --CheckCache--> on-chip faults, link runs --FabricSchedule::Create--> links
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "chip/latency.h"
+#include "chip/program.h"
+#include "chip/timing_check.h"
+#include "fabric/schedule.h"
+#include "fabric/wiring.h"
+
+namespace lockstep {
+
+// The link operations of a program.
+ChipOperations LinkOperationsOf(const Schedule& schedule, const ProgramCheck& check);
+
+// schedules[c], sram_bytes[c] (allocated): of chip c; chips in one role share one Schedule object,
+// which is then checked once. Rules that depend on values (addresses of gather and scatter) and on
+// what an earlier run left in the MXM are not decided here: an empty MXM is assumed.
+// Errors: the Fault or the broken rule, as text that names chip, queue or link, and cycle.
+absl::StatusOr<FabricSchedule> VerifyNode(
+    absl::Span<const std::shared_ptr<const Schedule>> schedules,
+    absl::Span<const int64_t> sram_bytes, const Wiring& wiring, const ChipTiming& timing);
+
+}  // namespace lockstep
