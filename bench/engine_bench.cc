@@ -134,3 +134,5 @@ BENCHMARK(BM_AluChain);
 
 }  // namespace
 }  // namespace lockstep
+
+BENCHMARK_MAIN();
