@@ -35,7 +35,7 @@ Outcome Shell(const std::string& command) {
   return {WEXITSTATUS(pclose(pipe)), output};
 }
 
-Outcome Run(const std::string& arguments) {
+Outcome LocalRun(const std::string& arguments) {
   return Shell(LOCKSTEP_BIN_DIR "/lockstep run --transport local " + arguments);
 }
 
@@ -66,7 +66,7 @@ class RunCommandTest : public ::testing::Test {
 };
 
 TEST_F(RunCommandTest, PrintsTextThenATable) {
-  const Outcome run = Run(kStory);
+  const Outcome run = LocalRun(kStory);
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_THAT(run.output, StartsWith("Nora was"));
   for (const char* row : {"first token", "tokens/s/user", "weight streams", "digests"}) {
@@ -75,14 +75,14 @@ TEST_F(RunCommandTest, PrintsTextThenATable) {
 }
 
 TEST_F(RunCommandTest, QuietPrintsTextAlone) {
-  const Outcome run = Run(std::string(kStory) + "--quiet");
+  const Outcome run = LocalRun(std::string(kStory) + "--quiet");
   EXPECT_THAT(run.output, StartsWith("Nora was"));
   EXPECT_THAT(run.output, Not(HasSubstr("digests")));
 }
 
 TEST_F(RunCommandTest, ThreadsChangeNothingButTheHostPartOfTheReport) {
-  ASSERT_EQ(Run(std::string(kStory) + "--report " + File("a")).exit_code, 0);
-  ASSERT_EQ(Run(std::string(kStory) + "--threads 2 --report " + File("b")).exit_code, 0);
+  ASSERT_EQ(LocalRun(std::string(kStory) + "--report " + File("a")).exit_code, 0);
+  ASSERT_EQ(LocalRun(std::string(kStory) + "--threads 2 --report " + File("b")).exit_code, 0);
   nlohmann::json a = Json("a"), b = Json("b");
   ASSERT_FALSE(a.is_discarded());
   EXPECT_NE(a["host"]["threads"], b["host"]["threads"]);
@@ -91,8 +91,8 @@ TEST_F(RunCommandTest, ThreadsChangeNothingButTheHostPartOfTheReport) {
 }
 
 TEST_F(RunCommandTest, BothEnginesHaveOneTimingDigest) {
-  ASSERT_EQ(Run(std::string(kStory) + "--ignore-eos --report " + File("a")).exit_code, 0);
-  ASSERT_EQ(Run(std::string(kStory) + "--engine timing --report " + File("b")).exit_code, 0);
+  ASSERT_EQ(LocalRun(std::string(kStory) + "--ignore-eos --report " + File("a")).exit_code, 0);
+  ASSERT_EQ(LocalRun(std::string(kStory) + "--engine timing --report " + File("b")).exit_code, 0);
   const nlohmann::json a = Json("a"), b = Json("b");
   EXPECT_EQ(a["emulated"], b["emulated"]);
   EXPECT_EQ(a["output"]["timing_digest"], b["output"]["timing_digest"]);
@@ -102,7 +102,7 @@ TEST_F(RunCommandTest, EveryPartOfANodeGivesTheSameIds) {
   nlohmann::json ids;
   for (int chips = 1; chips <= 8; ++chips) {
     const std::string n = std::to_string(chips);
-    ASSERT_EQ(Run(kStory + ("--chips " + n) + " --report " + File("r")).exit_code, 0) << chips;
+    ASSERT_EQ(LocalRun(kStory + ("--chips " + n) + " --report " + File("r")).exit_code, 0) << chips;
     const nlohmann::json report = Json("r");
     EXPECT_EQ(report["machine"]["chips"], chips);
     if (chips == 1) ids = report["output"]["ids"];
@@ -111,20 +111,20 @@ TEST_F(RunCommandTest, EveryPartOfANodeGivesTheSameIds) {
 }
 
 TEST_F(RunCommandTest, LogitsHaveARowForEveryPositionThatWasRun) {
-  const Outcome run = Run(std::string(kModel) +
-                          "--topology groqnode --prompt-ids 1,5,9 --tokens 4 --ignore-eos --logits " +
-                          File("l"));
+  const Outcome run = LocalRun(std::string(kModel) +
+                          "--topology groqnode --prompt-ids 1,5,9 --tokens 4 --ignore-eos "
+                          "--logits " + File("l"));
   ASSERT_EQ(run.exit_code, 0) << run.output;
   EXPECT_EQ(Read("l").size(), (3 + 4 - 1) * 512 * sizeof(float));  // the vocabulary has 512 ids
 }
 
 TEST_F(RunCommandTest, ASeedRepeatsItsText) {
   const std::string sampled = std::string(kStory) + "--quiet --temperature 1.5 --seed ";
-  EXPECT_EQ(Run(sampled + "3").output, Run(sampled + "3").output);
+  EXPECT_EQ(LocalRun(sampled + "3").output, LocalRun(sampled + "3").output);
 }
 
 TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
-  ASSERT_EQ(Run(std::string(kStory) + "--report " + File("r")).exit_code, 0);
+  ASSERT_EQ(LocalRun(std::string(kStory) + "--report " + File("r")).exit_code, 0);
   const nlohmann::json sram = Json("r")["plan"]["sram_bytes_per_chip"];
   EXPECT_EQ(sram["capacity"], 230'686'720);
   EXPECT_GT(sram["tables_and_activations"].get<int64_t>(), 0);
@@ -134,7 +134,7 @@ TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
 }
 
 TEST_F(RunCommandTest, TheTimelineHasEightChipsAndFlowsInPairs) {
-  ASSERT_EQ(Run(std::string(kStory) + "--timeline " + File("t")).exit_code, 0);
+  ASSERT_EQ(LocalRun(std::string(kStory) + "--timeline " + File("t")).exit_code, 0);
   std::set<int> chips;
   std::map<int64_t, int> ends;
   for (const auto& e : Json("t")["traceEvents"]) {
@@ -148,13 +148,14 @@ TEST_F(RunCommandTest, TheTimelineHasEightChipsAndFlowsInPairs) {
 }
 
 TEST_F(RunCommandTest, AFullDiskForTheReportIsAnError) {
-  const Outcome run = Run(std::string(kStory) + "--report /dev/full");
+  const Outcome run = LocalRun(std::string(kStory) + "--report /dev/full");
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.output, HasSubstr("lockstep: cannot write /dev/full: No space left on device"));
 }
 
 TEST_F(RunCommandTest, FailedRunsLeaveNoFiles) {
-  EXPECT_EQ(Run(std::string(kStory) + "--logits /dev/full --report " + File("r")).exit_code, 1);
+  const Outcome run = LocalRun(std::string(kStory) + "--logits /dev/full --report " + File("r"));
+  EXPECT_EQ(run.exit_code, 1);
   EXPECT_TRUE(fs::is_empty(folder_));
 }
 
@@ -162,7 +163,8 @@ TEST_F(RunCommandTest, ATruncatedCheckpointIsAnError) {
   fs::copy(LOCKSTEP_SOURCE_DIR "/models/story", folder_ / "m", fs::copy_options::recursive);
   fs::permissions(folder_ / "m" / "model.safetensors", fs::perms::owner_all);
   fs::resize_file(folder_ / "m" / "model.safetensors", 10'000);
-  const Outcome run = Run("--model " + File("m") + " --topology groqnode --prompt a --tokens 2");
+  const std::string model = "--model " + File("m");
+  const Outcome run = LocalRun(model + " --topology groqnode --prompt a --tokens 2");
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.output, HasSubstr("model.safetensors"));
 }
@@ -180,7 +182,7 @@ TEST_F(RunCommandTest, ErrorsOfTheWorldAreOneLineAndExitCode1) {
       {std::string(kStory) + "--set nosuch=1", "--set nosuch=1"},
   };
   for (const auto& [arguments, says] : cases) {
-    const Outcome run = Run(arguments);
+    const Outcome run = LocalRun(arguments);
     EXPECT_EQ(run.exit_code, 1) << arguments;
     EXPECT_THAT(run.output, StartsWith("lockstep: ")) << arguments;
     EXPECT_THAT(run.output, HasSubstr(says)) << arguments;
@@ -190,9 +192,9 @@ TEST_F(RunCommandTest, ErrorsOfTheWorldAreOneLineAndExitCode1) {
 TEST_F(RunCommandTest, WrongUsageIsExitCode2) {
   for (const char* more : {"--tokens x", "--hop-latency D", "--seed 1", "--prompt-ids 1",
                            "--chips-per-rank 2", "--engine timing --logits f", "--nosuch"}) {
-    EXPECT_EQ(Run(std::string(kStory) + more).exit_code, 2) << more;
+    EXPECT_EQ(LocalRun(std::string(kStory) + more).exit_code, 2) << more;
   }
-  EXPECT_EQ(Run("--help").exit_code, 0);
+  EXPECT_EQ(LocalRun("--help").exit_code, 0);
 }
 
 TEST_F(RunCommandTest, AChipStartedByHandSaysHowManyRanksItNeeds) {
