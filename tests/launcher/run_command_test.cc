@@ -137,7 +137,8 @@ TEST_F(RunCommandTest, TheTimelineHasEightChipsAndFlowsInPairs) {
   ASSERT_EQ(LocalRun(std::string(kStory) + "--timeline " + File("t")).exit_code, 0);
   std::set<int> chips;
   std::map<int64_t, int> ends;
-  for (const auto& e : Json("t")["traceEvents"]) {
+  const nlohmann::json trace = Json("t");
+  for (const auto& e : trace["traceEvents"]) {
     chips.insert(e["pid"].get<int>());
     if (e["ph"] == "s") ends[e["id"]] += 1;
     if (e["ph"] == "f") ends[e["id"]] += 2;
