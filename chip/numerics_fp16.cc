@@ -11,6 +11,7 @@
 
 #include "chip/numerics_fp16.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -235,10 +236,17 @@ void MatVec(const Fp16Row* rows, int row_count, const float* activation, float* 
   // Groups are settled a few at a time: loading what was just stored in smaller pieces stalls.
   constexpr int kDelay = 4;
   const fp16::Activation a = fp16::MakeActivation(activation);
+  const bool finite = a.sum_of_magnitudes < HUGE_VAL;
   fp16::Group groups[kDelay];
   alignas(64) double sums[kDelay][fp16::kGroup];
   double bounds[kDelay];
   for (int n = 0; n < row_count;) {
+    if (finite && fp16::AllAbsent(rows + n, HWY_MIN(fp16::kGroup, row_count - n))) {
+      const int absent = HWY_MIN(fp16::kGroup, row_count - n);
+      std::memset(out + n, 0, static_cast<size_t>(absent) * sizeof(float));
+      n += absent;
+      continue;
+    }
     const int first = n;
     int used = 0;
     for (; used < kDelay && n < row_count; ++used, n += fp16::kGroup) {
@@ -280,12 +288,22 @@ void DotBlock(const double (*w)[kFp16Terms], const fp16::Activation* a,
 void MatMul(const Fp16Row* rows, int row_count, const float* const* activations, int batch,
             float* const* outs) {
   fp16::Activation a[fp16::kMaxActivations];
-  for (int b = 0; b < batch; ++b) a[b] = fp16::MakeActivation(activations[b]);
+  bool finite = true;
+  for (int b = 0; b < batch; ++b) {
+    a[b] = fp16::MakeActivation(activations[b]);
+    finite &= a[b].sum_of_magnitudes < HUGE_VAL;
+  }
   const D64 d64;
   alignas(64) double wide[fp16::kGroup][kFp16Terms];
   alignas(64) double sums[4][fp16::kGroup];
   for (int n = 0; n < row_count; n += fp16::kGroup) {
-    const fp16::Group g = fp16::MakeGroup(rows + n, HWY_MIN(fp16::kGroup, row_count - n));
+    const int present = HWY_MIN(fp16::kGroup, row_count - n);
+    if (finite && fp16::AllAbsent(rows + n, present)) {
+      const size_t bytes = static_cast<size_t>(present) * sizeof(float);
+      for (int b = 0; b < batch; ++b) std::memset(outs[b] + n, 0, bytes);
+      continue;
+    }
+    const fp16::Group g = fp16::MakeGroup(rows + n, present);
     auto high = hn::Zero(D8());
     for (int r = 0; r < fp16::kGroup; ++r) {
       for (int k = 0; k < kFp16Terms; k += 16) {

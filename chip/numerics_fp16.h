@@ -78,6 +78,14 @@ inline int LargestHighByte(const Group& g) {
   return most;
 }
 
+// Whether rows [0, count) are all absent: with finite activations their results are zero.
+inline bool AllAbsent(const Fp16Row* rows, int count) {
+  for (int i = 0; i < count; ++i) {
+    if (rows[i].lo != nullptr) return false;
+  }
+  return true;
+}
+
 inline Group MakeGroup(const Fp16Row* rows, int count) {
   Group g;
   g.count = count;

@@ -82,7 +82,8 @@ void Attention::AppendValue(Pair v, const ValueTables& tables, int value_address
   const int64_t pick = 0;  // the VXM picks row 0's element
   const int64_t feed = pick + mxm.d(Opcode::kMask) + Hops(kVxm, mxm.position());
   const int64_t install = feed - mxm.d(Opcode::kIw) - 1;
-  const int load_cycles = kHalfLanes / 16;
+  // As many outputs as a block of the cache has positions.
+  const int load_cycles = TileCycles(std::min(kHalfLanes, shape.context));
   mxm.Stream(b, tables.ones_address, load_cycles, install - load_cycles, 0);
   mxm.LoadTile(b, load_cycles, install - load_cycles);
   mxm.Install(b, install);

@@ -41,9 +41,10 @@ struct Attention {
   // weight slice pair: row offset where the new key's row lies in that pair, else 0xffff.
   void AppendKey(Pair k, Single maps, int key_address);
 
-  // Writes value `v` (fp16, lanes 0..head_dim-1) to the lane where `one_hot` (fp16 lanes, all bits set
-  // or none) says; the other lanes keep theirs, so a cache can be filled anew. identity: head_dim vectors, vector d has all bits set in lane d. ones: a weight row
-  // whose 32 words are fp16 ones in lanes 0..159. map_read, map_write: the block's row offset.
+  // Writes value `v` (fp16, lanes 0..head_dim-1) to the lane where `one_hot` (fp16 lanes, all bits
+  // set or none) says; the other lanes keep theirs, so a cache can be filled anew. identity:
+  // head_dim vectors, vector d has all bits set in lane d. ones: a weight row whose 32 words are
+  // fp16 ones in lanes 0..159. map_read, map_write: the block's row offset.
   struct ValueTables {
     Pair identity, one_hot;
     int ones_address;

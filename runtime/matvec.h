@@ -77,9 +77,11 @@ struct TandemPlanes {
   int64_t InstallAt(int64_t last_load) const { return last_load + d(Opcode::kLw); }
   int64_t FeedAt(int64_t install) const { return install + d(Opcode::kIw); }
   int64_t ResultAt(int64_t feed) const { return feed + timing.mxm_array; }
-  // Cycles from one tile's first load to the next one's: loads wait for the install of the tile before,
-  // an install for the feed of the tile before.
-  int TilePeriod(int cycles) const { return std::max(cycles + d(Opcode::kLw) - 1, d(Opcode::kIw) + 1); }
+  // Cycles from one tile's first load to the next one's: loads wait for the install of the tile
+  // before, an install for the feed of the tile before.
+  int TilePeriod(int cycles) const {
+    return std::max(cycles + d(Opcode::kLw) - 1, d(Opcode::kIw) + 1);
+  }
   // Stores what ACC emitted in cycle `acc` (count of them, period apart) on quad `stream`.
   void StoreResult(Block& b, int stream, Quad dst, int64_t acc, int count = 1, int period = 1,
                    int stride = 1) const;

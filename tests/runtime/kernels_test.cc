@@ -145,7 +145,8 @@ void StoreTables(OneChip& chip, const Kernels::RotaryTables& tables, int head_di
   chip.Store(tables.sin_high, high);
 }
 
-// Table entries, products, sum and scale round 5 times, each at most 2^-24 of |x|·2·scale, then fp16.
+// Table entries, products, sum and scale round 5 times, each at most 2^-24 of 2 |x| scale; then
+// comes the rounding to fp16.
 TEST_P(RotaryTest, AgreesWithDoublePrecision) {
   const auto [head_dim, position, words] = GetParam();
   OneChip chip;

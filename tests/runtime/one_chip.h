@@ -77,7 +77,8 @@ inline std::vector<float> Rounded16(std::vector<float> values) {
 class OneChip {
  public:
   explicit OneChip(const ChipTiming& table = ChipTiming::Default())
-      : timing(table), engine(0, timing), check(0, timing), memory(engine.sram()) {}
+      : timing(table), engine(0, timing, nullptr, Sram::Pages::kSmall), check(0, timing),
+        memory(engine.sram()) {}
 
   const ChipTiming timing;
   Placer placer{timing};

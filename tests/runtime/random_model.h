@@ -1,7 +1,7 @@
 #pragma once
 // Small random Llamas: a checkpoint folder, and the same model in plain double precision.
 //
-// The reference shares nothing with runtime/ but ModelConfig: it multiplies, normalises and rotates
+// The reference shares nothing with runtime/ but ModelConfig: it multiplies, normalises, rotates
 // as the architecture says. Asked to, it moves every value that the chip rounds to fp16 by 2^-11 of
 // itself, up or down at random: how far that moves the logits is what rounding may do to this model.
 
@@ -50,8 +50,8 @@ class RandomModel {
 
  private:
   void Matrix(const std::string& name, int rows, int columns, double size) {
-    Tensor(name, absl::StrCat(rows, ",", columns), rows * columns, 0, size * std::sqrt(3.0 / columns),
-           true);
+    Tensor(name, absl::StrCat(rows, ",", columns), rows * columns, 0,
+           size * std::sqrt(3.0 / columns), true);
   }
   void Gain(const std::string& name) {
     Tensor(name, absl::StrCat(config.hidden_size), config.hidden_size, 1, 0.5, false);
@@ -73,7 +73,8 @@ class RandomModel {
       values.push_back(halves ? HalfToFloat(FloatToHalf(v)) : v);
     }
     absl::StrAppend(&header_, header_.empty() ? "" : ",", "\"", name, "\":{\"dtype\":\"", dtype_,
-                    "\",\"shape\":[", shape, "],\"data_offsets\":[", begin, ",", data_.size(), "]}");
+                    "\",\"shape\":[", shape, "],\"data_offsets\":[", begin, ",", data_.size(),
+                    "]}");
   }
   void AppendBytes(uint32_t bits, int bytes) {
     for (int i = 0; i < bytes; ++i) data_.push_back(static_cast<char>(bits >> (8 * i)));
