@@ -202,8 +202,9 @@ class Compiler {
       weave_.At(VxmQueue(1), ops::Binary(Opcode::kAdd, kTypeF32, in, sum, sum), at + m * period);
     }
     vxm_free_ = at + n * period;
+    LOCKSTEP_CHECK(vxm_free_ < Slot(4 * (w + 2 * kLandingWords)), "word %d lands anew unread", w);
     if (gather_ == 0) return;
-    // Written before the gather reads it; and its landing words are not written anew before read.
+    // Written before the gather reads it.
     const int64_t read = Slot(gather_ + 4 * w) - Hops(kMxmEast, kSxmWest) - d_read_;
     LOCKSTEP_CHECK(uses.back().cycle < read, "sum %d stands at %d, is sent from %d", w,
                    uses.back().cycle, read);

@@ -1,6 +1,7 @@
 // Collectives on real chips: values after an in-process run, and cycles against arithmetic.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <memory>
@@ -54,10 +55,17 @@ struct Bench {
   absl::StatusOr<FabricSchedule> Verified() const {
     return VerifyNode(programs, std::vector<int64_t>(n, shape.sram_bytes), Node(n, links), timing);
   }
-  // Until the last chip has dispatched its last instruction.
+  // Until the last vector stands in SRAM.
   int64_t Cycles() const {
+    const int store =
+        timing.d_func[static_cast<int>(Opcode::kReceive)] + timing.receive_turnaround;
     int64_t end = 0;
-    for (const auto& p : programs) end = std::max(end, p->end);
+    for (const auto& p : programs) {
+      end = std::max(end, p->end);
+      for (const Run& run : p->runs) {
+        if (run.instr.op == Opcode::kReceive) end = std::max(end, run.last() + store + 1);
+      }
+    }
     return end;
   }
 
