@@ -1,0 +1,158 @@
+// Every rule of a transfer schedule: legal at t, refused one cycle beside it. Two chips, one cable
+// from link 0 of chip 0 to link 1 of chip 1, and a second one between their links 2.
+#include "fabric/schedule.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "chip/geometry.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kFlight = 217, kTicks = 2952, kFifo = 2;
+constexpr int kArrival = 24 + kFlight;  // of a vector sent in cycle 0: ceil(2952 / 125) = 24
+
+Wiring TwoChips() {
+  return *Wiring::Create(2, {{0, 0, 1, 1, kFlight}, {1, 1, 0, 0, kFlight},
+                             {0, 2, 2, 1, kFlight}, {1, 2, 2, 0, kFlight}}, kTicks);
+}
+
+LinkOperation Send(int link, int64_t first, int64_t count = 1, int64_t period = 24) {
+  return {LinkOp::kSend, link, {first, period, count}};
+}
+LinkOperation Receive(int link, int64_t first, int64_t count = 1, int64_t period = 24,
+                      int slice = 5, int address = 0, int stride = 1) {
+  return {LinkOp::kReceive, link, {first, period, count}, slice, address, stride};
+}
+
+absl::StatusOr<FabricSchedule> Check(std::vector<LinkOperation> chip0,
+                                     std::vector<LinkOperation> chip1, int64_t sram = 0) {
+  return FabricSchedule::Create(
+      TwoChips(), kFifo,
+      {std::make_shared<const ChipOperations>(ChipOperations{std::move(chip0), sram}),
+       std::make_shared<const ChipOperations>(ChipOperations{std::move(chip1), 0})});
+}
+
+void ExpectRefused(const absl::StatusOr<FabricSchedule>& s, const std::string& place,
+                   const std::string& why) {
+  ASSERT_FALSE(s.ok());
+  EXPECT_THAT(s.status().message(), HasSubstr(place));
+  EXPECT_THAT(s.status().message(), HasSubstr(why));
+}
+
+TEST(ScheduleTest, ReceiveIsLegalInTheCycleOfArrivalAndRefusedOneBefore) {
+  EXPECT_TRUE(Check({Send(0, 0, 9)}, {Receive(1, kArrival, 9)}).ok());
+  ExpectRefused(Check({Send(0, 0, 9)}, {Receive(1, kArrival - 1, 9)}),
+                absl::StrCat("chip1 link 1 @", kArrival - 1), "before arrival");
+}
+
+TEST(ScheduleTest, FasterReceivesAreRefusedWhereTheyOvertakeTheArrivals) {
+  // Receive i comes 25 - 24 = 1 cycle a vector nearer: 3 cycles late at i = 0, 1 early at i = 4.
+  EXPECT_TRUE(Check({Send(0, 0, 4, 25)}, {Receive(1, kArrival + 3, 4, 24)}).ok());
+  ExpectRefused(Check({Send(0, 0, 9, 25)}, {Receive(1, kArrival + 3, 9, 24)}),
+                absl::StrCat("chip1 link 1 @", kArrival + 3 + 4 * 24), "before arrival");
+}
+
+TEST(ScheduleTest, SlotIsFreeAfter24CyclesAndNotAfter23) {
+  EXPECT_TRUE(Check({Send(0, 0), Send(0, 24)}, {Receive(1, kArrival), Receive(1, 300)}).ok());
+  ExpectRefused(Check({Send(0, 0), Send(0, 23)}, {Receive(1, kArrival), Receive(1, 300)}),
+                "chip0 link 0 @23", "link slot used twice");
+}
+
+TEST(ScheduleTest, RunOfPeriod23IsRefusedAtItsSecondVector) {
+  ExpectRefused(Check({Send(0, 0, 2, 23)}, {Receive(1, kArrival, 2)}), "chip0 link 0 @23",
+                "link slot used twice");
+}
+
+TEST(ScheduleTest, VectorAfter23CyclesIsRefusedEvenIfTheMeanPeriodIs23Point616) {
+  // ceil(i * 23.616) is 0, 24, 48, 71: a link that starts at 48 is busy until 71.616.
+  const std::vector<LinkOperation> sends = {Send(0, 0, 3), Send(0, 71)};
+  ExpectRefused(Check(sends, {Receive(1, kArrival, 3), Receive(1, kArrival + 72)}),
+                "chip0 link 0 @71", "link slot used twice");
+}
+
+TEST(ScheduleTest, BusyTimeIsTheVectorsOwn) {
+  const auto s = Check({Send(0, 0, 1000)}, {Receive(1, kArrival, 1000)});
+  ASSERT_TRUE(s.ok()) << s.status();
+  EXPECT_EQ(s->links()[0].vectors, 1000);
+  EXPECT_EQ(s->links()[0].busy_ticks, 1000 * kTicks);
+  // One of four links: 1000 * 2952 of 4 * 24000 * 125 ticks.
+  EXPECT_EQ(s->UtilisationPpm(24000), 246000);
+}
+
+TEST(ScheduleTest, TransmitTakesASlotAndNeedsNoReceive) {
+  const LinkOperation notice{LinkOp::kTransmit, 0, {0, 1, 1}};
+  EXPECT_TRUE(Check({notice, Send(0, 24)}, {Receive(1, 24 + kArrival)}).ok());
+  ExpectRefused(Check({notice, Send(0, 23)}, {Receive(1, 300)}), "chip0 link 0 @23", "slot");
+}
+
+TEST(ScheduleTest, SendWithoutReceiveAndReceiveWithoutSendAreRefused) {
+  ExpectRefused(Check({Send(0, 0, 3)}, {Receive(1, kArrival, 2)}),
+                absl::StrCat("chip1 link 1 @", kArrival + 48), "no receive");
+  ExpectRefused(Check({Send(0, 0, 2)}, {Receive(1, kArrival, 3)}),
+                absl::StrCat("chip1 link 1 @", kArrival + 48), "receive without a vector");
+}
+
+TEST(ScheduleTest, LinkWithNoCableIsRefused) {
+  ExpectRefused(Check({Send(3, 7)}, {}), "chip0 link 3 @7", "no cable");
+  ExpectRefused(Check({}, {Receive(0, 8)}), "chip1 link 0 @8", "no cable");
+}
+
+TEST(ScheduleTest, FifoOfTwoHoldsTwoUntilTheThirdArrives) {
+  // The third arrives at kArrival + 48: the first may leave in that very cycle, not one later.
+  const auto receive_from = [](int64_t t) {
+    return std::vector<LinkOperation>{Receive(1, t, 3)};
+  };
+  EXPECT_TRUE(Check({Send(0, 0, 3)}, receive_from(kArrival + 48)).ok());
+  ExpectRefused(Check({Send(0, 0, 3)}, receive_from(kArrival + 49)),
+                absl::StrCat("chip1 link 1 @", kArrival + 48), "FIFO overflow");
+}
+
+TEST(ScheduleTest, FifoIsFollowedAcrossRuns) {
+  const std::vector<LinkOperation> sends = {Send(0, 0), Send(0, 24), Send(0, 48)};
+  const auto at = [](int64_t t) {
+    return std::vector<LinkOperation>{Receive(1, t), Receive(1, t + 1), Receive(1, t + 2)};
+  };
+  EXPECT_TRUE(Check(sends, at(kArrival + 48)).ok());
+  ExpectRefused(Check(sends, at(kArrival + 49)), absl::StrCat("@", kArrival + 48), "FIFO");
+}
+
+TEST(ScheduleTest, ReceiveMayFillTheLastWordOfASliceAndNotOneBeyond) {
+  const auto at = [](int address) {
+    return std::vector<LinkOperation>{Receive(1, kArrival, 2, 24, 5, address)};
+  };
+  EXPECT_TRUE(Check({Send(0, 0, 2)}, at(kWordsPerSlice - 2)).ok());
+  ExpectRefused(Check({Send(0, 0, 2)}, at(kWordsPerSlice - 1)), "chip1 link 1", "outside the slice");
+}
+
+TEST(ScheduleTest, TwoReceivesOfOneSliceMayNotShareACycle) {
+  const auto both = [](int64_t second) {
+    return Check({Send(0, 0, 5), Send(2, 0, 5)},
+                 {Receive(1, kArrival + 1, 5), Receive(2, second, 5)});
+  };
+  EXPECT_TRUE(both(kArrival).ok());
+  ExpectRefused(both(kArrival + 1), absl::StrCat("@", kArrival + 1), "two receives enter slice 5");
+  EXPECT_TRUE(both(kArrival + 2).ok());
+}
+
+TEST(ScheduleTest, SramCanBeAllocatedToTheLastByteAndNotOneBeyond) {
+  EXPECT_TRUE(Check({}, {}, kSramBytes).ok());
+  ExpectRefused(Check({}, {}, kSramBytes + 1), "chip0", "230686721");
+}
+
+TEST(ScheduleTest, RunsAreMatchedInOrderWhereverTheyAreCut) {
+  const auto s = Check({Send(0, 0, 5)}, {Receive(1, kArrival, 2, 24, 5, 0, 3),
+                                         Receive(1, kArrival + 48, 3, 24, 6, 9, 1)});
+  ASSERT_TRUE(s.ok()) << s.status();
+  ASSERT_EQ(s->transfers().size(), 2u);
+  EXPECT_EQ(s->transfers()[1], (Transfer{0, {48, 24, 3}, {kArrival + 48, 24, 3}, 6, 9, 1}));
+  EXPECT_EQ(s->last_arrival(), kArrival + 4 * 24);
+  EXPECT_EQ(s->ToString(), absl::StrCat("5 vectors over 1 links, last arrival @", kArrival + 96));
+}
+
+}  // namespace
+}  // namespace lockstep
