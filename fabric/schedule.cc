@@ -253,7 +253,8 @@ int64_t FabricSchedule::UtilisationPpm(int64_t cycles) const {
   int64_t busy = 0;
   for (const LinkUse& use : links_) busy += use.busy_ticks;
   const int64_t all = cycles * kTicksPerCycle * static_cast<int64_t>(links_.size());
-  return all == 0 ? 0 : static_cast<int64_t>(static_cast<double>(busy) * 1e6 / static_cast<double>(all));
+  if (all == 0) return 0;
+  return static_cast<int64_t>(static_cast<double>(busy) * 1e6 / static_cast<double>(all));
 }
 
 std::string FabricSchedule::ToString() const {

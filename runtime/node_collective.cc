@@ -210,7 +210,7 @@ class Compiler {
                    uses.back().cycle, read);
   }
 
-  // --- copies within the chip ---------------------------------------------------------------------
+  // --- copies within the chip ----------------------------------------------------------------
   void Copy(Quad from, Quad to, int64_t earliest) {
     const int a = SlicePosition(ColumnSlice(from.side, from.column, 0));
     const int b = SlicePosition(ColumnSlice(to.side, to.column, 0));

@@ -22,7 +22,9 @@
 
 namespace lockstep {
 
-enum class CollectiveKind : uint8_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kAllToAll };
+enum class CollectiveKind : uint8_t {
+  kAllReduce, kReduceScatter, kAllGather, kBroadcast, kAllToAll
+};
 absl::StatusOr<CollectiveKind> CollectiveByName(absl::string_view name);  // "all-reduce", ...
 
 enum class Phases : uint8_t {
@@ -44,8 +46,8 @@ struct CollectiveProgram {
 Quad CollectiveInput(int word);
 Quad CollectiveOutput(int word);
 
-// `bytes`: of the whole message (as nccl-tests counts it), 4 an fp32 element; reductions sum fp32 in
-// member order. group.port may be any; links all have group.flight_cycles.
+// `bytes`: of the whole message (as nccl-tests counts it), 4 an fp32 element; reductions sum fp32
+// in member order. group.port may be any; links all have group.flight_cycles.
 // Errors: bytes < 1, or more than fits in SRAM.
 absl::StatusOr<CollectiveProgram> CompileCollective(CollectiveKind kind, int64_t bytes,
                                                     const Group& group, const ChipTiming& timing,

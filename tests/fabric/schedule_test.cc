@@ -126,7 +126,8 @@ TEST(ScheduleTest, ReceiveMayFillTheLastWordOfASliceAndNotOneBeyond) {
     return std::vector<LinkOperation>{Receive(1, kArrival, 2, 24, 5, address)};
   };
   EXPECT_TRUE(Check({Send(0, 0, 2)}, at(kWordsPerSlice - 2)).ok());
-  ExpectRefused(Check({Send(0, 0, 2)}, at(kWordsPerSlice - 1)), "chip1 link 1", "outside the slice");
+  ExpectRefused(Check({Send(0, 0, 2)}, at(kWordsPerSlice - 1)), "chip1 link 1",
+                "outside the slice");
 }
 
 TEST(ScheduleTest, TwoReceivesOfOneSliceMayNotShareACycle) {
