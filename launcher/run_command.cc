@@ -60,7 +60,7 @@ absl::Status RunCommand(const RunFlags& flags) {
   ASSIGN_OR_RETURN(const RunSetup setup, PrepareRun(options, topology_dir));
   if (options.transport == TransportKind::kLocal) return RunLocally(setup);
   // An error of every rank is better found, and said, once.
-  RETURN_IF_ERROR(TryCompile(setup));
+  RETURN_IF_ERROR(VerifyRun(setup));
   return RunOverMpi(setup, topology_dir);
 }
 

@@ -10,6 +10,7 @@
 #include "chip/check.h"
 #include "runtime/image.h"
 #include "runtime/topology_file.h"
+#include "runtime/verify.h"
 
 namespace lockstep {
 namespace {
@@ -171,12 +172,25 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
                   std::move(eos)};
 }
 
-absl::Status TryCompile(const RunSetup& setup) {
-  ASSIGN_OR_RETURN(const CompiledChip compiled,
-                   CompileChip(setup.session.plan, setup.session.groups[0], setup.session.timing));
+absl::Status VerifyRun(const RunSetup& setup) {
+  const SessionSetup& session = setup.session;
+  std::vector<std::shared_ptr<const Schedule>> schedules;
+  std::vector<int64_t> sram_bytes;
+  std::optional<ModelMap> first_map;
+  for (int chip = 0; chip < setup.chips(); ++chip) {
+    ASSIGN_OR_RETURN(const CompiledChip compiled,
+                     CompileChip(session.plan, session.groups[chip], session.timing));
+    DispatchResult dispatched = Dispatch(compiled.program, session.timing,
+                                         {.chip = static_cast<uint32_t>(chip)});
+    if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
+    schedules.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
+    sram_bytes.push_back(compiled.sram_bytes);
+    if (chip == 0) first_map = compiled.map;
+  }
+  RETURN_IF_ERROR(VerifyNode(schedules, sram_bytes, setup.wiring, session.timing).status());
   if (!setup.checkpoint) return absl::OkStatus();
   Nowhere memory;
-  return WriteModel(setup.session.plan, 0, compiled.map, *setup.checkpoint, memory);
+  return WriteModel(session.plan, 0, *first_map, *setup.checkpoint, memory);
 }
 
 }  // namespace lockstep

@@ -40,8 +40,9 @@ struct RunSetup {
 // `topology_dir` is where names of topologies are looked up.
 absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string& topology_dir);
 
-// What PrepareRun leaves to the ranks, since it takes longer: compiles chip 0 and reads its weights
-// into nothing. An error here would be an error of every rank.
-absl::Status TryCompile(const RunSetup& setup);
+// Compiles every chip, proves the programs and all their transfers legal as a whole
+// (runtime/verify.h), and reads chip 0's weights into nothing. Done once, before any process starts:
+// an error here would be an error of every rank.
+absl::Status VerifyRun(const RunSetup& setup);
 
 }  // namespace lockstep
