@@ -21,7 +21,7 @@ std::array<int8_t, kQueues> Positions() {
 FunctionalEngine::FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer,
                                    Sram::Pages pages)
     : core_(chip, timing, pages), mxm_(core_), mem_(core_, mxm_), vxm_(core_), sxm_(core_),
-      c2c_(core_, mem_), observer_(observer) {
+      c2c_(core_, mem_), fetch_(core_), observer_(observer) {
   core_.sram.set_listener(&mem_);
 }
 
@@ -43,6 +43,7 @@ void FunctionalEngine::StartPrepared(std::shared_ptr<const PreparedProgram> prog
   mem_.Restart();
   mxm_.Restart();
   c2c_.Restart();
+  fetch_.Restart(program_->schedule());
 }
 
 const Fault& FunctionalEngine::fault() const {
@@ -69,7 +70,7 @@ EngineState FunctionalEngine::Run(LinkPort& port) {
     Progress& progress = progress_[index];
     const Dispatched d = {run, progress.done, run.cycle(progress.done), positions[run.queue],
                           progress.age};
-    if (d.cycle >= c2c_.next_store() && !StoreReceivedUntil(d.cycle, run.queue)) {
+    if (d.cycle >= NextDelayed() && !ActUntil(d.cycle, run.queue)) {
       running_ = false;
       return EngineState::kFault;
     }
@@ -83,20 +84,24 @@ EngineState FunctionalEngine::Run(LinkPort& port) {
   return Finish(port);
 }
 
-bool FunctionalEngine::StoreReceivedUntil(int64_t cycle, int queue) {
-  while (c2c_.next_store() < cycle ||
-         (c2c_.next_store() == cycle && c2c_.next_store_queue() <= queue)) {
-    if (!c2c_.StoreNext()) return false;
+bool FunctionalEngine::ActUntil(int64_t cycle, int queue) {
+  while (true) {
+    const int64_t next = NextDelayed();
+    if (next > cycle || next == C2cUnit::kNoCycle) return true;
+    const bool both = c2c_.next_store() == fetch_.next();
+    const bool store = both ? c2c_.next_store_queue() <= fetch_.next_queue()
+                            : c2c_.next_store() < fetch_.next();
+    if (next == cycle && (store ? c2c_.next_store_queue() : fetch_.next_queue()) > queue) {
+      return true;
+    }
+    if (!(store ? c2c_.StoreNext() : fetch_.FetchNext())) return false;
   }
-  return true;
 }
 
 EngineState FunctionalEngine::Finish(LinkPort& port) {
   running_ = false;
   const Schedule& schedule = program_->schedule();
-  while (c2c_.next_store() != C2cUnit::kNoCycle) {
-    if (!c2c_.StoreNext()) return EngineState::kFault;
-  }
+  if (!ActUntil(INT64_MAX, kQueues)) return EngineState::kFault;
   if (!c2c_.CheckAllReceived(port, schedule.end)) return EngineState::kFault;
   for (size_t r = 0; r < schedule.runs.size(); ++r) {
     const lockstep::Run& run = schedule.runs[r];
@@ -163,7 +168,7 @@ FunctionalEngine::Outcome FunctionalEngine::ExecuteOther(const Dispatched& d, Li
     case Opcode::kHac: case Opcode::kSac: ok = Counter(d); break;
     case Opcode::kConfig: ok = mem_.Config(d); break;
     case Opcode::kNotify: break;  // its effect is in the schedule
-    case Opcode::kIfetch: ok = core_.Fail(FaultKind::kUntested, d, "ifetch with values"); break;
+    case Opcode::kIfetch: ok = fetch_.Fetch(d); break;
     default:
       LOCKSTEP_CHECK(false, "%s is no dispatch", Info(d.run.instr.op).name);
   }

@@ -5,10 +5,9 @@
 //
 // No cycle is ever stepped: a dispatch looks up what flows past it and enters its results with the
 // cycle in which they will stand on the stream. MEM: chip/mem.h; VXM: chip/vxm.h; MXM: chip/mxm.h;
-// SXM: chip/sxm.h; C2C: chip/c2c.h.
-//
-// ifetch is Fault::kUntested here: a schedule carries no text to check the fetched bytes against.
+// SXM: chip/sxm.h; C2C: chip/c2c.h; ifetch: chip/fetch.h.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "chip/core.h"
 #include "chip/digest.h"
 #include "chip/engine.h"
+#include "chip/fetch.h"
 #include "chip/mem.h"
 #include "chip/mxm.h"
 #include "chip/prepared.h"
@@ -57,7 +57,9 @@ class FunctionalEngine : public Engine {
   Outcome Execute(const Dispatched& d, LinkPort& port);
   Outcome ExecuteOther(const Dispatched& d, LinkPort& port);
   bool Counter(const Dispatched& d);
-  bool StoreReceivedUntil(int64_t cycle, int queue);
+  // What acts after its dispatch: stores of received vectors and second vectors of ifetches.
+  int64_t NextDelayed() const { return std::min(c2c_.next_store(), fetch_.next()); }
+  bool ActUntil(int64_t cycle, int queue);
   EngineState Finish(LinkPort& port);
 
   Core core_;
@@ -66,6 +68,7 @@ class FunctionalEngine : public Engine {
   VxmUnit vxm_;
   SxmUnit sxm_;
   C2cUnit c2c_;
+  FetchUnit fetch_;
   Observer* observer_;
   TimingDigest digest_;
   int64_t hac_at_start_ = 0, drift_cycles_ = 0;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "chip/binary.h"
 #include "chip/check.h"
 
 namespace lockstep {
@@ -190,6 +191,23 @@ void WalkAll(std::vector<QueueWalker>& walkers, const ChipTiming& timing, Schedu
   }
 }
 
+// Only of queues that fetch: nobody compares the others' text.
+std::vector<QueueText> FetchingQueues(const Program& program) {
+  std::vector<QueueText> texts;
+  if (!program.fetched) return texts;
+  for (int q = 0; q < kQueues; ++q) {
+    const std::vector<Instruction>& text = program.queues[q];
+    const auto fetches = [](const Instruction& in) { return in.op == Opcode::kIfetch; };
+    if (std::none_of(text.begin(), text.end(), fetches)) continue;
+    QueueText& out = texts.emplace_back(QueueText{q, ""});
+    for (const Instruction& in : text) {
+      const InstructionCode code = EncodeInstruction(in);
+      out.bytes.append(code.begin(), code.end());
+    }
+  }
+  return texts;
+}
+
 }  // namespace
 
 int32_t OperandAt(const Run& run, int operand, int64_t i) {
@@ -235,6 +253,7 @@ DispatchResult Dispatch(const Program& program, const ChipTiming& timing,
     return a.index < b.index;
   });
   for (const Run& run : out.runs) out.dispatches += run.count;
+  out.texts = FetchingQueues(program);
   return result;
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "chip/fault.h"
@@ -47,11 +48,18 @@ int32_t OperandAt(const Run& run, int operand, int64_t i);
 // The instruction as dispatched at iteration i.
 Instruction InstructionAt(const Run& run, int64_t i);
 
+// The text of a queue of a fetched program that fetches: what its ifetches must bring.
+struct QueueText {
+  int32_t queue;
+  std::string bytes;  // in binary form, from the first instruction on; kInstructionBytes each
+};
+
 struct Schedule {
   std::vector<Run> runs;  // by first cycle, then queue, then index
   int64_t end = 0;        // first cycle after the last dispatch of any queue
   int64_t dispatches = 0; // instructions dispatched, NOPs and REPEATs not counted
   int64_t text_bytes = 0; // of the program, REPEATs and NOPs counted
+  std::vector<QueueText> texts;  // by queue; empty unless the program is fetched
 };
 
 struct DispatchContext {

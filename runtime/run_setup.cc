@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/image.h"
+#include "runtime/machine.h"
 #include "runtime/topology_file.h"
 #include "runtime/verify.h"
 
@@ -46,48 +46,6 @@ absl::StatusOr<int> ChooseChips(const RunOptions& options, const Topology& topol
                      topology.name(), " has ", node));
   }
   return chips;
-}
-
-absl::StatusOr<LinkModel> MakeLinks(const RunOptions& options, const Topology& topology) {
-  const LinkRule& rule = topology.spec().link;
-  LinkRate rate;
-  rate.lanes = rule.lanes;
-  rate.lane_bits_per_second = int64_t{rule.lane_mbit_per_s} * 1'000'000;
-  const std::string preset = options.hop_latency.value_or(std::string(LinkModel::kDefaultPreset));
-  return LinkModel::Create(preset, rate);
-}
-
-absl::StatusOr<ChipTiming> MakeTiming(const RunOptions& options, const LinkModel& links) {
-  ChipTiming timing = ChipTiming::Default();
-  timing.link_ticks = static_cast<int32_t>(links.vector_ticks());
-  timing.receive_turnaround = static_cast<int32_t>(links.turnaround_cycles());
-  for (const std::string& latency : options.latencies) {
-    const size_t equals = latency.find('=');
-    int32_t value = 0;
-    if (equals == std::string::npos || !absl::SimpleAtoi(latency.substr(equals + 1), &value)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--set ", latency, ": expected NAME=VALUE with a whole number of cycles"));
-    }
-    absl::StatusOr<ChipTiming> changed = timing.With(latency.substr(0, equals), value);
-    if (!changed.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--set ", latency, ": ", changed.status().message()));
-    }
-    timing = *changed;
-  }
-  return timing;
-}
-
-absl::StatusOr<Wiring> MakeWiring(const Topology& topology, int chips, const LinkModel& links,
-                                  const ChipTiming& timing) {
-  ASSIGN_OR_RETURN(const Topology part, topology.Subset(chips));
-  std::vector<Wire> wires;
-  for (const Link& link : part.links()) {
-    wires.push_back({link.from.value(), static_cast<uint8_t>(link.from_port.value()),
-                     static_cast<uint8_t>(link.to_port.value()), link.to.value(),
-                     NodeFlightCycles(topology, links)});
-  }
-  return Wiring::Create(static_cast<uint32_t>(chips), std::move(wires), timing.link_ticks);
 }
 
 absl::StatusOr<std::vector<int>> PromptIds(const RunOptions& options,
@@ -146,8 +104,9 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(TopologySpec spec, LoadTopology(options.topology, topology_dir));
   ASSIGN_OR_RETURN(Topology topology, Topology::Create(std::move(spec)));
   ASSIGN_OR_RETURN(const int chips, ChooseChips(options, topology));
-  ASSIGN_OR_RETURN(LinkModel links, MakeLinks(options, topology));
-  ASSIGN_OR_RETURN(ChipTiming timing, MakeTiming(options, links));
+  const std::string preset = options.hop_latency.value_or(std::string(LinkModel::kDefaultPreset));
+  ASSIGN_OR_RETURN(LinkModel links, MakeLinks(topology, preset));
+  ASSIGN_OR_RETURN(ChipTiming timing, MakeTiming(options.latencies, links));
   ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
   ASSIGN_OR_RETURN(std::vector<Group> groups, NodeGroups(topology, chips, links));
 

@@ -10,6 +10,7 @@
 #include "chip/check.h"
 #include "fabric/agreement.h"
 #include "runtime/image.h"
+#include "runtime/machine.h"
 
 namespace lockstep {
 namespace {
@@ -53,10 +54,7 @@ T FromBytes(const std::string& bytes) {
 }  // namespace
 
 int NodeFlightCycles(const Topology& topology, const LinkModel& links) {
-  const CableRule& cable = topology.spec().node.cable;
-  // 0.9 cycles a ns, rounded up like the link model's own addition.
-  const int64_t extra = (cable.ExtraDelayPs() * 9 + 9'999) / 10'000;
-  return static_cast<int>(links.flight_cycles(cable.length_mm) + extra);
+  return FlightCycles(topology, links, Place::kNode);
 }
 
 absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chips,

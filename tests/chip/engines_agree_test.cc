@@ -40,13 +40,6 @@ std::string Text(const Outcome& o) {
   return text;
 }
 
-bool HasFetch(const Schedule& schedule) {
-  for (const Run& run : schedule.runs) {
-    if (run.instr.op == Opcode::kIfetch) return true;
-  }
-  return false;
-}
-
 // A fault that only values show: the timing engine goes past it.
 bool IsAboutValues(const Outcome& o) {
   return o.failed &&
@@ -67,7 +60,6 @@ TEST_P(EnginesAgreeTest, OnRandomPrograms) {
     }
     RandomSchedule random(seed + 1'000'000, values, timing);
     const std::shared_ptr<const Schedule> schedule = random.Generate(20 + seed % 150);
-    if (HasFetch(*schedule)) continue;
     FunctionalEngine functional(2, timing);
     TimingEngine engine(2, timing);
     for (int execution = 0; execution < 3; ++execution) {

@@ -280,11 +280,5 @@ TEST_F(FunctionalFaultTest, AFaultNamesTheInstructionAsDispatched) {
   EXPECT_EQ(engine.fault().instruction, Op(Opcode::kWrite, {20, 5, E(0)}));
 }
 
-TEST_F(FunctionalFaultTest, FetchingTextIsNotOpenedYet) {
-  ProgramBuilder p;
-  p.At(3, VxmQueue(0), Op(Opcode::kIfetch, {E(0)}));
-  ExpectFault(p, FaultKind::kUntested, 3, VxmQueue(0));
-}
-
 }  // namespace
 }  // namespace lockstep
