@@ -36,3 +36,10 @@ foreach(case same by_hand killed stopped abandoned errors stories tiny)
   set_tests_properties(run_smoke_${case} PROPERTIES LABELS "smoke;mpi" TIMEOUT 600 PROCESSORS 2
                        SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
 endforeach()
+
+# --- golden timelines -----------------------------------------------------------------------------
+add_test(NAME golden_timelines
+         COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/golden/run_golden.py
+                 $<TARGET_FILE:lockstep>)
+set_tests_properties(golden_timelines PROPERTIES LABELS golden TIMEOUT 300)
+# --- end of golden timelines ----------------------------------------------------------------------
