@@ -8,8 +8,11 @@ A line `; run: FLAGS` in the first program adds flags. A trace is the output of 
 engine, standard error included, and the exit code if it is not 0. The timing engine must print the
 same, but for the values it does not have and the details of a fault, which may be worded otherwise.
 
+docs/programs.md shows such runs: what stands there below a line `$ cat FILE` or `$ lockstep exec ...` in
+a fenced block must be what that prints, up to the next such line or the end of the block.
+
     run_golden.py LOCKSTEP            compares; exit code 1 and a diff where something differs
-    run_golden.py LOCKSTEP --update   rewrites the traces
+    run_golden.py LOCKSTEP --update   rewrites traces and page
 """
 import argparse
 import difflib
@@ -18,7 +21,9 @@ import re
 import subprocess
 import sys
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).resolve().parent
+ROOT = FOLDER.parent.parent
+PAGE = ROOT / "docs" / "programs.md"
 VALUES = re.compile(r"^chip\d+ holds$")
 
 
@@ -51,6 +56,31 @@ def without_values(trace):
     return lines
 
 
+def shown(lockstep, command):
+    """What a command of the page prints, as lines."""
+    words = command.split()
+    if words[0] == "cat":
+        return (ROOT / words[1]).read_text().splitlines()
+    assert words[:2] == ["lockstep", "exec"], command
+    done = subprocess.run([lockstep, *words[1:]], cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=120)
+    return done.stdout.splitlines()
+
+
+def page_as_run(lockstep, text):
+    """The page with the output of its commands put in anew."""
+    out, fenced, skipping = [], False, False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fenced, skipping = not fenced, False
+        if fenced and line.startswith("$ "):
+            out += [line, *shown(lockstep, line[2:])]
+            skipping = True
+        elif not skipping:
+            out.append(line)
+    return out
+
+
 def differences(want, got, want_name, got_name):
     return list(difflib.unified_diff(want, got, want_name, got_name, lineterm=""))
 
@@ -74,10 +104,17 @@ def main():
         if diff:
             print(f"{name}:", *diff, sep="\n")
             bad += 1
+    page = PAGE.read_text()
+    as_run = page_as_run(options.lockstep, page)
+    if options.update:
+        PAGE.write_text("\n".join(as_run) + "\n")
+    elif diff := differences(page.splitlines(), as_run, PAGE.name, "run"):
+        print(*diff, sep="\n")
+        bad += 1
     stale = {p.stem for p in FOLDER.glob("*.trace")} - set(cases())
     for name in sorted(stale):
         print(f"{name}.trace has no program")
-    print(f"{len(cases())} golden pairs, {bad} differ")
+    print(f"{len(cases())} golden pairs and a page, {bad} differ")
     return 1 if bad or stale or not cases() else 0
 
 
