@@ -23,7 +23,11 @@ void CheckProgram(const lockstep::Program& program) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  if (const auto file = lockstep::AssembleFile(bytes); file.ok()) CheckProgram(file->program);
+  if (const auto file = lockstep::AssembleFile(bytes); file.ok()) {
+    CheckProgram(file->program);
+    const auto again = lockstep::AssembleFile(lockstep::Disassemble(*file));
+    LOCKSTEP_CHECK(again.ok() && *again == *file, "with data: %s", again.status().ToString());
+  }
   if (const auto program = lockstep::DecodeProgram(bytes); program.ok()) CheckProgram(*program);
   return 0;
 }
