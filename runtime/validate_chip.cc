@@ -1,6 +1,9 @@
 // V1, V3, V5, V6: SRAM, stream bandwidth, barrier, and the time of an instruction.
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -128,7 +131,7 @@ ValidationRow StreamRow(const ChipTiming& timing) {
   // One more read, of the idle slice of a full column, on a stream of its neighbour.
   program.queues[MemQueue(31)] = {ops::Nop(static_cast<int>(from)), ops::Read(0, 0, ops::East(30))};
   const Execution more = RunBoth(program, timing);
-  if (!more.fault) return Unmeasured(figure, "a vector more than the streams hold broke no rule");
+  if (!more.Refused()) return Unmeasured(figure, "a vector more than the streams hold broke no rule");
   return Judge(figure, measured,
                absl::StrCat("64 slices read and 64 write each cycle, all across the VXM; one read "
                             "more: ", FaultName(more.fault->kind)));
@@ -146,7 +149,9 @@ ValidationRow SramRow(const ChipTiming& timing) {
   extra.joined = true;
   third.queues[0].insert(third.queues[0].end(), {ops::Read(0, 0, ops::East(9)), extra});
   const Execution more = RunBoth(third, timing);
-  if (!same_bank.fault || !more.fault) return Unmeasured(figure, "one access more broke no rule");
+  if (!same_bank.Refused() || !more.Refused()) {
+    return Unmeasured(figure, "one access more broke no rule");
+  }
   return Judge(figure, measured,
                absl::StrCat("reads and writes joined, in different banks; in one bank: ",
                             FaultName(same_bank.fault->kind), "; a second read: ",

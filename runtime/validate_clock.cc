@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "chip/check.h"
 #include "chip/instructions.h"
 #include "chip/queue.h"
 #include "chip/timing.h"
@@ -74,7 +75,7 @@ Rows ValidateHacLatency(const ValidationOptions&) {
             static_cast<double>(c.mean_milli) / 1000,
             absl::StrCat("the jitter's mean, deviation and range are inputs from the same table: this "
                          "shows that the protocol preserves them. A latency longer by one period "
-                         "(presets B) ", same, " the same table, so the table cannot tell A from B")),
+                         "(preset B) ", same, " the same table, so the table cannot tell A from B")),
       Judge({"V12", FigureClass::kMeasured, "HAC latency, standard deviation", "2.63 to 2.93 cycles",
              "cycles", 2.5, 3.1, "0.3 cycle", origin},
             std::sqrt(c.variance)),

@@ -1,5 +1,6 @@
 // V2, V4: the MXM at its peak rate, and how long its weights take to install.
 #include <algorithm>
+#include <bit>
 
 #include "absl/strings/str_cat.h"
 #include "chip/half.h"
@@ -86,7 +87,7 @@ void StoreOnes(Sram& sram, int type) {
   }
 }
 
-// Products summed in all lanes of the last result of an array; 0 if lanes differ.
+// Products summed over all lanes of the last result of an array.
 double ProductsAfterOneFeed(const Sram& sram, int type) {
   Vector plane[4];
   for (int k = 0; k < 4; ++k) plane[k] = sram.Load(ColumnSlice(Hemisphere::kEast, 0, k), kFeeds - 1);
@@ -166,7 +167,7 @@ Rows ValidateWeightInstall(const ValidationOptions& options) {
     runs[early] = RunBoth(ToProgram(with, timing), timing);
   }
   if (runs[0].fault) return {Unmeasured(figure, runs[0].Problem())};
-  if (!runs[1].fault) return {Unmeasured(figure, "a feed before the end of the install is legal")};
+  if (!runs[1].Refused()) return {Unmeasured(figure, "a feed before the end of the install is legal")};
   const int64_t cycles = runs[0].First(Opcode::kAbcStream) - runs[0].First(Opcode::kRead);
   return {Judge(figure, static_cast<double>(cycles),
                 absl::StrCat("from the first read to the first legal feed; a feed one cycle earlier: ",

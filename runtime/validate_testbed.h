@@ -34,6 +34,8 @@ struct Execution {
   uint64_t digest = 0;
 
   std::string Problem() const { return fault ? fault->ToString() : ""; }
+  // Whether a rule of the machine was broken, and not the agreement of the engines.
+  bool Refused() const { return fault && fault->kind != FaultKind::kUntested; }
   // First and last dispatch cycle of `op` over all queues. REQUIRES: it was dispatched.
   int64_t First(Opcode op) const;
   int64_t Last(Opcode op) const;
