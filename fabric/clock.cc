@@ -25,6 +25,13 @@ int64_t Wrapped(int64_t cycles) {
   return m >= kHacPeriod / 2 ? m - kHacPeriod : m;
 }
 
+// The same of two phases in 1e-9 cycle: a whole period apart is not apart.
+int64_t WrappedNano(int64_t nano) {
+  constexpr int64_t kPeriod = kHacPeriod * kNano;
+  const int64_t m = ((nano % kPeriod) + kPeriod) % kPeriod;
+  return m >= kPeriod / 2 ? m - kPeriod : m;
+}
+
 }  // namespace
 
 uint64_t SeededBits::Next() {
@@ -78,11 +85,11 @@ int64_t StartEpochs(int64_t latency_cycles) {
 }
 
 Alignment Align(const JitterModel& jitter, const AlignmentSetup& setup) {
-  LOCKSTEP_CHECK(static_cast<int>(setup.drift_ppm.size()) == setup.hops + 1, "%d drifts for %d hops",
-                 setup.drift_ppm.size(), setup.hops);
+  LOCKSTEP_CHECK(static_cast<int>(setup.drift_ppm.size()) == setup.hops + 1,
+                 "%d drifts for %d hops", setup.drift_ppm.size(), setup.hops);
   SeededBits bits(setup.seed);
-  const int64_t within = std::max(jitter.most - setup.latency_cycles,
-                                  setup.latency_cycles - jitter.least);
+  const int64_t within =
+      std::max(jitter.most - setup.latency_cycles, setup.latency_cycles - jitter.least);
   // Each chip's counter relative to the root's ideal time, in 1e-9 cycle; children start half a
   // period off, the worst there is.
   std::vector<int64_t> phase(setup.hops + 1, 0);
@@ -94,22 +101,23 @@ Alignment Align(const JitterModel& jitter, const AlignmentSetup& setup) {
     }
     for (int i = 1; i <= setup.hops; ++i) {
       const int64_t flown = jitter.Sample(bits);
-      const int64_t seen = Wrapped(Rounded(phase[i - 1] - phase[i], kNano) + setup.latency_cycles -
-                                   flown);
+      const int64_t seen =
+          Wrapped(Rounded(phase[i - 1] - phase[i], kNano) + setup.latency_cycles - flown);
       phase[i] += std::clamp(seen, -setup.max_step_cycles, setup.max_step_cycles) * kNano;
     }
-    if (out.settled_after_epochs < 0 && AwayFromZero(phase[0] - phase[1]) <= within) {
+    if (out.settled_after_epochs < 0 && AwayFromZero(WrappedNano(phase[0] - phase[1])) <= within) {
       out.settled_after_epochs = epoch + 1;
     }
     if (epoch < setup.settle_epochs) continue;
     for (int i = 1; i <= setup.hops; ++i) {
-      out.worst_cycles = std::max(out.worst_cycles, AwayFromZero(phase[i - 1] - phase[i]));
+      out.worst_cycles =
+          std::max(out.worst_cycles, AwayFromZero(WrappedNano(phase[i - 1] - phase[i])));
       out.worst_to_root_cycles =
-          std::max(out.worst_to_root_cycles, AwayFromZero(phase[0] - phase[i]));
+          std::max(out.worst_to_root_cycles, AwayFromZero(WrappedNano(phase[0] - phase[i])));
     }
   }
   for (int i = 1; i <= setup.hops; ++i) {
-    out.last_errors.push_back(Rounded(phase[i - 1] - phase[i], kNano));
+    out.last_errors.push_back(Rounded(WrappedNano(phase[i - 1] - phase[i]), kNano));
   }
   return out;
 }

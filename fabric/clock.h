@@ -7,8 +7,8 @@
 //   parent --- HAC0 ---> child: HAC1 += clamp(HAC0 + L - HAC1, +-max_step)     once an epoch
 //
 // Chips have oscillators of their own (plesiochronous). Time here is integer: cycles of the root's
-// clock, and a child's lag behind its parent in 1e-9 cycle. Jitter exists in these experiments only:
-// compiled runs see none, since receivers take a vector at its scheduled cycle.
+// clock, and a child's lag behind its parent in 1e-9 cycle. Jitter exists in these experiments
+// only: compiled runs see none, since receivers take a vector at its scheduled cycle.
 
 #include <cstdint>
 #include <vector>
@@ -41,8 +41,8 @@ struct JitterModel {
 // What `iterations` of the characterisation show: counters differ modulo the period only.
 struct Characterised {
   int64_t least = 0, most = 0;
-  int64_t mean_milli = 0;   // rounded
-  double variance = 0;      // of integers, exact sums: the same on every host
+  int64_t mean_milli = 0;  // rounded
+  double variance = 0;     // of integers, exact sums: the same on every host
 };
 // `whole_epochs` * 252 more cycles of latency; they cannot be seen in the result.
 Characterised Characterise(const JitterModel& jitter, int whole_epochs, int iterations,
@@ -53,12 +53,12 @@ Characterised Characterise(const JitterModel& jitter, int whole_epochs, int iter
 int64_t StartEpochs(int64_t latency_cycles);
 
 struct AlignmentSetup {
-  int hops = 1;                    // depth of the chain of parents and children
-  int64_t latency_cycles = 217;    // L as characterised
-  std::vector<int> drift_ppm;      // by chip of the chain, root first; size hops + 1
-  int64_t max_step_cycles = 1;     // of HAC, each epoch
+  int hops = 1;                  // depth of the chain of parents and children
+  int64_t latency_cycles = 217;  // L as characterised
+  std::vector<int> drift_ppm;    // by chip of the chain, root first; size hops + 1
+  int64_t max_step_cycles = 1;   // of HAC, each epoch
   int epochs = 4000;
-  int settle_epochs = 1000;        // not counted
+  int settle_epochs = 1000;  // not counted
   uint64_t seed = 1;
 };
 

@@ -82,11 +82,12 @@ void AddValidateCommand(CLI::App& app, absl::Status* result) {
       app.add_subcommand("validate", "Measure the machine's published figures and compare");
   command->add_option("--only", flags->only, "Figures: V5,V7");
   command->add_option("--json", flags->json, "File: the rows as JSON");
-  command->add_option("--set", flags->latencies,
-                      "Latency of `lockstep isa --assumptions`: NAME=VALUE")
+  command
+      ->add_option("--set", flags->latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
       ->take_all();
-  command->add_option("--scale", flags->scale,
-                      "Also with all assumed latencies this many percent lower and higher")
+  command
+      ->add_option("--scale", flags->scale,
+                   "Also with all assumed latencies this many percent lower and higher")
       ->check(CLI::Range(1, 99));
   command->add_option("--topology-dir", flags->topology_dir, "Folder of <name>.textproto files");
   command->callback([flags, result] { *result = RunValidate(*flags); });

@@ -23,17 +23,28 @@ struct Entry {
 
 const std::vector<Entry>& Entries() {
   static const auto& entries = *new std::vector<Entry>{
-      {"V1", ValidateSram},          {"V2", ValidateMxmPeak},
-      {"V3", ValidateStreamBandwidth}, {"V4", ValidateWeightInstall},
-      {"V5", ValidateBarrier},       {"V6", ValidateEquation4},
-      {"V7", ValidateMatmul},        {"V8", ValidateTraffic},
-      {"V10", ValidateFraming},      {"V11", ValidateLinkTime},
-      {"V12", ValidateHacLatency},   {"V13", ValidateStart},
-      {"V14", ValidateAlignment},    {"V15", ValidateHops},
-      {"V16", ValidateCables},       {"V17", ValidateBandwidth},
-      {"V18", ValidateBisection},    {"V19", ValidateRackLatency},
-      {"V20", ValidateStages},       {"V21", ValidateSystemLatency},
-      {"V22", ValidateSpreading},    {"V23", ValidateAllReduce},
+      {"V1", ValidateSram},
+      {"V2", ValidateMxmPeak},
+      {"V3", ValidateStreamBandwidth},
+      {"V4", ValidateWeightInstall},
+      {"V5", ValidateBarrier},
+      {"V6", ValidateEquation4},
+      {"V7", ValidateMatmul},
+      {"V8", ValidateTraffic},
+      {"V10", ValidateFraming},
+      {"V11", ValidateLinkTime},
+      {"V12", ValidateHacLatency},
+      {"V13", ValidateStart},
+      {"V14", ValidateAlignment},
+      {"V15", ValidateHops},
+      {"V16", ValidateCables},
+      {"V17", ValidateBandwidth},
+      {"V18", ValidateBisection},
+      {"V19", ValidateRackLatency},
+      {"V20", ValidateStages},
+      {"V21", ValidateSystemLatency},
+      {"V22", ValidateSpreading},
+      {"V23", ValidateAllReduce},
       {"V24", ValidateChannelRatio},
   };
   return entries;
@@ -55,9 +66,18 @@ std::string Number(double value) {
 
 ValidationRow Judge(const Figure& f, double measured, std::string note) {
   const bool pass = measured >= f.low && measured <= f.high;
-  return {f.id,   f.what,      f.figure_class, f.published,
-          measured, f.unit,    f.low,          f.high,
-          f.tolerance, f.origin, pass ? RowVerdict::kPass : RowVerdict::kFail, std::move(note)};
+  return {f.id,
+          f.what,
+          f.figure_class,
+          f.published,
+          measured,
+          f.unit,
+          f.low,
+          f.high,
+          f.tolerance,
+          f.origin,
+          pass ? RowVerdict::kPass : RowVerdict::kFail,
+          std::move(note)};
 }
 
 ValidationRow Unmeasured(const Figure& figure, std::string why) {
@@ -73,9 +93,12 @@ ValidationRow OrContradiction(ValidationRow row) {
 
 absl::string_view VerdictName(RowVerdict verdict) {
   switch (verdict) {
-    case RowVerdict::kPass: return "pass";
-    case RowVerdict::kFail: return "fail";
-    case RowVerdict::kContradiction: return "contradiction";
+    case RowVerdict::kPass:
+      return "pass";
+    case RowVerdict::kFail:
+      return "fail";
+    case RowVerdict::kContradiction:
+      return "contradiction";
   }
   return "";
 }
@@ -102,16 +125,15 @@ absl::StatusOr<std::vector<ValidationRow>> Validate(const ValidationOptions& opt
   return rows;
 }
 
-bool AnyFails(const std::vector<ValidationRow>& rows) {
-  return Count(rows, RowVerdict::kFail) > 0;
-}
+bool AnyFails(const std::vector<ValidationRow>& rows) { return Count(rows, RowVerdict::kFail) > 0; }
 
 std::string MeasuredText(const ValidationRow& row) {
   return std::isnan(row.measured) ? "-" : absl::StrCat(Number(row.measured), " ", row.unit);
 }
 
 std::string ValidationTable(const std::vector<ValidationRow>& rows) {
-  std::string out = "| Id | Figure | Class | Published | Measured | Tolerance | Origin | Verdict |\n";
+  std::string out =
+      "| Id | Figure | Class | Published | Measured | Tolerance | Origin | Verdict |\n";
   absl::StrAppend(&out, "|---|---|---|---|---|---|---|---|\n");
   std::string notes;
   for (const ValidationRow& r : rows) {

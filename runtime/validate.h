@@ -3,9 +3,9 @@
 //
 //   figure function -> rows {published, measured, accepted range, origin} -> verdict -> table, JSON
 //
-// Nothing is fitted: a row's accepted range comes from the literature, its measured value from a run
-// (or, where `what` says "computed", from arithmetic). Where published figures cannot all hold at
-// once the row says `contradiction` and names both sides.
+// Nothing is fitted: a row's accepted range comes from the literature, its measured value from a
+// run (or, where `what` says "computed", from arithmetic). Where published figures cannot all hold
+// at once the row says `contradiction` and names both sides.
 
 #include <string>
 #include <vector>
@@ -47,8 +47,8 @@ struct ValidationOptions {
 // Ids that Validate() knows, in its order.
 std::vector<std::string> ValidationIds();
 
-// Rows of the figures asked for, in order of ValidationIds(). Errors: an unknown id, a topology that
-// cannot be read. A program that faults is no error but a row that fails.
+// Rows of the figures asked for, in order of ValidationIds(). Errors: an unknown id, a topology
+// that cannot be read. A program that faults is no error but a row that fails.
 absl::StatusOr<std::vector<ValidationRow>> Validate(const ValidationOptions& options);
 
 bool AnyFails(const std::vector<ValidationRow>& rows);

@@ -63,8 +63,8 @@ int FirstBadAddress(const ChipTiming& timing) {
 
 // --- V3 ---
 
-// Copies `cycles` words from bank 0 of each `from` slice to bank 1 of its `to` slice, through streams;
-// every slice reads and writes in one cycle once the pipe is full.
+// Copies `cycles` words from bank 0 of each `from` slice to bank 1 of its `to` slice, through
+// streams; every slice reads and writes in one cycle once the pipe is full.
 struct Copy {
   int from, to, stream;
 };
@@ -74,7 +74,8 @@ Program Copies(const std::vector<Copy>& copies, const ChipTiming& timing, int cy
   Program program;
   for (const Copy& copy : copies) {
     // As `from` is also the `to` of its mirror image, it writes after the same lag as it feeds.
-    const int lag = D(timing, Opcode::kRead) + Hops(SlicePosition(copy.from), SlicePosition(copy.to));
+    const int lag =
+        D(timing, Opcode::kRead) + Hops(SlicePosition(copy.from), SlicePosition(copy.to));
     int writes = copy.stream;
     for (const Copy& other : copies) writes = other.to == copy.from ? other.stream : writes;
     const int target = write_bank * kWordsPerBank;
@@ -96,8 +97,8 @@ std::vector<Copy> AcrossTheChip() {
   for (const Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
     for (int i = 0; i < kStreamsPerDirection; ++i) {
       const int rank = i < 31 ? i : 32;  // rank 31 stays free for one access more
-      copies.push_back({SliceNumber(side, rank), SliceNumber(Other(side), rank),
-                        StreamNumber(Inward(side), i)});
+      copies.push_back(
+          {SliceNumber(side, rank), SliceNumber(Other(side), rank), StreamNumber(Inward(side), i)});
     }
   }
   return copies;
@@ -120,8 +121,15 @@ double BytesPerCycle(const Execution& run, int64_t from, int cycles, bool writes
 constexpr int kSteady = 256;
 
 ValidationRow StreamRow(const ChipTiming& timing) {
-  const Figure figure = {"V3", FigureClass::kAnalytic, "Eq. 1: streams at a MEM interface",
-                         "20480 B/cycle", "B/cycle", 20480, 20480, "exact", "ISCA'20 Eq. 1"};
+  const Figure figure = {"V3",
+                         FigureClass::kAnalytic,
+                         "Eq. 1: streams at a MEM interface",
+                         "20480 B/cycle",
+                         "B/cycle",
+                         20480,
+                         20480,
+                         "exact",
+                         "ISCA'20 Eq. 1"};
   Program program = Copies(AcrossTheChip(), timing, kSteady, 1);
   const Execution run = RunBoth(program, timing);
   if (run.fault) return Unmeasured(figure, run.Problem());
@@ -131,15 +139,24 @@ ValidationRow StreamRow(const ChipTiming& timing) {
   // One more read, of the idle slice of a full column, on a stream of its neighbour.
   program.queues[MemQueue(31)] = {ops::Nop(static_cast<int>(from)), ops::Read(0, 0, ops::East(30))};
   const Execution more = RunBoth(program, timing);
-  if (!more.Refused()) return Unmeasured(figure, "a vector more than the streams hold broke no rule");
+  if (!more.Refused())
+    return Unmeasured(figure, "a vector more than the streams hold broke no rule");
   return Judge(figure, measured,
                absl::StrCat("64 slices read and 64 write each cycle, all across the VXM; one read "
-                            "more: ", FaultName(more.fault->kind)));
+                            "more: ",
+                            FaultName(more.fault->kind)));
 }
 
 ValidationRow SramRow(const ChipTiming& timing) {
-  const Figure figure = {"V3", FigureClass::kAnalytic, "Eq. 2: SRAM, all slices read and write",
-                         "56320 B/cycle", "B/cycle", 56320, 56320, "exact", "ISCA'20 Eq. 2"};
+  const Figure figure = {"V3",
+                         FigureClass::kAnalytic,
+                         "Eq. 2: SRAM, all slices read and write",
+                         "56320 B/cycle",
+                         "B/cycle",
+                         56320,
+                         56320,
+                         "exact",
+                         "ISCA'20 Eq. 2"};
   const Execution run = RunBoth(Copies(WithinSlices(), timing, kSteady, 1), timing);
   if (run.fault) return Unmeasured(figure, run.Problem());
   const double measured = BytesPerCycle(run, D(timing, Opcode::kRead), kSteady, true);
@@ -154,13 +171,20 @@ ValidationRow SramRow(const ChipTiming& timing) {
   }
   return Judge(figure, measured,
                absl::StrCat("reads and writes joined, in different banks; in one bank: ",
-                            FaultName(same_bank.fault->kind), "; a second read: ",
-                            FaultName(more.fault->kind)));
+                            FaultName(same_bank.fault->kind),
+                            "; a second read: ", FaultName(more.fault->kind)));
 }
 
 ValidationRow FetchRow(const ChipTiming& timing) {
-  const Figure figure = {"V3", FigureClass::kAnalytic, "instruction text of all queues",
-                         "2304 B/cycle", "B/cycle", 2304, 2304, "exact", "ISCA'20 II-B"};
+  const Figure figure = {"V3",
+                         FigureClass::kAnalytic,
+                         "instruction text of all queues",
+                         "2304 B/cycle",
+                         "B/cycle",
+                         2304,
+                         2304,
+                         "exact",
+                         "ISCA'20 II-B"};
   Program program;
   for (auto& queue : program.queues) queue.assign(kSteady, {Opcode::kConfig, false, {kSuperlanes}});
   const Execution run = RunBoth(program, timing);
@@ -221,12 +245,26 @@ std::vector<Pair6> MeasurePairs(const ChipTiming& timing) {
 }  // namespace
 
 Rows ValidateSram(const ValidationOptions& options) {
-  const Figure bytes = {"V1", FigureClass::kExact, "SRAM of a chip", "230686720 B", "B", 230686720,
-                        230686720, "exact", "ISCA'20 II-B"};
-  const Figure edge = {"V1", FigureClass::kExact, "banks whose first and last word hold a value",
-                       "176", "banks", 176, 176, "exact", "ISCA'20 III-B"};
-  const Figure unused = {"V1", FigureClass::kExact, "SRAM backed by the host before it is used",
-                         "none (a rule of the emulator)", "B", 0, 0, "exact", "design"};
+  const Figure bytes = {"V1",      FigureClass::kExact, "SRAM of a chip", "230686720 B", "B",
+                        230686720, 230686720,           "exact",          "ISCA'20 II-B"};
+  const Figure edge = {"V1",
+                       FigureClass::kExact,
+                       "banks whose first and last word hold a value",
+                       "176",
+                       "banks",
+                       176,
+                       176,
+                       "exact",
+                       "ISCA'20 III-B"};
+  const Figure unused = {"V1",
+                         FigureClass::kExact,
+                         "SRAM backed by the host before it is used",
+                         "none (a rule of the emulator)",
+                         "B",
+                         0,
+                         0,
+                         "exact",
+                         "design"};
   int64_t untouched = -1;
   std::set<std::pair<int, int>> good;
   const Execution run = RunBoth(
@@ -251,11 +289,11 @@ Rows ValidateSram(const ValidationOptions& options) {
       });
   if (run.fault) return {Unmeasured(bytes, run.Problem()), Unmeasured(edge, run.Problem())};
   const int64_t words = FirstBadAddress(options.timing);
-  return {Judge(bytes, static_cast<double>(kSlices * words * kVectorBytes),
-                absl::StrCat("88 slices x ", words, " addresses that a read may name x 320 B")),
-          Judge(edge, static_cast<double>(good.size()),
-                "a program swaps them between the hemispheres"),
-          Judge(unused, static_cast<double>(untouched))};
+  return {
+      Judge(bytes, static_cast<double>(kSlices * words * kVectorBytes),
+            absl::StrCat("88 slices x ", words, " addresses that a read may name x 320 B")),
+      Judge(edge, static_cast<double>(good.size()), "a program swaps them between the hemispheres"),
+      Judge(unused, static_cast<double>(untouched))};
 }
 
 Rows ValidateStreamBandwidth(const ValidationOptions& options) {
@@ -263,8 +301,15 @@ Rows ValidateStreamBandwidth(const ValidationOptions& options) {
 }
 
 Rows ValidateBarrier(const ValidationOptions& options) {
-  const Figure figure = {"V5", FigureClass::kMeasured, "barrier: notify to the release of 144 queues",
-                         "35 cycles", "cycles", 35, 35, "exact", "ISCA'20 III-A2"};
+  const Figure figure = {"V5",
+                         FigureClass::kMeasured,
+                         "barrier: notify to the release of 144 queues",
+                         "35 cycles",
+                         "cycles",
+                         35,
+                         35,
+                         "exact",
+                         "ISCA'20 III-A2"};
   constexpr int kNotifyAt = 20;
   Program program;
   for (int q = 0; q < kQueues; ++q) {
@@ -280,18 +325,34 @@ Rows ValidateBarrier(const ValidationOptions& options) {
   const int64_t first = run.First(Opcode::kConfig), last = run.Last(Opcode::kConfig);
   const int64_t released = run.CountIn(Opcode::kConfig, first, first + 1);
   if (first != last || released != kQueues) {
-    return {Unmeasured(figure, absl::StrCat("only ", released, " queues went on in cycle ", first))};
+    return {
+        Unmeasured(figure, absl::StrCat("only ", released, " queues went on in cycle ", first))};
   }
-  return {Judge(figure, static_cast<double>(first - run.First(Opcode::kNotify)),
-                "35 is an input of the machine (latency `barrier`); what is shown is that every queue "
-                "keeps it")};
+  return {
+      Judge(figure, static_cast<double>(first - run.First(Opcode::kNotify)),
+            "35 is an input of the machine (latency `barrier`); what is shown is that every queue "
+            "keeps it")};
 }
 
 Rows ValidateEquation4(const ValidationOptions& options) {
-  const Figure stagger = {"V6", FigureClass::kAnalytic, "superlanes a 320-byte vector crosses (N)",
-                          "20 cycles", "cycles", 20, 20, "exact", "ISCA'20 V-c"};
-  const Figure equation = {"V6", FigureClass::kAnalytic, "largest deviation from T = N + d_func + hops",
-                           "0 cycles", "cycles", 0, 0, "exact", "ISCA'20 Eq. 4"};
+  const Figure stagger = {"V6",
+                          FigureClass::kAnalytic,
+                          "superlanes a 320-byte vector crosses (N)",
+                          "20 cycles",
+                          "cycles",
+                          20,
+                          20,
+                          "exact",
+                          "ISCA'20 V-c"};
+  const Figure equation = {"V6",
+                           FigureClass::kAnalytic,
+                           "largest deviation from T = N + d_func + hops",
+                           "0 cycles",
+                           "cycles",
+                           0,
+                           0,
+                           "exact",
+                           "ISCA'20 Eq. 4"};
   int64_t worst = 0;
   std::string note = "T at superlane 0, plus N = 20 for the last one, of";
   for (const Pair6& pair : MeasurePairs(options.timing)) {

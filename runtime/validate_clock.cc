@@ -67,32 +67,34 @@ Rows ValidateHacLatency(const ValidationOptions&) {
   const JitterModel jitter;
   const Characterised c = Characterise(jitter, 0, kIterations, kSeed);
   const Characterised b = Characterise(jitter, 1, kIterations, kSeed);
-  const std::string same =
-      b.mean_milli == c.mean_milli && b.least == c.least && b.most == c.most ? "gives" : "does not give";
-  return {
-      Judge({"V12", FigureClass::kMeasured, "HAC latency, mean", "216.67 cycles", "cycles", 215.67,
-             217.67, "1 cycle", origin},
-            static_cast<double>(c.mean_milli) / 1000,
-            absl::StrCat("the jitter's mean, deviation and range are inputs from the same table: this "
-                         "shows that the protocol preserves them. A latency longer by one period "
-                         "(preset B) ", same, " the same table, so the table cannot tell A from B")),
-      Judge({"V12", FigureClass::kMeasured, "HAC latency, standard deviation", "2.63 to 2.93 cycles",
-             "cycles", 2.5, 3.1, "0.3 cycle", origin},
-            std::sqrt(c.variance)),
-      Judge({"V12", FigureClass::kMeasured, "HAC latency, range of 100000 samples",
-             "15 to 19 cycles", "cycles", 15, 19, "as published", origin},
-            static_cast<double>(c.most - c.least),
-            absl::StrCat("from ", c.least, " to ", c.most, "; seed ", kSeed))};
+  const std::string same = b.mean_milli == c.mean_milli && b.least == c.least && b.most == c.most
+                               ? "gives"
+                               : "does not give";
+  return {Judge({"V12", FigureClass::kMeasured, "HAC latency, mean", "216.67 cycles", "cycles",
+                 215.67, 217.67, "1 cycle", origin},
+                static_cast<double>(c.mean_milli) / 1000,
+                absl::StrCat(
+                    "the jitter's mean, deviation and range are inputs from the same table: this "
+                    "shows that the protocol preserves them. A latency longer by one period "
+                    "(preset B) ",
+                    same, " the same table, so the table cannot tell A from B")),
+          Judge({"V12", FigureClass::kMeasured, "HAC latency, standard deviation",
+                 "2.63 to 2.93 cycles", "cycles", 2.5, 3.1, "0.3 cycle", origin},
+                std::sqrt(c.variance)),
+          Judge({"V12", FigureClass::kMeasured, "HAC latency, range of 100000 samples",
+                 "15 to 19 cycles", "cycles", 15, 19, "as published", origin},
+                static_cast<double>(c.most - c.least),
+                absl::StrCat("from ", c.least, " to ", c.most, "; seed ", kSeed))};
 }
 
 Rows ValidateStart(const ValidationOptions& options) {
   const char* origin = "ISCA'22 3.2, footnote 4";
   const int64_t once = CycleAfter({{Opcode::kDeskew, false, {}}}, options.timing, {});
-  const int64_t twice = CycleAfter({{Opcode::kDeskew, false, {}}, {Opcode::kDeskew, false, {}}},
-                                   options.timing, {});
-  Rows rows = {Judge({"V13", FigureClass::kExact, "HAC period", "252 cycles", "cycles", 252, 252,
-                      "exact", origin},
-                     static_cast<double>(twice - once), "between two DESKEWs of one queue")};
+  const int64_t twice =
+      CycleAfter({{Opcode::kDeskew, false, {}}, {Opcode::kDeskew, false, {}}}, options.timing, {});
+  Rows rows = {Judge(
+      {"V13", FigureClass::kExact, "HAC period", "252 cycles", "cycles", 252, 252, "exact", origin},
+      static_cast<double>(twice - once), "between two DESKEWs of one queue")};
   for (const char* name : {"A", "B"}) {
     const int64_t latency = Preset(name).flight_cycles();
     for (const int height : {1, 3}) {
@@ -127,8 +129,9 @@ Rows ValidateAlignment(const ValidationOptions& options) {
     before = std::max(before, std::abs(drift));
     after = std::max(after, std::abs(stalled - kStall - drift));
   }
-  return {Judge({"V14", FigureClass::kMeasured, "neighbours' HACs after alignment, 50 ppm apart each way",
-                 "within link jitter", "cycles", 0, 11, "jitter: 11 above the mean", origin},
+  return {Judge({"V14", FigureClass::kMeasured,
+                 "neighbours' HACs after alignment, 50 ppm apart each way", "within link jitter",
+                 "cycles", 0, 11, "jitter: 11 above the mean", origin},
                 static_cast<double>(a.worst_cycles),
                 absl::StrCat("largest of 3000 epochs on 3 links in a chain; to the root ",
                              a.worst_to_root_cycles, "; from half a period away settled after ",

@@ -21,7 +21,8 @@ namespace {
 constexpr int kChips = 8;
 constexpr double kGoodput = 12.195;  // GB/s of a link: 320 B in 2952/125 cycles
 
-absl::StatusOr<Wiring> Wire(const Topology& node, const LinkModel& links, const ChipTiming& timing) {
+absl::StatusOr<Wiring> Wire(const Topology& node, const LinkModel& links,
+                            const ChipTiming& timing) {
   std::vector<lockstep::Wire> wires;
   for (const Link& link : node.links()) {
     wires.push_back({link.from.value(), static_cast<uint8_t>(link.from_port.value()),
@@ -52,9 +53,9 @@ absl::StatusOr<int64_t> AllReduceCycles(const Topology& node, const LinkModel& l
   std::vector<std::shared_ptr<const Schedule>> schedules;
   int64_t end = 0;
   for (int chip = 0; chip < kChips; ++chip) {
-    ASSIGN_OR_RETURN(const CollectiveProgram program,
-                     CompileCollective(CollectiveKind::kAllReduce, bytes,
-                                       GroupOf(node, chip, links), timing));
+    ASSIGN_OR_RETURN(
+        const CollectiveProgram program,
+        CompileCollective(CollectiveKind::kAllReduce, bytes, GroupOf(node, chip, links), timing));
     DispatchResult d = Dispatch(program.program, timing);
     if (d.fault) return absl::InternalError(d.fault->ToString());
     end = std::max(end, d.schedule.end);
@@ -99,8 +100,10 @@ Rows JudgeCurve(const std::array<double, kSizes.size()>& busbw, const LinkModel&
              origin},
             busbw[kLarge],
             absl::StrFormat(
-                "the largest power of two that fits; 8 MiB reaches %.2f, %.2f %% below the asymptote. "
-                "Compiled reduce-scatter and all-gather, overlapped, on eight chips; a send begins in "
+                "the largest power of two that fits; 8 MiB reaches %.2f, %.2f %% below the "
+                "asymptote. "
+                "Compiled reduce-scatter and all-gather, overlapped, on eight chips; a send begins "
+                "in "
                 "a whole cycle, so a link of 23.616 cycles a vector takes one every 24 (98.4 %%)",
                 busbw[k8M], 100 * (1 - busbw[k8M] / asymptote))),
       Judge({"V23", FigureClass::kChart, "8-chip all-reduce at 1 MiB, share of the asymptote",
@@ -109,7 +112,8 @@ Rows JudgeCurve(const std::array<double, kSizes.size()>& busbw, const LinkModel&
       Judge({"V23", FigureClass::kChart, "8-chip all-reduce, bus bandwidth at 64 KiB",
              absl::StrFormat("%.1f GB/s (model, preset %s)", model, links.preset()), "GB/s",
              model * 0.85, model * 1.15, "15 %", origin},
-            busbw[k64K], "the model has no overlap of the two phases and sends in fractions of a cycle"),
+            busbw[k64K],
+            "the model has no overlap of the two phases and sends in fractions of a cycle"),
       Judge({"V23", FigureClass::kChart, "8-chip all-reduce, sizes at which bandwidth falls", "0",
              "sizes", 0, 0, "monotone", origin},
             falls)};
@@ -123,8 +127,7 @@ absl::StatusOr<Rows> ValidateAllReduce(const ValidationOptions& options) {
   ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create());
   std::array<double, kSizes.size()> busbw{};
   for (size_t i = 0; i < kSizes.size(); ++i) {
-    ASSIGN_OR_RETURN(const int64_t cycles,
-                     AllReduceCycles(node, links, options.timing, kSizes[i]));
+    ASSIGN_OR_RETURN(const int64_t cycles, AllReduceCycles(node, links, options.timing, kSizes[i]));
     busbw[i] = BusBandwidth(kSizes[i], static_cast<double>(cycles));
   }
   return JudgeCurve(busbw, links);
@@ -132,12 +135,13 @@ absl::StatusOr<Rows> ValidateAllReduce(const ValidationOptions& options) {
 
 Rows ValidateChannelRatio(const ValidationOptions&) {
   constexpr double kNvlink = 300, kLink = 12.5;
-  return {Judge({"V24", FigureClass::kAnalytic, "A100 NVLink over a chip's local links (computed)",
-                 "about 3 times", "times", 3.0, 3.5, "3.0 to 3.5", "ISCA'22 footnote 5"},
-                kNvlink / (7 * kLink),
-                absl::StrFormat("300 GB/s over 7 links; over 11 links %.2f, over all 16 %.2f: only the "
-                                "local ones give about 3", kNvlink / (11 * kLink),
-                                kNvlink / (16 * kLink)))};
+  return {
+      Judge({"V24", FigureClass::kAnalytic, "A100 NVLink over a chip's local links (computed)",
+             "about 3 times", "times", 3.0, 3.5, "3.0 to 3.5", "ISCA'22 footnote 5"},
+            kNvlink / (7 * kLink),
+            absl::StrFormat("300 GB/s over 7 links; over 11 links %.2f, over all 16 %.2f: only the "
+                            "local ones give about 3",
+                            kNvlink / (11 * kLink), kNvlink / (16 * kLink)))};
 }
 
 }  // namespace lockstep

@@ -1,6 +1,6 @@
-// V19 to V22: vectors over several hops, under each preset of the hop latency. The published figures
-// cannot all hold with one latency; each row is judged with the default preset, and if that misses
-// while another meets it the row is a contradiction that says which.
+// V19 to V22: vectors over several hops, under each preset of the hop latency. The published
+// figures cannot all hold with one latency; each row is judged with the default preset, and if that
+// misses while another meets it the row is a contradiction that says which.
 #include <algorithm>
 #include <array>
 
@@ -66,12 +66,15 @@ absl::StatusOr<Path> PathOf(const Topology& topology, int hops) {
     if (topology.is_spare(ChipId(chip)) || distance[chip] != hops) continue;
     return Route(topology, ChipId(0), ChipId(chip));
   }
-  return absl::NotFoundError(absl::StrCat(topology.name(), ": no chip is ", hops, " hops from chip0"));
+  return absl::NotFoundError(
+      absl::StrCat(topology.name(), ": no chip is ", hops, " hops from chip0"));
 }
 
 std::string CableNote(const Latencies& l) {
-  return absl::StrFormat("One vector, SRAM to SRAM, serialised and stored at each hop; with 5 ns/m on "
-                         "cables longer than a node's: %.3f us (default preset)", l.with_cables);
+  return absl::StrFormat(
+      "One vector, SRAM to SRAM, serialised and stored at each hop; with 5 ns/m on "
+      "cables longer than a node's: %.3f us (default preset)",
+      l.with_cables);
 }
 
 }  // namespace
@@ -93,9 +96,10 @@ absl::StatusOr<Rows> ValidateStages(const ValidationOptions& options) {
       {"V20", FigureClass::kMeasured, "256-chip all-reduce, latency of its 3 stages, one vector",
        "2.166 us (3 x 722 ns)", "us", 2.166 * 0.95, 2.166 * 1.05, "5 %", "ISCA'22 5.6"},
       l.us,
-      absl::StrCat("Local, global, local hop without the sums. ", CableNote(l),
-                   ". 722 ns is 3 x 240.7 ns, Table 2's latency: the paper may have counted the hops "
-                   "twice"))};
+      absl::StrCat(
+          "Local, global, local hop without the sums. ", CableNote(l),
+          ". 722 ns is 3 x 240.7 ns, Table 2's latency: the paper may have counted the hops "
+          "twice"))};
 }
 
 absl::StatusOr<Rows> ValidateSystemLatency(const ValidationOptions& options) {
@@ -106,9 +110,9 @@ absl::StatusOr<Rows> ValidateSystemLatency(const ValidationOptions& options) {
     ASSIGN_OR_RETURN(const Latencies l, Traverse(system, path, options.timing));
     const std::string what = hops == 5 ? "10440 chips, 5 hops as published"
                                        : "10440 chips, the farthest pair of chips, 7 hops";
-    rows.push_back(JudgePresets({"V21", FigureClass::kMeasured, what, "< 3 us", "us", 0, 3, "below 3",
-                                 "ISCA'22 abstract"},
-                                l.us, CableNote(l)));
+    rows.push_back(JudgePresets(
+        {"V21", FigureClass::kMeasured, what, "< 3 us", "us", 0, 3, "below 3", "ISCA'22 abstract"},
+        l.us, CableNote(l)));
   }
   return rows;
 }
@@ -121,8 +125,8 @@ struct Crossover {
 };
 
 // Cycles until `vectors` have arrived, `indirect` of them over the two-hop paths.
-absl::StatusOr<int64_t> Spread(const Topology& node, const LinkModel& links, const ChipTiming& timing,
-                               int vectors, int indirect) {
+absl::StatusOr<int64_t> Spread(const Topology& node, const LinkModel& links,
+                               const ChipTiming& timing, int vectors, int indirect) {
   ASSIGN_OR_RETURN(const Path direct, Route(node, ChipId(0), ChipId(1)));
   const std::vector<Path> paths = TwoHopPaths(node, ChipId(0), ChipId(1));
   std::vector<Flow> flows;
@@ -169,18 +173,19 @@ absl::StatusOr<Crossover> FindCrossover(const Topology& node, const LinkModel& l
 absl::StatusOr<Rows> ValidateSpreading(const ValidationOptions& options) {
   ASSIGN_OR_RETURN(const Topology node, Load("groqnode", options));
   std::array<double, 3> bytes{};
-  std::string gains = "Smallest message that arrives earlier over 1 direct + 6 two-hop paths; time "
-                      "saved at 16 kB:";
+  std::string gains =
+      "Smallest message that arrives earlier over 1 direct + 6 two-hop paths; time "
+      "saved at 16 kB:";
   for (size_t i = 0; i < bytes.size(); ++i) {
     ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create(kPresets[i]));
     ASSIGN_OR_RETURN(const Crossover c, FindCrossover(node, links, options.timing));
     bytes[i] = c.vectors == 0 ? 1e6 : c.vectors * kVectorBytes / 1000.0;
     absl::StrAppend(&gains, " ", kPresets[i], " ", c.at_16k_percent, " %");
   }
-  return Rows{JudgePresets({"V22", FigureClass::kAnalytic, "non-minimal routes in a node pay from",
-                            "none below 8 kB, some at 16 kB", "kB", 8, 16, "8 to 16 kB",
-                            "ISCA'22 Fig. 10"},
-                           bytes, gains)};
+  return Rows{
+      JudgePresets({"V22", FigureClass::kAnalytic, "non-minimal routes in a node pay from",
+                    "none below 8 kB, some at 16 kB", "kB", 8, 16, "8 to 16 kB", "ISCA'22 Fig. 10"},
+                   bytes, gains)};
 }
 
 }  // namespace lockstep

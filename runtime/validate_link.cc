@@ -30,11 +30,12 @@ class OpenLinks : public LinkPort {
   int sent = 0;
 };
 
-// Whether vectors sent in these cycles (ascending) break no rule; `fault` says which one they break.
+// Whether vectors sent in these cycles (ascending) break no rule; `fault` says which one they
+// break.
 bool Legal(const std::vector<int64_t>& sends, const ChipTiming& timing, FaultKind* fault) {
   const int slice = SliceNumber(Hemisphere::kWest, 43), stream = ops::West(0);
-  const int lead = timing.d_func[static_cast<int>(Opcode::kRead)] +
-                   Hops(SlicePosition(slice), C2cPosition(0));
+  const int lead =
+      timing.d_func[static_cast<int>(Opcode::kRead)] + Hops(SlicePosition(slice), C2cPosition(0));
   Block b("sends");
   for (int64_t send : sends) {
     b.At(MemQueue(slice), ops::Read(0, 0, stream), send - lead);
@@ -58,23 +59,30 @@ Rows ValidateFraming(const ValidationOptions&) {
   return {Judge({"V10", FigureClass::kExact, "flits of a vector (computed)", "41", "flits", 41, 41,
                  "exact", origin},
                 wire / kFlitBytes),
-          Judge({"V10", FigureClass::kExact, "bytes of a vector on the wire (computed)", "328 B", "B",
-                 328, 328, "exact", origin},
+          Judge({"V10", FigureClass::kExact, "bytes of a vector on the wire (computed)", "328 B",
+                 "B", 328, 328, "exact", origin},
                 wire),
-          Judge({"V10", FigureClass::kExact, "share of payload (computed)", "97.5 %", "%", 97.5, 97.6,
-                 "as printed", origin},
+          Judge({"V10", FigureClass::kExact, "share of payload (computed)", "97.5 %", "%", 97.5,
+                 97.6, "as printed", origin},
                 100 * kVectorBytes / wire, "320 / 328 = 97.56 %; the paper prints 97.5")};
 }
 
 Rows ValidateLinkTime(const ValidationOptions& options) {
   const char* origin = "ISCA'22 2.3, at 0.9 GHz";
   const auto time = [origin](const char* what) {
-    return Figure{"V11", FigureClass::kAnalytic, what, "23.62 cycles", "cycles", 23.616 * 0.995,
-                  23.616 * 1.005, "0.5 %", origin};
+    return Figure{"V11",          FigureClass::kAnalytic, what,    "23.62 cycles", "cycles",
+                  23.616 * 0.995, 23.616 * 1.005,         "0.5 %", origin};
   };
   const Figure cycles = time("time from send to send of 126 vectors back to back");
-  const Figure goodput = {"V11", FigureClass::kAnalytic, "payload of a link, one direction",
-                          "12.195 GB/s", "GB/s", 12.195 * 0.995, 12.195 * 1.005, "0.5 %", origin};
+  const Figure goodput = {"V11",
+                          FigureClass::kAnalytic,
+                          "payload of a link, one direction",
+                          "12.195 GB/s",
+                          "GB/s",
+                          12.195 * 0.995,
+                          12.195 * 1.005,
+                          "0.5 %",
+                          origin};
   std::vector<int64_t> sends;
   FaultKind fault = FaultKind::kUntested;
   int refused = 0;
@@ -92,10 +100,11 @@ Rows ValidateLinkTime(const ValidationOptions& options) {
   return {Judge(time("time of a vector on the wire (computed)"),
                 static_cast<double>(options.timing.link_ticks) / kTicksPerCycle),
           Judge(cycles, each,
-                absl::StrFormat("each in the first cycle that is accepted; %d earlier ones were refused "
-                                "as %s. The machine begins a vector in a whole cycle and carries no "
-                                "fraction over to the next, which costs 1.6 %%", refused,
-                                FaultName(fault))),
+                absl::StrFormat(
+                    "each in the first cycle that is accepted; %d earlier ones were refused "
+                    "as %s. The machine begins a vector in a whole cycle and carries no "
+                    "fraction over to the next, which costs 1.6 %%",
+                    refused, FaultName(fault))),
           Judge(goodput, kVectorBytes / each * kClockGhz)};
 }
 

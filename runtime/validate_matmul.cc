@@ -67,8 +67,8 @@ class HalfMatmul {
   void AddUp(const Pass& pass, int half) {
     const int rows = rows_ / 2, first = half * rows;
     const int alu = VxmQueue(static_cast<int>(mxm_.side));
-    const int64_t at = mxm_.ResultAt(pass.feed) + mxm_.d(Opcode::kAcc) +
-                       Hops(mxm_.position(), kVxm) + first;
+    const int64_t at =
+        mxm_.ResultAt(pass.feed) + mxm_.d(Opcode::kAcc) + Hops(mxm_.position(), kVxm) + first;
     const int a = mxm_.OutStream(kResultIn), b = mxm_.OutStream(kPartialIn);
     const int out = mxm_.InStream(kSumOut);
     const int address = pass.n * rows;
@@ -108,9 +108,7 @@ class HalfMatmul {
 
 constexpr int kM = 2304, kK = 4096;
 
-MatmulShape ShapeFor(int n) {
-  return {kM, CeilDiv(kK, kHalfLanes), CeilDiv(n, kTileRows)};
-}
+MatmulShape ShapeFor(int n) { return {kM, CeilDiv(kK, kHalfLanes), CeilDiv(n, kTileRows)}; }
 
 double TileModel(int n) {
   const MatmulShape s = ShapeFor(n);
@@ -157,11 +155,24 @@ Program MatmulProgram(const MatmulShape& shape, const ChipTiming& timing) {
 }
 
 Rows ValidateMatmul(const ValidationOptions& options) {
-  const Figure floor = {"V7", FigureClass::kAnalytic,
-                        "fp16 matmul 2304 x 4096 x N, least utilisation over 8 N", ">= 80 %", "%",
-                        80, 100, "floor 80 %", "ISCA'22 Fig. 13"};
-  const Figure model = {"V7", FigureClass::kAnalytic, "largest distance from the tile model",
-                        "0 (tiles of 160 x 320)", "points", 0, 3, "3 points", "ISCA'22 5.1, 5.2"};
+  const Figure floor = {"V7",
+                        FigureClass::kAnalytic,
+                        "fp16 matmul 2304 x 4096 x N, least utilisation over 8 N",
+                        ">= 80 %",
+                        "%",
+                        80,
+                        100,
+                        "floor 80 %",
+                        "ISCA'22 Fig. 13"};
+  const Figure model = {"V7",
+                        FigureClass::kAnalytic,
+                        "largest distance from the tile model",
+                        "0 (tiles of 160 x 320)",
+                        "points",
+                        0,
+                        3,
+                        "3 points",
+                        "ISCA'22 5.1, 5.2"};
   double least = 100, farthest = 0;
   std::string note = "utilisation by N:";
   int last_tiles = 0;
@@ -188,8 +199,8 @@ Rows ValidateTraffic(const ValidationOptions&) {
   const double tile = double{kHalfLanes} * kTileRows * kHalfBytes;
   const double weights = kHemispheres * tile / (kRows / kHemispheres) * kClockGhz;
   return {Judge({"V8", FigureClass::kAnalytic,
-                 "input bandwidth, 100000 squared fp16, activations streamed (computed)", "570 GB/s",
-                 "GB/s", 558.6, 581.4, "2 %", "ISCA'22 5.2"},
+                 "input bandwidth, 100000 squared fp16, activations streamed (computed)",
+                 "570 GB/s", "GB/s", 558.6, 581.4, "2 %", "ISCA'22 5.2"},
                 activations, "640 B a cycle; no program is run"),
           Judge({"V8", FigureClass::kAnalytic,
                  "input bandwidth, 100000 squared fp16, weights streamed (computed)", "3.7 GB/s",

@@ -1,5 +1,6 @@
 #pragma once
-// A large fp16 matrix product C[M, N] = A[M, K] B[K, N] as one chip program (V7), weights stationary:
+// A large fp16 matrix product C[M, N] = A[M, K] B[K, N] as one chip program (V7), weights
+// stationary:
 //
 //   for each 320 columns n of B, for each 160 rows k of B:        a pass
 //     install tile B(k, n), loaded while the tile before it was used
@@ -34,8 +35,8 @@ struct MatmulWord {
 };
 MatmulWord ActivationWord(const MatmulShape& shape, int side_row, int k_tile);  // half k_tile % 2
 MatmulWord SumWord(const MatmulShape& shape, int side_row, int n_tile);
-// First of 20 words; row c + 8 w (c < 8) of the tile's columns c is in word w, slices 2c and 2c + 1,
-// lanes 0..159; column c + 8 w + 160 beside it in lanes 160..319.
+// First of 20 words; row c + 8 w (c < 8) of the tile's columns c is in word w, slices 2c and 2c +
+// 1, lanes 0..159; column c + 8 w + 160 beside it in lanes 160..319.
 MatmulWord WeightWord(const MatmulShape& shape, int k_tile, int n_tile);
 
 Program MatmulProgram(const MatmulShape& shape, const ChipTiming& timing);

@@ -61,7 +61,8 @@ Block Saturate(const ChipTiming& timing, int type) {
       const int plane = mxm.plane() + p, in = mxm.InStream(width * p), out = mxm.OutStream(4 * p);
       for (int k = 0; k < width; ++k) {
         const int slice = SliceNumber(side, 8 + p * width + k);
-        const int64_t read = feed - Hops(SlicePosition(slice), mxm.position()) - mxm.d(Opcode::kRead);
+        const int64_t read =
+            feed - Hops(SlicePosition(slice), mxm.position()) - mxm.d(Opcode::kRead);
         b.At(MemQueue(slice), ops::Read(0, 1, in + k), read, kFeeds);
       }
       b.At(MxmQueue(plane, kMxmAbc), ops::AbcStream(type, 0, in), feed, kFeeds);
@@ -90,7 +91,8 @@ void StoreOnes(Sram& sram, int type) {
 // Products summed over all lanes of the last result of an array.
 double ProductsAfterOneFeed(const Sram& sram, int type) {
   Vector plane[4];
-  for (int k = 0; k < 4; ++k) plane[k] = sram.Load(ColumnSlice(Hemisphere::kEast, 0, k), kFeeds - 1);
+  for (int k = 0; k < 4; ++k)
+    plane[k] = sram.Load(ColumnSlice(Hemisphere::kEast, 0, k), kFeeds - 1);
   double sum = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
     uint32_t bits = 0;
@@ -146,8 +148,15 @@ Rows ValidateMxmPeak(const ValidationOptions& options) {
 }
 
 Rows ValidateWeightInstall(const ValidationOptions& options) {
-  const Figure figure = {"V4", FigureClass::kMeasured, "all 409600 weights, SRAM to installed",
-                         "< 40 cycles", "cycles", 20, 39, "20 to 39", "ISCA'20 V-b"};
+  const Figure figure = {"V4",
+                         FigureClass::kMeasured,
+                         "all 409600 weights, SRAM to installed",
+                         "< 40 cycles",
+                         "cycles",
+                         20,
+                         39,
+                         "20 to 39",
+                         "ISCA'20 V-b"};
   const ChipTiming& timing = options.timing;
   Block b("install");
   InstallAll(b, timing, kTypeI8, kStart);
@@ -167,11 +176,13 @@ Rows ValidateWeightInstall(const ValidationOptions& options) {
     runs[early] = RunBoth(ToProgram(with, timing), timing);
   }
   if (runs[0].fault) return {Unmeasured(figure, runs[0].Problem())};
-  if (!runs[1].Refused()) return {Unmeasured(figure, "a feed before the end of the install is legal")};
+  if (!runs[1].Refused())
+    return {Unmeasured(figure, "a feed before the end of the install is legal")};
   const int64_t cycles = runs[0].First(Opcode::kAbcStream) - runs[0].First(Opcode::kRead);
-  return {Judge(figure, static_cast<double>(cycles),
-                absl::StrCat("from the first read to the first legal feed; a feed one cycle earlier: ",
-                             FaultName(runs[1].fault->kind)))};
+  return {
+      Judge(figure, static_cast<double>(cycles),
+            absl::StrCat("from the first read to the first legal feed; a feed one cycle earlier: ",
+                         FaultName(runs[1].fault->kind)))};
 }
 
 }  // namespace lockstep

@@ -56,7 +56,9 @@ void Finish(Engine& engine, EngineState state, Execution* out) {
 
 // Where flows keep vectors: each port of a chip has a slice for what it sends and one for what it
 // receives to stay, all within two stream columns of the port.
-Hemisphere PortSide(int port) { return port < kC2cLinks / 2 ? Hemisphere::kWest : Hemisphere::kEast; }
+Hemisphere PortSide(int port) {
+  return port < kC2cLinks / 2 ? Hemisphere::kWest : Hemisphere::kEast;
+}
 int SendSlice(int port) { return SliceNumber(PortSide(port), 43 - port % 8); }
 int StaySlice(int port) { return SliceNumber(PortSide(port), 35 - port % 8); }
 
@@ -162,9 +164,12 @@ class FlowPrograms {
 int64_t FlowPrograms::CableMm(const Link& link) const {
   const TopologySpec& spec = topology_.spec();
   switch (link.place) {
-    case Place::kNode: return spec.node.cable.length_mm;
-    case Place::kRack: return spec.rack->cable.length_mm;
-    case Place::kSystem: return spec.system->cable.length_mm;
+    case Place::kNode:
+      return spec.node.cable.length_mm;
+    case Place::kRack:
+      return spec.rack->cable.length_mm;
+    case Place::kSystem:
+      return spec.system->cable.length_mm;
   }
   LOCKSTEP_CHECK(false, "%s lies nowhere", link.ToString());
 }
@@ -243,10 +248,14 @@ Execution RunBoth(const Program& program, const ChipTiming& timing, const OnSram
   };
   if (out.fault && other.fault && same_fault(*out.fault, *other.fault)) return out;
   if (!out.fault && !other.fault && out.digest == other.digest) return out;
-  out.fault = Fault{FaultKind::kUntested, 0, 0, 0, {},
-                    absl::StrCat("the engines disagree: functional ", out.Problem(), " digest ",
-                                 out.digest, ", timing ", other.Problem(), " digest ",
-                                 other.digest)};
+  out.fault =
+      Fault{FaultKind::kUntested,
+            0,
+            0,
+            0,
+            {},
+            absl::StrCat("the engines disagree: functional ", out.Problem(), " digest ", out.digest,
+                         ", timing ", other.Problem(), " digest ", other.digest)};
   return out;
 }
 

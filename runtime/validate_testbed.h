@@ -29,7 +29,7 @@ Program ToProgram(const Block& block, const ChipTiming& timing);
 struct Execution {
   std::optional<Fault> fault;  // then there are no runs
   std::vector<RunRetired> runs;
-  int64_t end = 0;             // first cycle after the last dispatch
+  int64_t end = 0;  // first cycle after the last dispatch
   int64_t text_bytes = 0;
   uint64_t digest = 0;
 

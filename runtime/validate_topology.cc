@@ -17,8 +17,8 @@ absl::StatusOr<Topology> Load(const char* name, const ValidationOptions& options
 ValidationRow Exact(const char* id, const std::string& what, int64_t published, const char* unit,
                     int64_t measured, const char* origin, std::string note = "") {
   const double value = static_cast<double>(published);
-  return Judge({id, FigureClass::kExact, what, absl::StrCat(published, " ", unit), unit, value, value,
-                "exact", origin},
+  return Judge({id, FigureClass::kExact, what, absl::StrCat(published, " ", unit), unit, value,
+                value, "exact", origin},
                static_cast<double>(measured), std::move(note));
 }
 
@@ -81,13 +81,13 @@ absl::StatusOr<Rows> ValidateBandwidth(const ValidationOptions& options) {
   for (const auto& f : figures) {
     ASSIGN_OR_RETURN(const Topology topology, Load(f.name, options));
     const UniformTraffic traffic = ComputeUniformTraffic(topology);
-    rows.push_back(Judge({"V17", FigureClass::kAnalytic,
-                          absl::StrCat("global bandwidth of a chip, ", topology.num_chips(), " chips"),
-                          f.published, "GB/s", f.exact * 0.98, f.exact * 1.02, "2 %",
-                          "ISCA'22 1, Fig. 2"},
-                         traffic.mb_per_s_per_chip / 1000,
-                         absl::StrCat("flow level, minimal routes; full first: ",
-                                      PlaceName(traffic.bottleneck), " links")));
+    rows.push_back(Judge(
+        {"V17", FigureClass::kAnalytic,
+         absl::StrCat("global bandwidth of a chip, ", topology.num_chips(), " chips"), f.published,
+         "GB/s", f.exact * 0.98, f.exact * 1.02, "2 %", "ISCA'22 1, Fig. 2"},
+        traffic.mb_per_s_per_chip / 1000,
+        absl::StrCat("flow level, minimal routes; full first: ", PlaceName(traffic.bottleneck),
+                     " links")));
   }
   return rows;
 }
@@ -96,9 +96,10 @@ absl::StatusOr<Rows> ValidateBisection(const ValidationOptions& options) {
   ASSIGN_OR_RETURN(const Topology rack, Load("groqrack", options));
   const std::optional<RackBandwidth> b = ComputeRackBandwidth(rack);
   LOCKSTEP_CHECK(b.has_value(), "a rack without a rack rule");
-  const auto figure = [](const char* what, const char* published, double value, const char* origin) {
-    return Figure{"V18", FigureClass::kAnalytic, what, published, "TB/s", value * 0.99, value * 1.01,
-                  "1 %", origin};
+  const auto figure = [](const char* what, const char* published, double value,
+                         const char* origin) {
+    return Figure{"V18",        FigureClass::kAnalytic, what,  published, "TB/s",
+                  value * 0.99, value * 1.01,           "1 %", origin};
   };
   const auto tera = [](int64_t mb_per_s) { return static_cast<double>(mb_per_s) / 1e6; };
   return Rows{
@@ -107,8 +108,8 @@ absl::StatusOr<Rows> ValidateBisection(const ValidationOptions& options) {
       Judge(figure("rack, sum of all 288 ports", "3.6 TB/s", 3.6, "SC'21 exforum112"),
             tera(b->off_node_mb_per_s)),
       OrContradiction(
-          Judge(figure("rack, narrowest cut into halves, each way", "3.2 TB/s as \"bisection\"", 3.2,
-                       "GroqRack sheet 1.0"),
+          Judge(figure("rack, narrowest cut into halves, each way", "3.2 TB/s as \"bisection\"",
+                       3.2, "GroqRack sheet 1.0"),
                 tera(b->half_cut_mb_per_s),
                 "the published bisection is the port sum above; no cut of the wiring carries it"))};
 }

@@ -40,8 +40,10 @@ TEST(ClockTest, ALatencyOfOnePeriodMoreCannotBeSeen) {
 
 TEST(ClockTest, OneSeedGivesOneResultAndAnotherAnother) {
   const JitterModel jitter;
-  EXPECT_EQ(Characterise(jitter, 0, 1000, 3).mean_milli, Characterise(jitter, 0, 1000, 3).mean_milli);
-  EXPECT_NE(Characterise(jitter, 0, 1000, 3).mean_milli, Characterise(jitter, 0, 1000, 4).mean_milli);
+  EXPECT_EQ(Characterise(jitter, 0, 1000, 3).mean_milli,
+            Characterise(jitter, 0, 1000, 3).mean_milli);
+  EXPECT_NE(Characterise(jitter, 0, 1000, 3).mean_milli,
+            Characterise(jitter, 0, 1000, 4).mean_milli);
 }
 
 AlignmentSetup Pair(int parent_ppm, int child_ppm) {
