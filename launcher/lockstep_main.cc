@@ -9,6 +9,7 @@
 #include "launcher/exit_code.h"
 #include "launcher/run_command.h"
 #include "launcher/topo_command.h"
+#include "launcher/validate_command.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Lockstep: a cycle-level emulator of software-scheduled inference chips",
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   lockstep::AddExecCommand(app, &result);
   lockstep::AddRunCommand(app, &result);
   lockstep::AddTopoCommand(app, &result);
+  lockstep::AddValidateCommand(app, &result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

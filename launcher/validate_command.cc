@@ -1,0 +1,96 @@
+// Options of `lockstep validate`; the figures are in runtime/validate.h.
+#include "launcher/validate_command.h"
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "chip/check.h"
+#include "launcher/exit_code.h"
+#include "launcher/paths.h"
+#include "runtime/atomic_file.h"
+#include "runtime/validate.h"
+
+namespace lockstep {
+namespace {
+
+struct ValidateFlags {
+  std::string only, json, topology_dir;
+  std::vector<std::string> latencies;
+  int scale = 0;
+};
+
+absl::StatusOr<ChipTiming> TakeLatencies(const std::vector<std::string>& latencies) {
+  ChipTiming timing = ChipTiming::Default();
+  for (const std::string& latency : latencies) {
+    const size_t equals = latency.find('=');
+    int32_t value = 0;
+    if (equals == std::string::npos || !absl::SimpleAtoi(latency.substr(equals + 1), &value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", latency, ": expected NAME=VALUE with a whole number of cycles"));
+    }
+    const auto changed = timing.With(latency.substr(0, equals), value);
+    if (!changed.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--set ", latency, ": ", changed.status().message()));
+    }
+    timing = *changed;
+  }
+  return timing;
+}
+
+absl::Status PrintSweep(const ValidationOptions& options, int percent,
+                        const std::vector<ValidationRow>& nominal) {
+  ValidationOptions scaled = options;
+  scaled.timing = options.timing.Scaled(100 - percent);
+  ASSIGN_OR_RETURN(const auto low, Validate(scaled));
+  scaled.timing = options.timing.Scaled(100 + percent);
+  ASSIGN_OR_RETURN(const auto high, Validate(scaled));
+  std::cout << "\nAssumed latencies scaled:\n\n" << SensitivityTable(percent, low, nominal, high);
+  return absl::OkStatus();
+}
+
+absl::Status RunValidate(const ValidateFlags& flags) {
+  ValidationOptions options;
+  options.topology_dir = TopologyDir(flags.topology_dir);
+  if (!flags.only.empty()) options.only = absl::StrSplit(flags.only, ',');
+  auto timing = TakeLatencies(flags.latencies);
+  if (!timing.ok()) return AsUsage(timing.status());
+  options.timing = *timing;
+  auto rows = Validate(options);
+  if (!rows.ok()) {
+    return absl::IsInvalidArgument(rows.status()) ? AsUsage(rows.status()) : rows.status();
+  }
+  std::cout << ValidationTable(*rows);
+  if (flags.scale != 0) RETURN_IF_ERROR(PrintSweep(options, flags.scale, *rows));
+  std::cout << std::flush;
+  if (!std::cout) return absl::DataLossError("cannot write to standard output");
+  if (!flags.json.empty()) RETURN_IF_ERROR(WriteAtomically(flags.json, ValidationJson(*rows)));
+  if (AnyFails(*rows)) return absl::FailedPreconditionError("a published figure is not met");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddValidateCommand(CLI::App& app, absl::Status* result) {
+  const auto flags = std::make_shared<ValidateFlags>();
+  CLI::App* command =
+      app.add_subcommand("validate", "Measure the machine's published figures and compare");
+  command->add_option("--only", flags->only, "Figures: V5,V7");
+  command->add_option("--json", flags->json, "File: the rows as JSON");
+  command
+      ->add_option("--set", flags->latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
+      ->take_all();
+  command
+      ->add_option("--scale", flags->scale,
+                   "Also with all assumed latencies this many percent lower and higher")
+      ->check(CLI::Range(1, 99));
+  command->add_option("--topology-dir", flags->topology_dir, "Folder of <name>.textproto files");
+  command->callback([flags, result] { *result = RunValidate(*flags); });
+}
+
+}  // namespace lockstep
