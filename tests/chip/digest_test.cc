@@ -44,7 +44,7 @@ TEST(DigestTest, EveryNumberOfARunCountsExceptItsIndex) {
 }
 
 TEST(DigestTest, OrderOfRunsCounts) {
-  Run other = Sample();
+  lockstep::Run other = Sample();
   other.queue = 3;
   EXPECT_NE(HashOf({Sample(), other}), HashOf({other, Sample()}));
 }
