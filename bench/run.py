@@ -114,9 +114,9 @@ def numerics(table, bin_dir):
     cold = cold.split("/")[1]
     host = "host's fp32 multiply-add peak"
     table.share("MXM int8, one activation", r[f"BM_Int8/{hot}"]["MAC/s"], "MAC/s", host, peak,
-                "one load of weights per product; no VNNI, which not every host has")
-    for batch, limit in ((1, "widening fp16 to fp64, once a product"),
-                         (16, "fp64 lanes: at most half of the fp32 peak")):
+                "widening int8 to int16; pairs of products a lane, so it can pass the peak")
+    for batch, limit in ((1, "widening fp16 to fp64, which sums need to round once"),
+                         (16, "fp64 has half of the lanes: 50 % is the most")):
         value = r[f"BM_Fp16/{hot}/batch:{batch}"]["MAC/s"]
         plural = "activation" if batch == 1 else "activations"
         table.share(f"MXM fp16, {batch} {plural}", value, "MAC/s", host, peak, limit)
@@ -143,13 +143,13 @@ def engines(table, bin_dir, memory):
     copies = r["BM_ReadWrite"]
     table.share("Stream reads and writes, MEM to MEM", copies["bytes_per_second"], "B/s",
                 "host reads memory", memory,
-                f"host's cache: {giga(copies['dispatches'], 'dispatches/s')}")
+                f"copying words that lie in memory; {giga(copies['dispatches'], 'dispatches/s')}")
     t = google(bin_dir / "timing_bench", "LongRuns|ShortRuns/8|NextChip")
     functional = copies["dispatches"]
     for name, what, limit in (
             ("LongRuns", "runs of 4096", "runs, not vectors: a run is one interval"),
-            ("ShortRuns/8", "runs of 8", "sorting the uses of streams"),
-            ("NextChip", "same program, next chip", "the digest's 8 bytes a run")):
+            ("ShortRuns/8", "runs of 8", "listing each run's uses of SRAM and streams"),
+            ("NextChip", "same program, next chip", "hashing 8 bytes a run")):
         rate = t[name]["vector_ops/s"]
         table.add(f"Timing engine, {what}", giga(rate, "vector ops/s"),
                   f"functional, {giga(functional, 'dispatches/s')}", f"{rate / functional:.0f} x",
@@ -161,14 +161,14 @@ def programs(table, bin_dir):
     chip, plain = r["BM_FeedForward"]["cpu_time"], r["BM_PlainFeedForward"]["cpu_time"]
     table.add("Feed-forward step 576-1536-576, fp16", f"{chip:.2f} ms",
               f"plain fp32 loop, {plain:.2f} ms", f"{chip / plain:.2f} x",
-              "the dot products, then weight loads", "<= 3 ms", chip <= 3)
+              "the dot products, then loads of weights", "<= 3 ms", chip <= 3)
     note("node_bench")
     rows = [line.split() for line in output_of([bin_dir / "node_bench"]).splitlines()[1:]]
     for name, chips, dispatches, ms, ns, plain, _ in rows:
         ratio = float(ms) / float(plain)
         table.add(f"A token of {name}, {chips} chip{'s' * (chips != '1')}", f"{float(ms):.2f} ms",
                   f"plain fp32 loop, {plain} ms", f"{ratio:.1f} x",
-                  f"{dispatches} dispatches of {ns} ns: small matrices fill few of a tile's rows",
+                  f"{dispatches} dispatches of {ns} ns, whatever a model's size",
                   "<= 4 x" if chips == "8" else "", chips != "8" or ratio <= 4)
 
 
@@ -208,7 +208,8 @@ def exchanges(table, bin_dir):
     here = next(iter(r.values()))["exchanges/s"]
     note("mpi_exchange")
     text = output_of(["mpirun", "-n", "8", bin_dir / "mpi_exchange"])
-    for name in ("shared memory", "MPI messages"):
+    for name, limit in (("shared memory", "a rank sleeps until another rings"),
+                        ("MPI messages", "naps of 20 us to 1 ms between looks")):
         rate = float(re.search(rf"{name} +320 B a window, values +(\d+)", text).group(1))
         table.add(f"Ring exchange of 8 ranks, {name}", giga(rate, "exchanges/s wall"),
                   f"in process, one thread, {giga(here, 'exchanges/s wall')}", f"{rate / here:.2f} x",
@@ -217,7 +218,7 @@ def exchanges(table, bin_dir):
         worked, waited = float(idle.group(1)), float(idle.group(2))
         table.add(f"7 ranks that wait, {name}", f"{waited * 1e3:.0f} ms of processor",
                   f"the rank they wait for, {worked * 1e3:.0f} ms", f"{100 * waited / worked:.1f} %",
-                  "nothing polls while it waits")
+                  limit)
 
 
 def write_markdown(path, table, command):

@@ -136,10 +136,14 @@ EngineState TimingEngine::Finish(LinkPort& port) {
   }
   const ProgramCheck& program = *verdict_->program;
   int32_t receive = 0;
-  std::vector<int64_t> ages = program.ages;
-  for (size_t i = 0; program.receives > 0 && i < schedule_->runs.size(); ++i) {
-    if (schedule_->runs[i].instr.op == Opcode::kReceive) ages[i] += receive_ages_[receive++];
+  std::vector<int64_t> with_receives;
+  if (program.receives > 0) with_receives = program.ages;
+  for (size_t i = 0; i < with_receives.size(); ++i) {
+    if (schedule_->runs[i].instr.op == Opcode::kReceive) {
+      with_receives[i] += receive_ages_[receive++];
+    }
   }
+  const std::vector<int64_t>& ages = program.receives > 0 ? with_receives : program.ages;
   digest_.Add(program.schedule_hash, ages);
   for (size_t i = 0; observer_ != nullptr && i < schedule_->runs.size(); ++i) {
     const lockstep::Run& run = schedule_->runs[i];
