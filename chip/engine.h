@@ -30,7 +30,7 @@ class Engine {
   virtual int blocked_link() const = 0;
   // REQUIRES: Run() returned kFault.
   virtual const Fault& fault() const = 0;
-  // Over all runs retired since construction, in order (xxHash 64 of their numbers).
+  // Over all executions since construction (chip/digest.h).
   virtual uint64_t timing_digest() const = 0;
 };
 

@@ -36,7 +36,8 @@ void FunctionalEngine::Start(std::shared_ptr<const Schedule> schedule) {
 void FunctionalEngine::StartPrepared(std::shared_ptr<const PreparedProgram> program) {
   LOCKSTEP_CHECK(!running_, "chip%d: the run before has not ended", core_.chip);
   program_ = std::move(program);
-  progress_.assign(program_->schedule().runs.size(), {});
+  done_.assign(program_->schedule().runs.size(), 0);
+  ages_.assign(program_->schedule().runs.size(), 0);
   next_ = 0;
   running_ = true;
   core_.Restart();
@@ -63,13 +64,13 @@ EngineState FunctionalEngine::Run(LinkPort& port) {
     if (next_ + kAhead < size) {
       const uint32_t ahead = order[next_ + kAhead];
       __builtin_prefetch(&runs[ahead]);
-      __builtin_prefetch(&progress_[ahead], 1);
+      __builtin_prefetch(&done_[ahead], 1);
+      __builtin_prefetch(&ages_[ahead], 1);
     }
     const uint32_t index = order[next_];
     const lockstep::Run& run = runs[index];
-    Progress& progress = progress_[index];
-    const Dispatched d = {run, progress.done, run.cycle(progress.done), positions[run.queue],
-                          progress.age};
+    int64_t& done = done_[index];
+    const Dispatched d = {run, done, run.cycle(done), positions[run.queue], ages_[index]};
     if (d.cycle >= NextDelayed() && !ActUntil(d.cycle, run.queue)) {
       running_ = false;
       return EngineState::kFault;
@@ -79,7 +80,7 @@ EngineState FunctionalEngine::Run(LinkPort& port) {
       running_ = outcome == Outcome::kBlocked;
       return running_ ? EngineState::kBlocked : EngineState::kFault;
     }
-    ++progress.done;
+    ++done;
   }
   return Finish(port);
 }
@@ -103,12 +104,11 @@ EngineState FunctionalEngine::Finish(LinkPort& port) {
   const Schedule& schedule = program_->schedule();
   if (!ActUntil(INT64_MAX, kQueues)) return EngineState::kFault;
   if (!c2c_.CheckAllReceived(port, schedule.end)) return EngineState::kFault;
-  for (size_t r = 0; r < schedule.runs.size(); ++r) {
+  digest_.Add(program_->schedule_hash(), ages_);
+  for (size_t r = 0; observer_ != nullptr && r < schedule.runs.size(); ++r) {
     const lockstep::Run& run = schedule.runs[r];
-    const RunRetired retired = {static_cast<int32_t>(r), run.queue, run.instr.op, run.first,
-                                run.last(), run.count, progress_[r].age};
-    digest_.Add(retired);
-    if (observer_ != nullptr) observer_->OnRun(core_.chip, retired);
+    observer_->OnRun(core_.chip, {static_cast<int32_t>(r), run.queue, run.instr.op, run.first,
+                                  run.last(), run.count, ages_[r]});
   }
   return EngineState::kDone;
 }

@@ -49,10 +49,6 @@ class FunctionalEngine : public Engine {
 
  private:
   enum class Outcome : uint8_t { kGoOn, kFault, kBlocked };
-  struct Progress {
-    int64_t done = 0;  // dispatches of the run so far
-    int64_t age = 0;
-  };
 
   Outcome Execute(const Dispatched& d, LinkPort& port);
   Outcome ExecuteOther(const Dispatched& d, LinkPort& port);
@@ -74,8 +70,9 @@ class FunctionalEngine : public Engine {
   int64_t hac_at_start_ = 0, drift_cycles_ = 0;
 
   std::shared_ptr<const PreparedProgram> program_;
-  std::vector<Progress> progress_;  // by run
-  size_t next_ = 0;                 // in program_->order()
+  std::vector<int64_t> done_;  // by run: dispatches so far,
+  std::vector<int64_t> ages_;  // and of their operands (chip/event.h)
+  size_t next_ = 0;            // in program_->order()
   bool running_ = false;
   int blocked_link_ = -1;
 };

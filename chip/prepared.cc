@@ -7,6 +7,7 @@
 #include <array>
 
 #include "chip/check.h"
+#include "chip/digest.h"
 #include "chip/queue.h"
 
 namespace lockstep {
@@ -25,7 +26,7 @@ void ForEachIn(const Run& run, int64_t from, int64_t to, const Fn& fn) {
 }  // namespace
 
 PreparedProgram::PreparedProgram(std::shared_ptr<const Schedule> schedule)
-    : schedule_(std::move(schedule)) {
+    : schedule_(std::move(schedule)), schedule_hash_(ScheduleHash(*schedule_)) {
   const std::vector<Run>& runs = schedule_->runs;
   std::array<std::vector<uint32_t>, kQueues> by_queue;
   for (size_t r = 0; r < runs.size(); ++r) by_queue[runs[r].queue].push_back(r);

@@ -24,10 +24,12 @@ class PreparedProgram {
   // Indices into schedule().runs, one for each dispatch: by cycle, then queue, then index in the
   // queue. The i-th occurrence of a run is its iteration i.
   const std::vector<uint32_t>& order() const { return order_; }
+  uint64_t schedule_hash() const { return schedule_hash_; }  // chip/digest.h
 
  private:
   std::shared_ptr<const Schedule> schedule_;
   std::vector<uint32_t> order_;
+  uint64_t schedule_hash_;
 };
 
 }  // namespace lockstep

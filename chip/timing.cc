@@ -136,14 +136,19 @@ EngineState TimingEngine::Finish(LinkPort& port) {
   }
   const ProgramCheck& program = *verdict_->program;
   int32_t receive = 0;
-  for (size_t i = 0; i < schedule_->runs.size(); ++i) {
+  std::vector<int64_t> with_receives;
+  if (program.receives > 0) with_receives = program.ages;
+  for (size_t i = 0; i < with_receives.size(); ++i) {
+    if (schedule_->runs[i].instr.op == Opcode::kReceive) {
+      with_receives[i] += receive_ages_[receive++];
+    }
+  }
+  const std::vector<int64_t>& ages = program.receives > 0 ? with_receives : program.ages;
+  digest_.Add(program.schedule_hash, ages);
+  for (size_t i = 0; observer_ != nullptr && i < schedule_->runs.size(); ++i) {
     const lockstep::Run& run = schedule_->runs[i];
-    int64_t age = program.ages[i];
-    if (run.instr.op == Opcode::kReceive) age += receive_ages_[receive++];
-    const RunRetired retired{static_cast<int32_t>(i), run.queue, run.instr.op, run.first,
-                             run.last(), run.count, age};
-    digest_.Add(retired);
-    if (observer_ != nullptr) observer_->OnRun(chip_, retired);
+    observer_->OnRun(chip_, {static_cast<int32_t>(i), run.queue, run.instr.op, run.first,
+                             run.last(), run.count, ages[i]});
   }
   mxm_ = verdict_->after;
   return EngineState::kDone;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "chip/digest.h"
 #include "chip/timing_sram.h"
 #include "chip/timing_streams.h"
 
@@ -15,6 +16,7 @@ class Expander {
   Expander(const Schedule& schedule, const ChipTiming& timing)
       : schedule_(schedule), timing_(timing), faults_(schedule) {
     for (int q = 0; q < kQueues; ++q) queues_[q] = Queue(q);
+    check_.schedule_hash = ScheduleHash(schedule);
     check_.ages.assign(schedule.runs.size(), 0);
     link_free_.fill(0);
   }

@@ -29,6 +29,7 @@ struct LinkRun {
 };
 
 struct ProgramCheck {
+  uint64_t schedule_hash = 0;  // chip/digest.h
   std::vector<int64_t> ages;  // by run: sum of operand ages; receives excepted
   std::array<std::vector<LinkRun>, kC2cLinks> links;  // in order of dispatch
   std::array<int64_t, kC2cLinks> vectors_received{};

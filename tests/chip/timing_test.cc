@@ -132,7 +132,7 @@ std::vector<Rule> StreamRules() {
 }
 
 std::vector<Rule> MxmRules() {
-  const int h = kTypeF16;
+  constexpr int h = kTypeF16;
   return {
       {"ARowIsLoadedOnce", [](int64_t t) { return West(40, {Lw(20, 0), Iw(22), Lw(t, 1)}); },
        {{21, Expected{Kind::kBufferFull, kLw0, 21}}, {22, kLegal}, {23, kLegal}}},
@@ -149,27 +149,27 @@ std::vector<Rule> MxmRules() {
         {25, kLegal}},
        {}, 5},
       {"ATandemInstallKeepsBothPlanesBusy",
-       [h](int64_t t) { return West(40, {Iw(5, 0, 1), Iw(20, h), AbcStream(t, 0, 1)}); },
+       [](int64_t t) { return West(40, {Iw(5, 0, 1), Iw(20, h), AbcStream(t, 0, 1)}); },
        {{19, kLegal}, {20, Expected{Kind::kPlaneBusy, kAbc1, 20}},
         {21, Expected{Kind::kTypeMismatch, kAbc1, 21}}}},
       {"AFeedNeedsAnInstall", [](int64_t t) { return West(40, {Iw(20), AbcStream(t)}); },
        {{19, Expected{Kind::kPlaneEmpty, kAbc0, 19}}, {21, kLegal}}},
       {"AnInstallOfI8EndsTheTandem",
-       [h](int64_t t) { return West(40, {Iw(5, h), Iw(20, 0, 1), AbcStream(t, h)}); },
+       [](int64_t t) { return West(40, {Iw(5, h), Iw(20, 0, 1), AbcStream(t, h)}); },
        {{19, kLegal}, {21, Expected{Kind::kPlaneEmpty, kAbc0, 21}}}},
       {"AnAccTakesTheResultOfItsCycle",  // 20 + 24 cycles of array
        [](int64_t t) { return West(40, {Iw(5), AbcStream(20), Acc(t)}); },
        {{43, Expected{Kind::kNoResult, kAcc0, 43}}, {44, kLegal},
         {45, Expected{Kind::kNoResult, kAcc0, 45}}}},
       {"AnAccTakesAResultOfItsType",
-       [h](int64_t t) { return West(40, {Iw(5), AbcStream(20), Acc(44, t ? h : 0)}); },
+       [](int64_t t) { return West(40, {Iw(5), AbcStream(20), Acc(44, t ? h : 0)}); },
        {{0, kLegal}, {1, Expected{Kind::kTypeMismatch, kAcc0, 44}}}},
-      {"ABufferHoldsOneType", [h](int64_t t) { return West(40, {Lw(20, 0, h), Iw(25, h), Lw(t, 0)}); },
+      {"ABufferHoldsOneType", [](int64_t t) { return West(40, {Lw(20, 0, h), Iw(25, h), Lw(t, 0)}); },
        {{24, Expected{Kind::kTypeMismatch, kLw0, 24}}, {25, kLegal}}},
       {"RowsEndAt320", [](int64_t t) { return West(40, {Lw(20, static_cast<int>(t))}); },
        {{318, kLegal}, {319, Expected{Kind::kBadInstruction, kLw0, 20}}}},
       {"F16BelongsToTheEvenPlane",
-       [h](int64_t t) { return Drafts{Iw(20, h, static_cast<int>(t))}; },
+       [](int64_t t) { return Drafts{Iw(20, h, static_cast<int>(t))}; },
        {{0, kLegal}, {1, Expected{Kind::kBadInstruction, kIw0 + 4, 20}}, {2, kLegal}}},
   };
 }
