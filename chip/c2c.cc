@@ -12,7 +12,8 @@ int LinkOf(const Dispatched& d) { return d.queue() - kC2cQueue0; }
 
 void C2cUnit::Restart() {
   for (Link& link : links_) {
-    link.free_ticks = link.received = 0;
+    link.serialiser = {};
+    link.received = 0;
     link.taken.assign(core_.timing.receive_fifo, -1);
   }
   stores_.clear();
@@ -24,35 +25,35 @@ bool C2cUnit::CheckCabled(const Dispatched& d, const LinkPort& port, int link) {
   return core_.Fail(FaultKind::kLinkAbsent, d, absl::StrCat("link ", link, " has no cable"));
 }
 
-bool C2cUnit::TakeSlot(const Dispatched& d, const LinkPort& port, int link) {
-  if (!CheckCabled(d, port, link)) return false;
-  int64_t& free = links_[link].free_ticks;
-  const int64_t now = d.cycle * kTicksPerCycle;
-  if (now < free) {
-    return core_.Fail(FaultKind::kLinkSlot, d,
-                      absl::StrCat("link ", link, " is free from cycle ",
-                                   (free + kTicksPerCycle - 1) / kTicksPerCycle));
+std::optional<int64_t> C2cUnit::TakeSlot(const Dispatched& d, const LinkPort& port, int link) {
+  if (!CheckCabled(d, port, link)) return std::nullopt;
+  LinkSerialiser& serialiser = links_[link].serialiser;
+  if (!serialiser.Takes(d.cycle)) {
+    core_.Fail(FaultKind::kLinkSlot, d,
+               absl::StrCat("link ", link, " is free from cycle ", serialiser.NextCycle()));
+    return std::nullopt;
   }
-  free = now + core_.timing.link_ticks;
-  return true;
+  return serialiser.Send(d.cycle, core_.timing.link_ticks);
 }
 
 bool C2cUnit::Send(const Dispatched& d, LinkPort& port) {
   const int link = LinkOf(d);
-  if (!TakeSlot(d, port, link)) return false;
+  const std::optional<int64_t> start = TakeSlot(d, port, link);
+  if (!start) return false;
   alignas(64) uint8_t scratch[kLanes];
   const uint8_t* from = core_.ReadPlane(d, d.arg(0), scratch);
   if (from == nullptr) return false;
   Vector value;
   std::memcpy(value.bytes.data(), from, kLanes);
-  port.Send(link, d.cycle, &value);
+  port.Send(link, *start, &value);
   return true;
 }
 
 bool C2cUnit::Transmit(const Dispatched& d, LinkPort& port) {
   const int link = LinkOf(d);
-  if (!TakeSlot(d, port, link)) return false;
-  port.Transmit(link, d.cycle);
+  const std::optional<int64_t> start = TakeSlot(d, port, link);
+  if (!start) return false;
+  port.Transmit(link, *start);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "chip/core.h"
+#include "chip/link_serialiser.h"
 #include "chip/mem.h"
 #include "chip/port.h"
 
@@ -37,7 +38,7 @@ class C2cUnit {
 
  private:
   struct Link {
-    int64_t free_ticks;          // when the serialiser is free, in 1/125 cycle
+    LinkSerialiser serialiser;
     int64_t received;            // vectors so far
     std::vector<int64_t> taken;  // cycle of the receive of vector k at [k % fifo]
   };
@@ -49,7 +50,8 @@ class C2cUnit {
     Vector value;
   };
 
-  bool TakeSlot(const Dispatched& d, const LinkPort& port, int link);
+  // When the vector's first bit leaves, in 1/125 cycle; nothing after a fault.
+  std::optional<int64_t> TakeSlot(const Dispatched& d, const LinkPort& port, int link);
   bool CheckCabled(const Dispatched& d, const LinkPort& port, int link);
 
   Core& core_;

@@ -19,10 +19,12 @@ class LinkPort {
   virtual ~LinkPort() = default;
 
   virtual bool IsCabled(int link) const = 0;
-  // Hands over a vector whose first bit leaves in `cycle`. Payload is null in timing runs.
-  virtual void Send(int link, int64_t cycle, const Vector* payload) = 0;
-  // The start notice of TRANSMIT.
-  virtual void Transmit(int link, int64_t cycle) = 0;
+  // Hands over a vector whose first bit leaves `start_ticks` (1/125 cycle) after the program's start:
+  // in the cycle of the SEND, or later in it if the link is still busy then (LinkSerialiser). Payload
+  // is null in timing runs.
+  virtual void Send(int link, int64_t start_ticks, const Vector* payload) = 0;
+  // The start notice of TRANSMIT; start_ticks as for a vector.
+  virtual void Transmit(int link, int64_t start_ticks) = 0;
 
   struct Arrival {
     int64_t cycle = 0;                // in which the last bit is in the receive FIFO

@@ -27,6 +27,7 @@ void TimingEngine::Start(std::shared_ptr<const Schedule> schedule) {
     Cursor& c = cursors_[link];
     c.at = c.iteration = 0;
     c.received = 0;
+    c.serialiser = {};
     const std::vector<LinkRun>& runs = program.links[link];
     c.next = runs.empty() ? kNoCycle : schedule_->runs[runs[0].run].first;
     // A FIFO deeper than all that is received cannot overflow.
@@ -69,7 +70,7 @@ EngineState TimingEngine::Run(LinkPort& port) {
 }
 
 std::optional<EngineState> TimingEngine::Step(LinkPort& port, int link) {
-  const Cursor& c = cursors_[link];
+  Cursor& c = cursors_[link];
   const lockstep::Run& run = schedule_->runs[verdict_->program->links[link][c.at].run];
   const std::optional<FoundFault>& on_chip = verdict_->fault;
   DispatchPlace place{c.next, run.queue, Phase::kDispatch, run.index, FaultRank(FaultKind::kLinkAbsent)};
@@ -78,10 +79,12 @@ std::optional<EngineState> TimingEngine::Step(LinkPort& port, int link) {
     return FailAt(FaultKind::kLinkAbsent, link, c.next, absl::StrCat("link ", link, " has no cable"));
   }
   place.rank = INT32_MAX;
+  const int64_t ticks = cache_->timing().link_ticks;
   if (on_chip && on_chip->place < place) return FailOnChip();
   switch (run.instr.op) {
-    case Opcode::kSend: port.Send(link, c.next, nullptr); break;
-    case Opcode::kTransmit: port.Transmit(link, c.next); break;
+    // Slots are checked on chip: a send that is reached here is taken.
+    case Opcode::kSend: port.Send(link, c.serialiser.Send(c.next, ticks), nullptr); break;
+    case Opcode::kTransmit: port.Transmit(link, c.serialiser.Send(c.next, ticks)); break;
     default:
       if (const std::optional<EngineState> stop = Receive(port, link)) return stop;
   }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "chip/digest.h"
+#include "chip/link_serialiser.h"
 #include "chip/engine.h"
 #include "chip/timing_check.h"
 
@@ -46,6 +47,7 @@ class TimingEngine : public Engine {
     int32_t iteration = 0;  // of that run
     int64_t next;           // cycle of the next operation; kNoCycle: none left
     int64_t received = 0;   // vectors
+    LinkSerialiser serialiser;
     std::vector<int64_t> freed;  // cycles of the last receive_fifo receives, a ring
   };
   static constexpr int64_t kNoCycle = INT64_MAX;

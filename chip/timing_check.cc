@@ -1,5 +1,6 @@
 // Expands runs into what they use and lets each resource check itself (chip/timing_check.h).
 #include "chip/timing_check.h"
+#include "chip/link_serialiser.h"
 
 #include <algorithm>
 
@@ -18,7 +19,6 @@ class Expander {
     for (int q = 0; q < kQueues; ++q) queues_[q] = Queue(q);
     check_.schedule_hash = ScheduleHash(schedule);
     check_.ages.assign(schedule.runs.size(), 0);
-    link_free_.fill(0);
   }
 
   ProgramCheck Check() {
@@ -104,24 +104,19 @@ class Expander {
   }
 
   void CheckSlots(const Run& run, int32_t id, int link) {
-    int64_t& free = link_free_[link];
-    if (run.first * kTicksPerCycle < free) {
-      faults_.Offer(FaultKind::kLinkSlot, id, 0, SlotDetail(link, free));
-    } else if (run.count > 1 && run.period * kTicksPerCycle < timing_.link_ticks) {
-      faults_.Offer(FaultKind::kLinkSlot, id, 1,
-                    SlotDetail(link, run.first * kTicksPerCycle + timing_.link_ticks));
+    LinkSerialiser& serialiser = serialisers_[link];
+    const int64_t i =
+        serialiser.SendAll({run.first, run.period, run.count}, timing_.link_ticks);
+    if (i >= 0) {
+      faults_.Offer(FaultKind::kLinkSlot, id, i,
+                    absl::StrCat("link ", link, " is free from cycle ", serialiser.NextCycle()));
     }
-    free = run.last() * kTicksPerCycle + timing_.link_ticks;
-  }
-  std::string SlotDetail(int link, int64_t free) const {
-    return absl::StrCat("link ", link, " is busy until cycle ",
-                        (free + kTicksPerCycle - 1) / kTicksPerCycle);
   }
 
   const Schedule& schedule_;
   const ChipTiming& timing_;
   std::array<QueueInfo, kQueues> queues_;
-  std::array<int64_t, kC2cLinks> link_free_;
+  std::array<LinkSerialiser, kC2cLinks> serialisers_;
   SramCheck sram_;
   std::unique_ptr<StreamCheck> streams_ = std::make_unique<StreamCheck>();
   EarliestFault faults_;

@@ -71,10 +71,14 @@ class LinkModel {
   const LinkRate& rate() const { return rate_; }
 
   // First cycle in which a vector sent at `send` can be received, over a node's cable.
-  int64_t ArrivalCycle(int64_t send) const { return ArrivalAfter(send, ticks_, flight_); }
-  // The same for any serialisation and flight. REQUIRES: send >= 0.
-  static constexpr int64_t ArrivalAfter(int64_t send, int64_t ticks, int64_t flight) {
-    return (send * kTicksPerCycle + ticks + kTicksPerCycle - 1) / kTicksPerCycle + flight;
+  // The link was free before.
+  int64_t ArrivalCycle(int64_t send) const {
+    return ArrivalAfter(send * kTicksPerCycle, ticks_, flight_);
+  }
+  // The same for any serialisation and flight, from when the first bit leaves (1/125 cycle).
+  // REQUIRES: start_ticks >= 0.
+  static constexpr int64_t ArrivalAfter(int64_t start_ticks, int64_t ticks, int64_t flight) {
+    return (start_ticks + ticks + kTicksPerCycle - 1) / kTicksPerCycle + flight;
   }
 
   // `hop latency B: 469 cycles flight + 0 turnaround, 2952/125 cycles a vector (...)`

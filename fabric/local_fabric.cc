@@ -21,11 +21,11 @@ class LocalFabric::Port : public LinkPort {
 
   bool IsCabled(int link) const override { return fabric_->wiring_.cabled(chip_, link); }
 
-  void Send(int link, int64_t cycle, const Vector* payload) override {
+  void Send(int link, int64_t start_ticks, const Vector* payload) override {
     const int32_t wire = fabric_->wiring_.outgoing(chip_, link);
     LOCKSTEP_CHECK(wire >= 0, "chip%d sends on link %d, which has no cable", chip_, link);
     if (fabric_->quiet_.load(std::memory_order_relaxed)) return;
-    fabric_->queues_[wire].Push(fabric_->wiring_.ArrivalCycle(wire, cycle), payload);
+    fabric_->queues_[wire].Push(fabric_->wiring_.ArrivalCycle(wire, start_ticks), payload);
     const Wire& w = fabric_->wiring_.wires()[wire];
     fabric_->Wake(w.to_chip, w.to_link);
   }

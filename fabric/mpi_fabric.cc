@@ -49,11 +49,11 @@ class MpiFabric::Port : public LinkPort {
 
   bool IsCabled(int link) const override { return fabric_->wiring_.cabled(chip_, link); }
 
-  void Send(int link, int64_t cycle, const Vector* payload) override {
+  void Send(int link, int64_t start_ticks, const Vector* payload) override {
     const int32_t wire = fabric_->wiring_.outgoing(chip_, link);
     LOCKSTEP_CHECK(wire >= 0, "chip%d sends on link %d, which has no cable", chip_, link);
     if (fabric_->quiet_) return;
-    const int64_t arrival = fabric_->wiring_.ArrivalCycle(wire, cycle);
+    const int64_t arrival = fabric_->wiring_.ArrivalCycle(wire, start_ticks);
     const uint32_t to_chip = fabric_->wiring_.wires()[wire].to_chip;
     if (fabric_->Mine(to_chip)) {
       fabric_->Arrived(wire, arrival, payload);

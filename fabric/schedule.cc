@@ -11,6 +11,7 @@
 #include "chip/check.h"
 #include "chip/geometry.h"
 #include "chip/latency.h"
+#include "chip/link_serialiser.h"
 
 namespace lockstep {
 namespace {
@@ -22,17 +23,15 @@ absl::Status Broken(uint32_t chip, int link, int64_t cycle, const std::string& w
       absl::StrCat("schedule: chip", chip, " link ", link, " @", cycle, ": ", why));
 }
 
-// Takes a progression apart from its front.
+// Takes progressions apart from the front.
 struct Cursor {
-  const Runs& runs;
+  const std::vector<Progression>& runs;
   size_t run = 0;
   int64_t taken = 0;  // of runs[run]
 
   bool done() const { return run == runs.size(); }
-  int64_t left() const { return runs[run]->cycles.count - taken; }
-  Progression Peek(int64_t n) const {
-    return {runs[run]->cycles.at(taken), runs[run]->cycles.period, n};
-  }
+  int64_t left() const { return runs[run].count - taken; }
+  Progression Peek(int64_t n) const { return {runs[run].at(taken), runs[run].period, n}; }
   void Advance(int64_t n) {
     taken += n;
     if (left() == 0) ++run, taken = 0;
@@ -59,28 +58,27 @@ class WireCheck {
   WireCheck(const Wiring& wiring, int32_t wire, int fifo, const Runs& out, const Runs& in)
       : wiring_(wiring), wire_(wiring.wires()[wire]), id_(wire), slots_(out), received_(in),
         taken_(fifo, -1) {
-    for (const LinkOperation* op : out) {
-      if (op->op == LinkOp::kSend) sent_.push_back(op);
-    }
+    for (const LinkOperation* op : in) received_cycles_.push_back(op->cycles);
   }
 
   absl::Status Check(std::vector<Transfer>& transfers, LinkUse& use) {
     RETURN_IF_ERROR(CheckSlots(use));
-    Cursor send{sent_}, receive{received_};
+    Cursor send{sent_}, receive{received_cycles_};
     while (!send.done() && !receive.done()) {
       const int64_t n = std::min(send.left(), receive.left());
       const LinkOperation& to = *received_[receive.run];
       const int address = static_cast<int>(to.address + receive.taken * to.stride);
       const Transfer t{id_, send.Peek(n), receive.Peek(n), to.slice, address, to.stride};
-      RETURN_IF_ERROR(CheckArrivals(t));
+      const Progression arrival = Arrivals(t.sent, waits_[send.run]);
+      RETURN_IF_ERROR(CheckArrivals(t, arrival));
       transfers.push_back(t);
       use.vectors += n;
-      use.last_arrival = Arrivals(t.sent).last();
+      use.last_arrival = arrival.last();
       send.Advance(n), receive.Advance(n);
     }
     if (!send.done()) {
-      const int64_t sent = send.Peek(1).first, at = wiring_.ArrivalCycle(id_, sent);
-      return Broken(wire_.to_chip, wire_.to_link, at,
+      const int64_t sent = send.Peek(1).first;
+      return Broken(wire_.to_chip, wire_.to_link, Arrivals(send.Peek(1), waits_[send.run]).first,
                     absl::StrCat("no receive for the vector that chip", wire_.from_chip, " link ",
                                  wire_.from_link, " sends @", sent));
     }
@@ -93,31 +91,36 @@ class WireCheck {
   }
 
  private:
-  Progression Arrivals(const Progression& sent) const {
-    return {wiring_.ArrivalCycle(id_, sent.first), sent.period, sent.count};
+  // Of vectors that all wait `wait` ticks for the one before them.
+  Progression Arrivals(const Progression& sent, int64_t wait) const {
+    return {wiring_.ArrivalCycle(id_, sent.first * kTicksPerCycle + wait), sent.period, sent.count};
   }
 
-  absl::Status CheckSlots(LinkUse& use) const {
-    int64_t free = 0;  // ticks
+  absl::Status CheckSlots(LinkUse& use) {
     const int64_t ticks = wiring_.vector_ticks();
+    LinkSerialiser serialiser;
     for (const LinkOperation* op : slots_) {
-      const Progression& c = op->cycles;
-      const bool within = c.count > 1 && c.period * kTicksPerCycle < ticks;
-      if (c.first * kTicksPerCycle < free || within) {
-        const int64_t at = c.first * kTicksPerCycle < free ? c.first : c.at(1);
-        const int64_t until = at == c.first ? free : c.first * kTicksPerCycle + ticks;
-        return Broken(wire_.from_chip, wire_.from_link, at,
-                      absl::StrCat("link slot used twice: the vector before takes until cycle ",
-                                   (until + kTicksPerCycle - 1) / kTicksPerCycle));
+      Progression rest = op->cycles;
+      // Vectors that wait go one by one; from the first that does not, all of a run are alike.
+      while (rest.count > 0 && serialiser.Takes(rest.first)) {
+        const int64_t wait = serialiser.Wait(rest.first);
+        const bool alike = wait == 0 && rest.period * kTicksPerCycle >= ticks;
+        const Progression now{rest.first, rest.period, alike ? rest.count : 1};
+        if (op->op == LinkOp::kSend) sent_.push_back(now), waits_.push_back(wait);
+        serialiser.SendAll(now, ticks);
+        rest = {rest.at(now.count), rest.period, rest.count - now.count};
       }
-      free = c.last() * kTicksPerCycle + ticks;
-      use.busy_ticks += c.count * ticks;
+      if (rest.count > 0) {
+        return Broken(wire_.from_chip, wire_.from_link, rest.first,
+                      absl::StrCat("link slot used twice: the vector before takes until cycle ",
+                                   serialiser.NextCycle()));
+      }
+      use.busy_ticks += op->cycles.count * ticks;
     }
     return absl::OkStatus();
   }
 
-  absl::Status CheckArrivals(const Transfer& t) {
-    const Progression arrival = Arrivals(t.sent);
+  absl::Status CheckArrivals(const Transfer& t, const Progression& arrival) {
     const int64_t n = t.sent.count, fifo = static_cast<int64_t>(taken_.size());
     const int64_t early = FirstLater(arrival, t.received, 0, n);
     // Vector k finds the FIFO full if vector k - fifo is still in it.
@@ -152,7 +155,9 @@ class WireCheck {
   const int32_t id_;
   const Runs& slots_;     // sends and transmits
   const Runs& received_;
-  Runs sent_;
+  std::vector<Progression> received_cycles_;
+  std::vector<Progression> sent_;  // cut where vectors begin or end to wait for the link
+  std::vector<int64_t> waits_;     // by element of sent_: ticks each of its vectors waits
   std::vector<int64_t> taken_;  // cycles of the last receives, a ring
   int64_t count_ = 0;           // received so far
 };

@@ -56,8 +56,8 @@ absl::StatusOr<Wiring> Wiring::Create(uint32_t chips, std::vector<Wire> wires,
   return w;
 }
 
-int64_t Wiring::ArrivalCycle(int32_t wire, int64_t send) const {
-  return LinkModel::ArrivalAfter(send, vector_ticks_, wires_[wire].flight_cycles);
+int64_t Wiring::ArrivalCycle(int32_t wire, int64_t start_ticks) const {
+  return LinkModel::ArrivalAfter(start_ticks, vector_ticks_, wires_[wire].flight_cycles);
 }
 
 }  // namespace lockstep

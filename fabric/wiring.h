@@ -42,8 +42,8 @@ class Wiring {
   int32_t incoming(uint32_t chip, int link) const { return in_[chip * kLinksPerChip + link]; }
   bool cabled(uint32_t chip, int link) const { return outgoing(chip, link) >= 0; }
 
-  // When a vector that leaves on `wire` in cycle `send` is in the far FIFO.
-  int64_t ArrivalCycle(int32_t wire, int64_t send) const;
+  // When a vector whose first bit leaves on `wire` at `start_ticks` (1/125 cycle) is in the far FIFO.
+  int64_t ArrivalCycle(int32_t wire, int64_t start_ticks) const;
 
  private:
   Wiring() = default;

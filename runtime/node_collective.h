@@ -1,7 +1,7 @@
 #pragma once
 // Collectives that have the chips of a node to themselves, for messages of any size: all links are
-// used back to back and sums are made while the next vectors come in. A send begins in a whole
-// cycle, so a link that is busy for 23.616 cycles takes a vector every 24 (98.4 % of its rate).
+// used back to back and sums are made while the next vectors come in. Slots are 24 cycles, the
+// 23.616 that a vector keeps a link busy in whole ones: 98.4 % of its rate.
 //
 //   slots   0 ........ 4*shard | first gather slot ....... + 4*shard
 //           scatter parts        gather sums               one fp32 vector = 4 slots (byte planes)

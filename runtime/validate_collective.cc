@@ -102,9 +102,8 @@ Rows JudgeCurve(const std::array<double, kSizes.size()>& busbw, const LinkModel&
             absl::StrFormat(
                 "the largest power of two that fits; 8 MiB reaches %.2f, %.2f %% below the "
                 "asymptote. "
-                "Compiled reduce-scatter and all-gather, overlapped, on eight chips; a send begins "
-                "in "
-                "a whole cycle, so a link of 23.616 cycles a vector takes one every 24 (98.4 %%)",
+                "Compiled reduce-scatter and all-gather, overlapped, on eight chips; the compiled "
+                "schedule sends a vector every 24 cycles where a link takes 23.616 (98.4 %%)",
                 busbw[k8M], 100 * (1 - busbw[k8M] / asymptote))),
       Judge({"V23", FigureClass::kChart, "8-chip all-reduce at 1 MiB, share of the asymptote",
              ">= 90 %", "%", 90, 100, "at least 90 %", origin},

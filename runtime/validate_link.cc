@@ -101,9 +101,7 @@ Rows ValidateLinkTime(const ValidationOptions& options) {
                 static_cast<double>(options.timing.link_ticks) / kTicksPerCycle),
           Judge(cycles, each,
                 absl::StrFormat(
-                    "each in the first cycle that is accepted; %d earlier ones were refused "
-                    "as %s. The machine begins a vector in a whole cycle and carries no "
-                    "fraction over to the next, which costs 1.6 %%",
+                    "each in the first cycle that is accepted; %d earlier ones were refused as %s",
                     refused, FaultName(fault))),
           Judge(goodput, kVectorBytes / each * kClockGhz)};
 }

@@ -205,8 +205,8 @@ TEST_F(FunctionalFaultTest, ALinkTakesAVectorOnlyWhenItIsFree) {
     p.At(30, C2cQueue(9), Op(Opcode::kSend, {E(0)}));
     return p.At(second, C2cQueue(9), Op(Opcode::kTransmit, {}));
   };
-  RunWell(program(54));  // 23.616 cycles
-  ExpectFault(program(53), FaultKind::kLinkSlot, 53, C2cQueue(9));
+  RunWell(program(53));  // free from 30 + 23.616 on
+  ExpectFault(program(52), FaultKind::kLinkSlot, 52, C2cQueue(9));
 }
 
 TEST_F(FunctionalFaultTest, ALinkWithoutACableIsAbsent) {

@@ -108,7 +108,9 @@ class FakeLinks : public LinkPort {
   std::vector<Sent> sent;
 
   bool IsCabled(int link) const override { return cabled[link]; }
-  void Send(int link, int64_t cycle, const Vector* v) override { sent.push_back({link, cycle, *v}); }
+  void Send(int link, int64_t start_ticks, const Vector* v) override {
+    sent.push_back({link, start_ticks / kTicksPerCycle, *v});
+  }
   void Transmit(int, int64_t) override {}
   Poll Peek(int link, Arrival* out) override {
     if (arrivals[link].empty()) return when_empty;

@@ -26,8 +26,10 @@ class ScriptedPort : public LinkPort {
   std::array<int64_t, kC2cLinks> stutters{};
 
   bool IsCabled(int link) const override { return cabled[link]; }
-  void Send(int link, int64_t cycle, const Vector*) override { sent.emplace_back(link, cycle); }
-  void Transmit(int link, int64_t cycle) override { sent.emplace_back(link, cycle); }
+  void Send(int link, int64_t start_ticks, const Vector*) override {
+    sent.emplace_back(link, start_ticks);
+  }
+  void Transmit(int link, int64_t start_ticks) override { sent.emplace_back(link, start_ticks); }
   Poll Peek(int link, Arrival* out) override {
     if (stutters[link] > 0 && !asked_[link]) {
       asked_[link] = true;
@@ -274,9 +276,11 @@ class Reference {
   void Link(int link) {
     if (!port_.cabled[link]) broken_.insert(Kind::kLinkAbsent);
     if (in_.op != Opcode::kReceive) {
-      if (t_ * kTicksPerCycle < free_[link]) broken_.insert(Kind::kLinkSlot);
-      free_[link] = t_ * kTicksPerCycle + timing_.link_ticks;
-      if (broken_.empty()) sent.emplace_back(link, t_);
+      const int64_t now = t_ * kTicksPerCycle;
+      if (now + kTicksPerCycle <= free_[link]) broken_.insert(Kind::kLinkSlot);
+      const int64_t start = std::max(now, free_[link]);
+      free_[link] = start + timing_.link_ticks;
+      if (broken_.empty()) sent.emplace_back(link, start);
       return;
     }
     std::vector<int64_t>& received = received_[link];

@@ -181,7 +181,11 @@ std::vector<Rule> LinkRules() {
   return {
       // 2952 / 125 = 23.6 cycles.
       {"ALinkSendsOneVectorAtATime", [](int64_t t) { return Drafts{Transmit(0), Transmit(t)}; },
-       {{23, Expected{Kind::kLinkSlot, kC0, 23}}, {24, kLegal}}, {}},
+       {{22, Expected{Kind::kLinkSlot, kC0, 22}}, {23, kLegal}, {24, kLegal}}, {}},
+      // The second leaves at 23.616, the third can at 47.232.
+      {"ALinkKeepsTheFractionOfACycle",
+       [](int64_t t) { return Drafts{Transmit(0), Transmit(23), Transmit(t)}; },
+       {{46, Expected{Kind::kLinkSlot, kC0, 46}}, {47, kLegal}}, {}},
       {"AReceiveNeedsAVector", [](int64_t t) { return Drafts{Receive(t)}; },
        {{29, Expected{Kind::kReceiveEmpty, kC0, 29}}, {30, kLegal}, {31, kLegal}}, {30}},
       {"AVectorIsReceived", [](int64_t t) { return t ? Drafts{Receive(t)} : Drafts{Read(0, 9, 0)}; },

@@ -57,22 +57,31 @@ TEST(ScheduleTest, FasterReceivesAreRefusedWhereTheyOvertakeTheArrivals) {
                 absl::StrCat("chip1 link 1 @", kArrival + 3 + 4 * 24), "before arrival");
 }
 
-TEST(ScheduleTest, SlotIsFreeAfter24CyclesAndNotAfter23) {
-  EXPECT_TRUE(Check({Send(0, 0), Send(0, 24)}, {Receive(1, kArrival), Receive(1, 300)}).ok());
-  ExpectRefused(Check({Send(0, 0), Send(0, 23)}, {Receive(1, kArrival), Receive(1, 300)}),
-                "chip0 link 0 @23", "link slot used twice");
+TEST(ScheduleTest, SlotIsFreeAfter23CyclesAndNotAfter22) {
+  // The link is free at 23.616; the vector sent @23 leaves then and is there at 47.232 + flight.
+  EXPECT_TRUE(Check({Send(0, 0), Send(0, 23)}, {Receive(1, kArrival), Receive(1, 48 + kFlight)}).ok());
+  ExpectRefused(Check({Send(0, 0), Send(0, 22)}, {Receive(1, kArrival), Receive(1, 300)}),
+                "chip0 link 0 @22", "link slot used twice");
 }
 
-TEST(ScheduleTest, RunOfPeriod23IsRefusedAtItsSecondVector) {
-  ExpectRefused(Check({Send(0, 0, 2, 23)}, {Receive(1, kArrival, 2)}), "chip0 link 0 @23",
+TEST(ScheduleTest, AVectorThatWaitsForTheLinkArrivesLater) {
+  ExpectRefused(Check({Send(0, 0), Send(0, 23)}, {Receive(1, kArrival), Receive(1, 47 + kFlight)}),
+                "chip1 link 1 @264", "receive before arrival");
+}
+
+TEST(ScheduleTest, RunOfPeriod23IsRefusedAtItsThirdVector) {
+  // Free at 23.616 and 47.232: @23 waits 0.616 cycles, @46 would wait more than one.
+  ExpectRefused(Check({Send(0, 0, 3, 23)}, {Receive(1, 300, 3)}), "chip0 link 0 @46",
                 "link slot used twice");
 }
 
-TEST(ScheduleTest, VectorAfter23CyclesIsRefusedEvenIfTheMeanPeriodIs23Point616) {
-  // ceil(i * 23.616) is 0, 24, 48, 71: a link that starts at 48 is busy until 71.616.
-  const std::vector<LinkOperation> sends = {Send(0, 0, 3), Send(0, 71)};
-  ExpectRefused(Check(sends, {Receive(1, kArrival, 3), Receive(1, kArrival + 72)}),
-                "chip0 link 0 @71", "link slot used twice");
+TEST(ScheduleTest, VectorsFollowWithoutAGapWhenEachIsSentInTheCycleInWhichTheLinkIsFree) {
+  std::vector<LinkOperation> sends, receives;
+  for (int64_t i = 0; i < 126; ++i) {
+    sends.push_back(Send(0, i * kTicks / 125));
+    receives.push_back(Receive(1, (i + 1) * kTicks / 125 + 1 + kFlight));
+  }
+  EXPECT_TRUE(Check(sends, receives).ok());
 }
 
 TEST(ScheduleTest, BusyTimeIsTheVectorsOwn) {
@@ -87,7 +96,7 @@ TEST(ScheduleTest, BusyTimeIsTheVectorsOwn) {
 TEST(ScheduleTest, TransmitTakesASlotAndNeedsNoReceive) {
   const LinkOperation notice{LinkOp::kTransmit, 0, {0, 1, 1}};
   EXPECT_TRUE(Check({notice, Send(0, 24)}, {Receive(1, 24 + kArrival)}).ok());
-  ExpectRefused(Check({notice, Send(0, 23)}, {Receive(1, 300)}), "chip0 link 0 @23", "slot");
+  ExpectRefused(Check({notice, Send(0, 22)}, {Receive(1, 300)}), "chip0 link 0 @22", "slot");
 }
 
 TEST(ScheduleTest, SendWithoutReceiveAndReceiveWithoutSendAreRefused) {

@@ -71,7 +71,7 @@ class ScriptedEngine : public Engine {
     if (act.kind == Act::kBreak) return Broken(FaultKind::kBankConflict, cycle);
     if (act.kind == Act::kSend) {
       const Vector v = payload_ ? PayloadOf(chip_, act.link, cycle) : Vector();
-      port.Send(act.link, cycle, payload_ ? &v : nullptr);
+      port.Send(act.link, cycle * kTicksPerCycle, payload_ ? &v : nullptr);
       return EngineState::kDone;
     }
     LinkPort::Arrival arrival;

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "chip/latency.h"
+
 namespace lockstep {
 namespace {
 
@@ -20,8 +22,8 @@ TEST(WiringTest, KnowsWhereEachLinkLeadsAndWhenAVectorArrives) {
   EXPECT_EQ(w->incoming(0, 2), 1);
   EXPECT_TRUE(w->cabled(1, 5));
   EXPECT_FALSE(w->cabled(2, 0));
-  EXPECT_EQ(w->ArrivalCycle(0, 10), 10 + 24 + 217);
-  EXPECT_EQ(w->ArrivalCycle(1, 10), 10 + 24 + 300);
+  EXPECT_EQ(w->ArrivalCycle(0, 10 * kTicksPerCycle), 10 + 24 + 217);
+  EXPECT_EQ(w->ArrivalCycle(1, 10 * kTicksPerCycle), 10 + 24 + 300);
 }
 
 TEST(WiringTest, ErrorsNameTheWire) {
