@@ -76,6 +76,9 @@ absl::StatusOr<ChipTiming> ChipTiming::With(absl::string_view name, int32_t valu
                    : name == "link_ticks"         ? &t.link_ticks
                                                   : nullptr;
   if (field == nullptr) return absl::NotFoundError(absl::StrCat("no latency is called ", name));
+  if (value < 1 && field != &t.receive_turnaround) {
+    return absl::InvalidArgumentError(absl::StrCat("latency ", name, " must be >= 1"));
+  }
   *field = value;
   return t;
 }

@@ -4,7 +4,8 @@
 // A vector for a chip of the same rank goes into its LinkQueue at once; for another rank it is a
 // frame of 24 bytes, plus 320 in functional runs, that leaves when the sending chip blocks or ends, or
 // every 16 KiB. A rank steps its ready chips; with none ready it sends what is left and sleeps until
-// another rank rings. Nothing polls, and nothing waits for all.
+// another rank rings (between hosts it looks, after sleeps of 20 us growing to 1 ms). Nothing spins,
+// and nothing waits for all.
 //
 // Quiescence is found by counting. A rank with nothing to step tells rank 0 how many frames it has
 // sent to and had from each peer: at once if its chips have ended, else after 200 us of idleness.

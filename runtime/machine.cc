@@ -55,7 +55,7 @@ int32_t FlightCycles(const Topology& topology, const LinkModel& links, Place pla
   const CableRule& cable = CableOf(topology.spec(), place);
   // 0.9 cycles a ns, rounded up like the link model's own addition.
   const int64_t extra = (cable.ExtraDelayPs() * 9 + 9'999) / 10'000;
-  return static_cast<int32_t>(links.flight_cycles(cable.length_mm) + extra);
+  return static_cast<int32_t>(links.flight_cycles() + extra);
 }
 
 absl::StatusOr<Wiring> MakeWiring(const Topology& topology, int chips, const LinkModel& links,

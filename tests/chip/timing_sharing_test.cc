@@ -111,7 +111,7 @@ TEST(TimingEngineTest, SendsBeforeAReceiveThatIsNotKnownYetAreHandedOver) {
   ASSERT_EQ(engine.Run(port), EngineState::kBlocked);
   EXPECT_EQ(engine.blocked_link(), 0);
   EXPECT_EQ(engine.cycle(), 30);
-  EXPECT_EQ(port.sent, (std::vector<std::pair<int, int64_t>>{{1, 10}}));
+  EXPECT_EQ(port.sent, (std::vector<std::pair<int, int64_t>>{{1, 10 * kTicksPerCycle}}));
   EXPECT_EQ(engine.Run(port), EngineState::kDone);
 }
 

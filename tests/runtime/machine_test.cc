@@ -28,11 +28,14 @@ TEST(MachineTest, AWrongLatencyIsNamed) {
   }
 }
 
-TEST(MachineTest, LongerCablesTakeLonger) {
+TEST(MachineTest, LongerCablesTakeLongerWhereTheTopologySaysSo) {
   const Topology rack = Load("groqrack");
   const LinkModel links = *MakeLinks(rack, "B");
-  EXPECT_EQ(FlightCycles(rack, links, Place::kNode), 469);  // 0.75 m is in the preset
-  EXPECT_GT(FlightCycles(rack, links, Place::kRack), 469);
+  EXPECT_EQ(FlightCycles(rack, links, Place::kNode), 469);
+  EXPECT_EQ(FlightCycles(rack, links, Place::kRack), 469);
+  const Topology slower = *Topology::Create(WithOffNodeCableDelay(rack.spec(), 5'000));
+  EXPECT_EQ(FlightCycles(slower, links, Place::kNode), 469);
+  EXPECT_EQ(FlightCycles(slower, links, Place::kRack), 469 + 9);  // 2 m, 10 ns
 }
 
 TEST(MachineTest, WiresAreThoseAmongTheChips) {
