@@ -4,6 +4,7 @@
 
 #include <mpi.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -34,9 +35,12 @@ bool MpiSession::StartedAsRank() {
 absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Init(int* argc, char*** argv,
                                                              int expected_ranks) {
   if (!StartedAsRank() && expected_ranks != 1) {
+    const std::string program = *argc > 0 ? (*argv)[0] : "PROGRAM";
     return absl::FailedPreconditionError(absl::StrCat(
-        "not started as an MPI rank; start it as `mpirun -n ",
-        expected_ranks == 0 ? std::string("RANKS") : absl::StrCat(expected_ranks), " PROGRAM ...`"));
+        "not started as an MPI rank; start it as `mpirun ",
+        geteuid() == 0 ? "--allow-run-as-root " : "", "--oversubscribe -n ",
+        expected_ranks == 0 ? std::string("RANKS") : absl::StrCat(expected_ranks), " ", program,
+        " ...`"));
   }
   auto session = absl::WrapUnique(new MpiSession);
   prctl(PR_SET_TIMERSLACK, StartSlack(), 0, 0, 0);

@@ -25,7 +25,7 @@ endforeach()
 # A rank that mpirun did not start says how to start it.
 add_test(NAME mpi_without_mpirun_is_refused COMMAND mpi_conformance)
 set_tests_properties(mpi_without_mpirun_is_refused PROPERTIES LABELS mpi
-                     PASS_REGULAR_EXPRESSION "not started as an MPI rank; start it as `mpirun -n")
+                     PASS_REGULAR_EXPRESSION "not started as an MPI rank; start it as `mpirun .*-n")
 # --- end of transports over MPI -------------------------------------------------------------------
 
 # --- lockstep run over MPI ------------------------------------------------------------------------
