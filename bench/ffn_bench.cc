@@ -10,6 +10,7 @@
 
 #include "chip/functional.h"
 #include "chip/half.h"
+#include "runtime/engine_memory.h"
 #include "runtime/image.h"
 #include "runtime/kernels.h"
 #include "tests/chip/program_builder.h"
@@ -19,23 +20,6 @@ namespace {
 
 constexpr int kHidden = 576, kInner = 1536;
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
-
-class Memory : public HostMemory {
- public:
-  explicit Memory(Sram& sram) : sram_(sram) {}
-  void Store(int slice, int address, int lane, std::span<const uint8_t> bytes) override {
-    Vector word = sram_.Load(slice, address);
-    std::copy(bytes.begin(), bytes.end(), word.bytes.begin() + lane);
-    sram_.Store(slice, address, word);
-  }
-  void Load(int slice, int address, std::span<uint8_t, kVectorBytes> out) const override {
-    const Vector word = sram_.Load(slice, address);
-    std::copy(word.bytes.begin(), word.bytes.end(), out.begin());
-  }
-
- private:
-  Sram& sram_;
-};
 
 // fp16 values, so that both sides compute with the same numbers.
 std::vector<float> RandomHalves(std::mt19937& random, size_t count, double size) {
@@ -137,7 +121,7 @@ class FeedForward {
   const Quad gate_out_{kWest, 1, 0}, up_out_{kEast, 2, 0};
   const Quad out_[2] = {{kWest, 2, 50}, {kEast, 1, 50}};
   FunctionalEngine engine_{0, timing_};
-  Memory memory_{engine_.sram()};
+  EngineMemory memory_{engine_.sram()};
   NoLinks port_;
   std::shared_ptr<const PreparedProgram> program_;
 };

@@ -12,19 +12,11 @@
 #include <memory>
 #include <vector>
 
+#include "chip/no_links.h"
 #include "chip/timing.h"
 
 namespace lockstep {
 namespace {
-
-class NoLinks : public LinkPort {
- public:
-  bool IsCabled(int) const override { return false; }
-  void Send(int, int64_t, const Vector*) override {}
-  void Transmit(int, int64_t) override {}
-  Poll Peek(int, Arrival*) override { return Poll::kNever; }
-  void Pop(int) override {}
-};
 
 struct Builder {
   std::shared_ptr<Schedule> schedule = std::make_shared<Schedule>();

@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "chip/check.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
 #include "runtime/atomic_file.h"
+#include "runtime/machine.h"
 #include "runtime/validate.h"
 
 namespace lockstep {
@@ -23,25 +23,6 @@ struct ValidateFlags {
   std::vector<std::string> latencies;
   int scale = 0;
 };
-
-absl::StatusOr<ChipTiming> TakeLatencies(const std::vector<std::string>& latencies) {
-  ChipTiming timing = ChipTiming::Default();
-  for (const std::string& latency : latencies) {
-    const size_t equals = latency.find('=');
-    int32_t value = 0;
-    if (equals == std::string::npos || !absl::SimpleAtoi(latency.substr(equals + 1), &value)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--set ", latency, ": expected NAME=VALUE with a whole number of cycles"));
-    }
-    const auto changed = timing.With(latency.substr(0, equals), value);
-    if (!changed.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--set ", latency, ": ", changed.status().message()));
-    }
-    timing = *changed;
-  }
-  return timing;
-}
 
 absl::Status PrintSweep(const ValidationOptions& options, int percent,
                         const std::vector<ValidationRow>& nominal) {
@@ -58,7 +39,7 @@ absl::Status RunValidate(const ValidateFlags& flags) {
   ValidationOptions options;
   options.topology_dir = TopologyDir(flags.topology_dir);
   if (!flags.only.empty()) options.only = absl::StrSplit(flags.only, ',');
-  auto timing = TakeLatencies(flags.latencies);
+  auto timing = SetLatencies(ChipTiming::Default(), flags.latencies);
   if (!timing.ok()) return AsUsage(timing.status());
   options.timing = *timing;
   auto rows = Validate(options);

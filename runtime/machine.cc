@@ -34,6 +34,11 @@ absl::StatusOr<ChipTiming> MakeTiming(const std::vector<std::string>& latencies,
   ChipTiming timing = ChipTiming::Default();
   timing.link_ticks = static_cast<int32_t>(links.vector_ticks());
   timing.receive_turnaround = static_cast<int32_t>(links.turnaround_cycles());
+  return SetLatencies(timing, latencies);
+}
+
+absl::StatusOr<ChipTiming> SetLatencies(ChipTiming timing,
+                                        const std::vector<std::string>& latencies) {
   for (const std::string& latency : latencies) {
     const size_t equals = latency.find('=');
     int32_t value = 0;

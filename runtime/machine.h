@@ -16,8 +16,10 @@ namespace lockstep {
 // Links of the topology's rate. Errors: an unknown preset; a rate that no vector time follows from.
 absl::StatusOr<LinkModel> MakeLinks(const Topology& topology, absl::string_view preset);
 
-// The default latencies with what the links say, then `latencies`: NAME=VALUE each, applied in
-// order. An error names the one that is wrong.
+// `timing` with `latencies`, NAME=VALUE each, applied in order. An error names the one that is wrong.
+absl::StatusOr<ChipTiming> SetLatencies(ChipTiming timing, const std::vector<std::string>& latencies);
+
+// The default latencies with what the links say, then `latencies`.
 absl::StatusOr<ChipTiming> MakeTiming(const std::vector<std::string>& latencies,
                                       const LinkModel& links);
 

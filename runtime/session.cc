@@ -9,30 +9,12 @@
 #include "absl/strings/strip.h"
 #include "chip/check.h"
 #include "fabric/agreement.h"
+#include "runtime/engine_memory.h"
 #include "runtime/image.h"
 #include "runtime/machine.h"
 
 namespace lockstep {
 namespace {
-
-// A chip's SRAM through the functional engine's own access, which keeps what still flows.
-class EngineMemory : public HostMemory {
- public:
-  explicit EngineMemory(Sram& sram) : sram_(sram) {}
-
-  void Store(int slice, int address, int lane, std::span<const uint8_t> bytes) override {
-    Vector word = sram_.Load(slice, address);
-    std::copy(bytes.begin(), bytes.end(), word.bytes.begin() + lane);
-    sram_.Store(slice, address, word);
-  }
-  void Load(int slice, int address, std::span<uint8_t, kVectorBytes> out) const override {
-    const Vector word = sram_.Load(slice, address);
-    std::copy(word.bytes.begin(), word.bytes.end(), out.begin());
-  }
-
- private:
-  Sram& sram_;
-};
 
 struct StepCommand {
   int32_t token, position;

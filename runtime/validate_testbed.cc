@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "chip/instructions.h"
+#include "chip/no_links.h"
 #include "chip/timing.h"
 #include "fabric/fleet.h"
 #include "fabric/local_fabric.h"
@@ -19,15 +20,6 @@
 
 namespace lockstep {
 namespace {
-
-class NoLinks : public LinkPort {
- public:
-  bool IsCabled(int) const override { return false; }
-  void Send(int, int64_t, const Vector*) override {}
-  void Transmit(int, int64_t) override {}
-  Poll Peek(int, Arrival*) override { return Poll::kNever; }
-  void Pop(int) override {}
-};
 
 class Collector : public Observer {
  public:

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "chip/check.h"
+#include "chip/no_links.h"
 #include "chip/port.h"
 #include "chip/program.h"
 
@@ -82,16 +83,6 @@ class ProgramBuilder {
     int count, period;
   };
   std::map<int, std::map<int64_t, std::vector<Placed>>> placed_;
-};
-
-// No cables.
-class NoLinks : public LinkPort {
- public:
-  bool IsCabled(int) const override { return false; }
-  void Send(int, int64_t, const Vector*) override {}
-  void Transmit(int, int64_t) override {}
-  Poll Peek(int, Arrival*) override { return Poll::kNever; }
-  void Pop(int) override {}
 };
 
 // Links whose arrivals the test writes, and whose sends it reads.

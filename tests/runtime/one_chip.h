@@ -21,8 +21,10 @@
 
 #include "chip/functional.h"
 #include "chip/half.h"
+#include "chip/no_links.h"
 #include "chip/timing.h"
 #include "gtest/gtest.h"
+#include "runtime/engine_memory.h"
 #include "runtime/image.h"
 #include "runtime/kernels.h"
 
@@ -30,33 +32,6 @@ namespace lockstep {
 
 inline constexpr double kUlp32 = 0x1p-24;
 inline double HalfError(double x) { return std::max(std::abs(x) * 0x1p-11, 0x1p-25); }
-
-// SRAM of an engine as the host sees it.
-class SramOf : public HostMemory {
- public:
-  explicit SramOf(Sram& sram) : sram_(sram) {}
-  void Store(int slice, int address, int lane, std::span<const uint8_t> bytes) override {
-    Vector word = sram_.Load(slice, address);
-    std::copy(bytes.begin(), bytes.end(), word.bytes.begin() + lane);
-    sram_.Store(slice, address, word);
-  }
-  void Load(int slice, int address, std::span<uint8_t, kVectorBytes> out) const override {
-    const Vector word = sram_.Load(slice, address);
-    std::copy(word.bytes.begin(), word.bytes.end(), out.begin());
-  }
-
- private:
-  Sram& sram_;
-};
-
-class Uncabled : public LinkPort {
- public:
-  bool IsCabled(int) const override { return false; }
-  void Send(int, int64_t, const Vector*) override {}
-  void Transmit(int, int64_t) override {}
-  Poll Peek(int, Arrival*) override { return Poll::kNever; }
-  void Pop(int) override {}
-};
 
 inline std::vector<float> RandomFloats(std::mt19937& random, size_t count, double low = -1,
                                        double high = 1) {
@@ -85,7 +60,7 @@ class OneChip {
   Kernels kernels{timing, placer};
   FunctionalEngine engine;
   TimingEngine check;
-  SramOf memory;
+  EngineMemory memory;
   std::mt19937 random{7};
 
   // Values into consecutive words, 320 each; the last word's other lanes stay.
@@ -159,7 +134,7 @@ class OneChip {
       ASSERT_FALSE(result.fault) << result.fault->ToString();
       schedule_ = std::make_shared<const Schedule>(std::move(result.schedule));
     }
-    Uncabled links;
+    NoLinks links;
     engine.Start(schedule_);
     ASSERT_EQ(engine.Run(links), EngineState::kDone) << engine.fault().ToString();
     check.Start(schedule_);
