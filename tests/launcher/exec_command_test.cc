@@ -1,32 +1,18 @@
 // `lockstep exec` as a user runs it; what it prints of programs is in tests/golden.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <fstream>
 #include <string>
+
+#include "tests/launcher/shell.h"
 
 namespace lockstep {
 namespace {
 
 using ::testing::HasSubstr;
 
-struct ExecOutcome {
-  int exit_code;
-  std::string output;  // both streams
-};
-
-ExecOutcome Exec(const std::string& arguments) {
-  const std::string command =
-      std::string(LOCKSTEP_BIN_DIR) + "/lockstep exec " + arguments + " 2>&1";
-  std::string output;
-  FILE* pipe = popen(command.c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  char buffer[4096];
-  while (size_t n = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, n);
-  return {WEXITSTATUS(pclose(pipe)), output};
-}
+Outcome Exec(const std::string& arguments) { return Lockstep("exec " + arguments); }
 
 std::string FileWith(const std::string& name, const std::string& text) {
   const std::string path = ::testing::TempDir() + "/lockstep_exec_" + name;
@@ -47,14 +33,14 @@ TEST(ExecCommandTest, SramStaysFromRunToRun) {
 }
 
 TEST(ExecCommandTest, TheTimingEngineHasNoValues) {
-  const ExecOutcome run = Exec(Increment() + " --engine timing --runs 10");
+  const Outcome run = Exec(Increment() + " --engine timing --runs 10");
   EXPECT_EQ(run.exit_code, 0);
   EXPECT_THAT(run.output, HasSubstr("chip0: 8 cycles, 3 dispatches in 3 runs, digest "));
   EXPECT_THAT(run.output, ::testing::Not(HasSubstr(".word")));
 }
 
 TEST(ExecCommandTest, AFaultIsOneLineAndExitCodeOne) {
-  const ExecOutcome run = Exec(Increment() + " --timeline --set add=3");
+  const Outcome run = Exec(Increment() + " --timeline --set add=3");
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_EQ(run.output,
             "lockstep: fault: stream empty: chip0 mem44 @7: write 0, 0, e0: nothing flows on e0 at "
@@ -79,13 +65,13 @@ TEST(ExecCommandTest, WrongUsageIsExitCodeTwo) {
   EXPECT_EQ(Exec(Increment() + " --runs 0").exit_code, 2);
   EXPECT_EQ(Exec(Increment() + " --engine none").exit_code, 2);
   EXPECT_EQ(Exec(Increment() + " --set nothing=3").exit_code, 2);
-  const ExecOutcome many = Exec("a b c --topology groqcard");  // one card is one chip
+  const Outcome many = Exec("a b c --topology groqcard");  // one card is one chip
   EXPECT_EQ(many.exit_code, 2);
   EXPECT_THAT(many.output, HasSubstr("3 programs, but groqcard has 1 chips"));
 }
 
 TEST(ExecCommandTest, AnErrorOfTheWorldNamesTheFile) {
-  const ExecOutcome run = Exec("/nonexistent");
+  const Outcome run = Exec("/nonexistent");
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_THAT(run.output, HasSubstr("cannot open /nonexistent"));
   EXPECT_EQ(Exec(Increment() + " >/dev/full").exit_code, 1);

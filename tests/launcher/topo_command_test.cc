@@ -1,32 +1,17 @@
 // `lockstep topo` as a user runs it: output, exit codes, errors on standard error.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
+
+#include "tests/launcher/shell.h"
 
 namespace lockstep {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-struct Outcome {
-  int exit_code;
-  std::string output;  // both streams
-};
-
-Outcome Lockstep(const std::string& arguments) {
-  const std::string command = std::string(LOCKSTEP_BIN_DIR) + "/lockstep " + arguments + " 2>&1";
-  std::string output;
-  FILE* pipe = popen(command.c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  char buffer[4096];
-  while (size_t n = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, n);
-  return {WEXITSTATUS(pclose(pipe)), output};
-}
 
 TEST(TopoCommandTest, PrintsATableOfARack) {
   const Outcome run = Lockstep("topo groqrack");
