@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 
+#include "bench/plain.h"
 #include "chip/functional.h"
 #include "chip/half.h"
 #include "runtime/engine_memory.h"
@@ -37,16 +38,6 @@ struct Weights {
   std::vector<float> up = RandomHalves(random, size_t{kHidden} * kInner, 0.1);
   std::vector<float> down = RandomHalves(random, size_t{kHidden} * kInner, 0.1);
 };
-
-std::vector<float> Times(const std::vector<float>& w, const std::vector<float>& x) {
-  std::vector<float> y(w.size() / x.size());
-  for (size_t r = 0; r < y.size(); ++r) {
-    float sum = 0;
-    for (size_t k = 0; k < x.size(); ++k) sum += w[r * x.size() + k] * x[k];
-    y[r] = sum;
-  }
-  return y;
-}
 
 std::vector<float> PlainStep(const Weights& w) {
   std::vector<float> gate = Times(w.gate, w.x);

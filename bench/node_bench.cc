@@ -8,6 +8,7 @@
 #include <ctime>
 #include <map>
 
+#include "bench/plain.h"
 #include "chip/check.h"
 #include "fabric/link_model.h"
 #include "fabric/local_fabric.h"
@@ -68,15 +69,6 @@ class PlainLoop {
   };
 
   const std::vector<float>& At(const std::string& name) const { return weights_.at(name); }
-  static std::vector<float> Times(const std::vector<float>& w, const std::vector<float>& x) {
-    std::vector<float> y(w.size() / x.size());
-    for (size_t r = 0; r < y.size(); ++r) {
-      float sum = 0;
-      for (size_t k = 0; k < x.size(); ++k) sum += w[r * x.size() + k] * x[k];
-      y[r] = sum;
-    }
-    return y;
-  }
   static void Add(std::vector<float>& x, const std::vector<float>& y) {
     for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
   }

@@ -28,6 +28,10 @@ namespace lockstep {
       ::lockstep::CheckFailed(__FILE__, __LINE__, #cond, ::absl::StrFormat(__VA_ARGS__));   \
   } while (false)
 
+// FAIL("no place %d", p): a CHECK that always fails, where control can never come.
+#define LOCKSTEP_FAIL(...) \
+  ::lockstep::CheckFailed(__FILE__, __LINE__, "never here", ::absl::StrFormat(__VA_ARGS__))
+
 #define RETURN_IF_ERROR(expr)                          \
   do {                                                 \
     if (::absl::Status s_ = (expr); !s_.ok()) return s_; \

@@ -170,7 +170,7 @@ FunctionalEngine::Outcome FunctionalEngine::ExecuteOther(const Dispatched& d, Li
     case Opcode::kNotify: break;  // its effect is in the schedule
     case Opcode::kIfetch: ok = fetch_.Fetch(d); break;
     default:
-      LOCKSTEP_CHECK(false, "%s is no dispatch", Info(d.run.instr.op).name);
+      LOCKSTEP_FAIL("%s is no dispatch", Info(d.run.instr.op).name);
   }
   return ok ? Outcome::kGoOn : Outcome::kFault;
 }

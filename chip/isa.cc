@@ -166,7 +166,7 @@ int OperandIndex(Opcode op, absl::string_view name) {
   for (int i = 0; i < info.operand_count; ++i) {
     if (info.operands[i].name == name) return i;
   }
-  LOCKSTEP_CHECK(false, "%s has no operand %s", info.name, name);
+  LOCKSTEP_FAIL("%s has no operand %s", info.name, name);
   return -1;
 }
 

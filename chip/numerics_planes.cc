@@ -127,7 +127,7 @@ void ExtractPlane(const void* native, int width, int plane, uint8_t out[320]) {
       HWY_DYNAMIC_DISPATCH(Plane4)(bytes, plane, out);
       return;
     default:
-      LOCKSTEP_CHECK(false, "an element of %d bytes", width);
+      LOCKSTEP_FAIL("an element of %d bytes", width);
   }
 }
 

@@ -158,7 +158,7 @@ void Integers(BinaryOp op, const Operands& o) {
     case BinaryOp::kGreaterEqual:
       return Map(d, o, [d](auto x, auto y) { return hn::Not(hn::VecFromMask(d, hn::Gt(y, x))); });
     default:
-      LOCKSTEP_CHECK(false, "operation %d on integers", static_cast<int>(op));
+      LOCKSTEP_FAIL("operation %d on integers", static_cast<int>(op));
   }
 }
 
@@ -222,7 +222,7 @@ void Floats(BinaryOp op, NumericType type, const Operands& o) {
     case BinaryOp::kGreaterEqual:
       return MapMasks<GreaterEqualF>(type, o);
     default:
-      LOCKSTEP_CHECK(false, "operation %d on floats", static_cast<int>(op));
+      LOCKSTEP_FAIL("operation %d on floats", static_cast<int>(op));
   }
 }
 

@@ -46,7 +46,7 @@ void Integers(UnaryOp op, const void* a, void* out, int lanes) {
     case UnaryOp::kRelu:
       return map([d](auto x) HWY_ATTR { return hn::Max(x, hn::Zero(d)); });
     default:
-      LOCKSTEP_CHECK(false, "operation %d on integers", static_cast<int>(op));
+      LOCKSTEP_FAIL("operation %d on integers", static_cast<int>(op));
   }
 }
 

@@ -36,19 +36,19 @@ BinaryOp BinaryOf(Opcode op, bool saturate) {
     case Opcode::kAnd: return BinaryOp::kAnd;
     case Opcode::kOr: return BinaryOp::kOr;
     case Opcode::kXor: return BinaryOp::kXor;
-    default: LOCKSTEP_CHECK(false, "%s has not two operands", Info(op).name); return BinaryOp::kAdd;
+    default: LOCKSTEP_FAIL("%s has not two operands", Info(op).name);
   }
 }
 
 UnaryOp UnaryOf(Opcode op) {
   switch (op) {
     case Opcode::kNegate: return UnaryOp::kNegate;
-    case Opcode::kAbs: return UnaryOp::kAbs;
+    case Opcode::kAbs:
     case Opcode::kRelu: return UnaryOp::kRelu;
     case Opcode::kTanh: return UnaryOp::kTanh;
     case Opcode::kExp: return UnaryOp::kExp;
     case Opcode::kRsqrt: return UnaryOp::kRsqrt;
-    default: LOCKSTEP_CHECK(false, "%s has not one operand", Info(op).name); return UnaryOp::kAbs;
+    default: LOCKSTEP_FAIL("%s has not one operand", Info(op).name);
   }
 }
 

@@ -34,7 +34,7 @@ ChipStep::Result Fleet::Step(int index, LinkPort& port) {
     case EngineState::kBlocked: return {false, engine.blocked_link()};
     case EngineState::kFault: faulted_[index] = 1; return {true, 0};
   }
-  LOCKSTEP_CHECK(false, "engine of index %d is in no state", index);
+  LOCKSTEP_FAIL("engine of index %d is in no state", index);
 }
 
 std::optional<Fault> Fleet::MyEarliest() const {

@@ -32,14 +32,6 @@ WireBytes ToWire(PayloadBytes payload) {
   return WireBytes(payload.value() / kVectorBytes * kWireBytes);
 }
 
-int64_t LinkModel::flight_cycles(int64_t cable_mm) const {
-  LOCKSTEP_CHECK(cable_mm >= 0 && cable_mm <= 1'000'000, "a cable of %d mm", cable_mm);
-  if (cable_mm <= kMeasuredCableMm) return flight_;
-  constexpr int64_t kPicosecondsPerMm = 5, kPicosecondsPerSecond = 1'000'000'000'000;
-  const int64_t scaled = (cable_mm - kMeasuredCableMm) * kPicosecondsPerMm * rate_.clock_hz;
-  return flight_ + (scaled + kPicosecondsPerSecond - 1) / kPicosecondsPerSecond;
-}
-
 absl::StatusOr<LinkModel> LinkModel::Create(absl::string_view preset, const LinkRate& rate) {
   if (rate.lanes < 1 || rate.lane_bits_per_second < 1 || rate.clock_hz < 1 ||
       rate.lanes > 64 || rate.lane_bits_per_second > int64_t{1} << 40 ||

@@ -1,9 +1,9 @@
 #pragma once
 // One C2C link in time: how a vector is framed, how long it occupies the link, when it arrives.
 //
-//   send at t     link busy ceil'd to ticks        in the far receive FIFO
-//   |---------- 2952/125 cycles ----------|------ flight ------|
-//   t                                  last bit leaves         ceil((t*125 + 2952)/125) + flight
+//   first bit leaves                                            in the far receive FIFO
+//   |---------- 2952 ticks of 1/125 cycle ----------|------ flight ------|
+//   s ticks: dispatch, or when the link is free     last bit leaves      ceil((s + 2952)/125) + flight
 //
 // A 320-byte vector is 41 flits of 8 B on the wire (ISCA'22 Fig 11). There is no routing header, no
 // retry and no arbitration, so the arrival follows from the send cycle alone.
@@ -44,10 +44,6 @@ struct LinkRate {
   int64_t clock_hz = 900'000'000;
 };
 
-// Table 2 was measured on cables inside a node (ISCA'22 2.3: up to 0.75 m), so that much is in every
-// preset. Longer ones add 5 ns/m, which is physics and our assumption: nothing was tabulated.
-inline constexpr int64_t kMeasuredCableMm = 750;
-
 class LinkModel {
  public:
   static constexpr absl::string_view kDefaultPreset = "B";
@@ -63,8 +59,9 @@ class LinkModel {
   // Why kDefaultPreset is the default; every report states it.
   static absl::string_view DefaultReason();
 
-  // Of a cable of that length, in whole cycles, rounded up. REQUIRES: 0 <= mm <= 1'000'000.
-  int64_t flight_cycles(int64_t cable_mm = kMeasuredCableMm) const;
+  // Over a cable inside a node, which is what Table 2 measured. What a topology's rules add for other
+  // cables: CableRule (fabric/topology_spec.h).
+  int64_t flight_cycles() const { return flight_; }
   int64_t turnaround_cycles() const { return turnaround_; }  // ChipTiming::receive_turnaround
   int64_t hop_cycles() const { return flight_ + turnaround_; }
   int64_t vector_ticks() const { return ticks_; }  // 1/125 cycle; ChipTiming::link_ticks

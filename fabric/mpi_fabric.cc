@@ -206,7 +206,7 @@ void MpiFabric::OnFrame(int from, const FrameHeader& header, absl::string_view b
     case kVector: OnVector(from, body); return;
     case kReport: OnReport(from, body); return;
     case kQuiet: BecomeQuiet(); return;
-    default: LOCKSTEP_CHECK(false, "frame of type %d from rank %d", header.type, from);
+    default: LOCKSTEP_FAIL("frame of type %d from rank %d", header.type, from);
   }
 }
 

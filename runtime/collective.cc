@@ -38,7 +38,7 @@ int Collectives::ReceiveOffset(int period, int own_hops) const {
   for (int offset = 0; offset < period; ++offset) {
     if (!clashes(offset)) return offset;
   }
-  LOCKSTEP_CHECK(false, "no free receive cycle in a link period of %d", period);
+  LOCKSTEP_FAIL("no free receive cycle in a link period of %d", period);
   return 0;
 }
 

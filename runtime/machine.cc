@@ -16,7 +16,7 @@ const CableRule& CableOf(const TopologySpec& spec, Place place) {
     case Place::kRack: return spec.rack->cable;
     case Place::kSystem: return spec.system->cable;
   }
-  LOCKSTEP_CHECK(false, "no place %d", static_cast<int>(place));
+  LOCKSTEP_FAIL("no place %d", static_cast<int>(place));
 }
 
 }  // namespace
@@ -58,8 +58,9 @@ absl::StatusOr<ChipTiming> SetLatencies(ChipTiming timing,
 
 int32_t FlightCycles(const Topology& topology, const LinkModel& links, Place place) {
   const CableRule& cable = CableOf(topology.spec(), place);
-  // 0.9 cycles a ns, rounded up like the link model's own addition.
-  const int64_t extra = (cable.ExtraDelayPs() * 9 + 9'999) / 10'000;
+  constexpr int64_t kPicoseconds = 1'000'000'000'000;
+  const int64_t extra =
+      (cable.ExtraDelayPs() * links.rate().clock_hz + kPicoseconds - 1) / kPicoseconds;
   return static_cast<int32_t>(links.flight_cycles() + extra);
 }
 

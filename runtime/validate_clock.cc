@@ -25,7 +25,7 @@ const LinkModel& Preset(absl::string_view name) {
   for (const LinkModel& preset : presets) {
     if (preset.preset() == name) return preset;
   }
-  LOCKSTEP_CHECK(false, "preset %s", name);
+  LOCKSTEP_FAIL("preset %s", name);
 }
 
 // Cycle in which a queue of the chip dispatches the instruction after `text`.

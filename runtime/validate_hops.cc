@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "chip/check.h"
 #include "fabric/hops.h"
+#include "fabric/topology_spec.h"
 #include "runtime/collective.h"
 #include "runtime/topology_file.h"
 #include "runtime/validate_figures.h"
@@ -47,14 +48,17 @@ struct Latencies {
 // One vector from SRAM to SRAM along `path`.
 absl::StatusOr<Latencies> Traverse(const Topology& topology, const Path& path,
                                    const ChipTiming& timing) {
+  constexpr int kPsPerM = 5000;  // light in fibre and copper: our assumption
+  ASSIGN_OR_RETURN(const Topology longer,
+                   Topology::Create(WithOffNodeCableDelay(topology.spec(), kPsPerM)));
   Latencies out{};
   for (size_t i = 0; i < out.us.size(); ++i) {
     ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create(kPresets[i]));
     ASSIGN_OR_RETURN(const int64_t cycles, RunFlows(topology, links, timing, {{path, 1}}));
     out.us[i] = ToMicroseconds(static_cast<double>(cycles));
     if (links.preset() != LinkModel::kDefaultPreset) continue;
-    ASSIGN_OR_RETURN(const int64_t longer, RunFlows(topology, links, timing, {{path, 1}}, true));
-    out.with_cables = ToMicroseconds(static_cast<double>(longer));
+    ASSIGN_OR_RETURN(const int64_t with_cables, RunFlows(longer, links, timing, {{path, 1}}));
+    out.with_cables = ToMicroseconds(static_cast<double>(with_cables));
   }
   return out;
 }

@@ -13,9 +13,9 @@
 #include "chip/timing.h"
 #include "fabric/fleet.h"
 #include "fabric/local_fabric.h"
-#include "fabric/topology_spec.h"
 #include "fabric/wiring.h"
 #include "runtime/collective.h"
+#include "runtime/machine.h"
 #include "runtime/place.h"
 
 namespace lockstep {
@@ -69,15 +69,14 @@ class FlowPrograms {
     }
   }
 
-  absl::StatusOr<Wiring> Wire(const LinkModel& links, bool longer_cables) {
+  absl::StatusOr<Wiring> Wire(const LinkModel& links) {
     std::vector<lockstep::Wire> wires;
     for (uint32_t number : used_) {
       const Link& link = topology_.link(LinkId(number));
-      const int64_t mm = longer_cables ? CableMm(link) : kMeasuredCableMm;
-      flight_[number] = links.flight_cycles(mm);
+      flight_[number] = FlightCycles(topology_, links, link.place);
       wires.push_back({Index(link.from), static_cast<uint8_t>(link.from_port.value()),
                        static_cast<uint8_t>(link.to_port.value()), Index(link.to),
-                       static_cast<int32_t>(flight_[number])});
+                       flight_[number]});
     }
     return Wiring::Create(static_cast<uint32_t>(chips_.size()), std::move(wires),
                           timing_.link_ticks);
@@ -142,29 +141,14 @@ class FlowPrograms {
     if (found.second) blocks_.emplace_back("flow");
     return found.first->second;
   }
-  int64_t CableMm(const Link& link) const;
-
   const Topology& topology_;
   const ChipTiming timing_;
   const int period_;
   std::map<uint32_t, uint32_t> chips_;  // of the topology, to dense
   std::vector<Block> blocks_;           // by dense chip
   std::set<uint32_t> used_;             // links, both directions
-  std::map<uint32_t, int64_t> flight_;  // by link
+  std::map<uint32_t, int32_t> flight_;  // by link
 };
-
-int64_t FlowPrograms::CableMm(const Link& link) const {
-  const TopologySpec& spec = topology_.spec();
-  switch (link.place) {
-    case Place::kNode:
-      return spec.node.cable.length_mm;
-    case Place::kRack:
-      return spec.rack->cable.length_mm;
-    case Place::kSystem:
-      return spec.system->cable.length_mm;
-  }
-  LOCKSTEP_CHECK(false, "%s lies nowhere", link.ToString());
-}
 
 }  // namespace
 
@@ -252,13 +236,12 @@ Execution RunBoth(const Program& program, const ChipTiming& timing, const OnSram
 }
 
 absl::StatusOr<int64_t> RunFlows(const Topology& topology, const LinkModel& links,
-                                 const ChipTiming& timing, const std::vector<Flow>& flows,
-                                 bool longer_cables) {
+                                 const ChipTiming& timing, const std::vector<Flow>& flows) {
   ChipTiming with_hops = timing;
   with_hops.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
   FlowPrograms programs(topology, with_hops);
   for (const Flow& flow : flows) programs.Number(flow.path);
-  ASSIGN_OR_RETURN(Wiring wiring, programs.Wire(links, longer_cables));
+  ASSIGN_OR_RETURN(Wiring wiring, programs.Wire(links));
   int64_t end = 0;
   for (const Flow& flow : flows) end = std::max(end, programs.Emit(flow));
   RETURN_IF_ERROR(programs.Run(std::move(wiring)));

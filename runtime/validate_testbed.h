@@ -63,7 +63,6 @@ struct Flow {
 // touch; returns the cycle after which the last vector is in SRAM, counted from the first read.
 // REQUIRES: no two flows share a link. Errors: a fault, as its text.
 absl::StatusOr<int64_t> RunFlows(const Topology& topology, const LinkModel& links,
-                                 const ChipTiming& timing, const std::vector<Flow>& flows,
-                                 bool longer_cables = false);
+                                 const ChipTiming& timing, const std::vector<Flow>& flows);
 
 }  // namespace lockstep

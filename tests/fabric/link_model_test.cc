@@ -79,15 +79,6 @@ TEST(LinkModelTest, ArrivesInTheFirstWholeCycleAfterTheLastBit) {
   EXPECT_EQ(LinkModel::ArrivalAfter(0, 2876, 0), 24);  // one tick more
 }
 
-TEST(LinkModelTest, LongerCablesAddFiveNanosecondsAMetre) {
-  const auto model = LinkModel::Create("A");
-  ASSERT_TRUE(model.ok());
-  EXPECT_EQ(model->flight_cycles(750), 217);
-  EXPECT_EQ(model->flight_cycles(751), 218);          // rounded up
-  EXPECT_EQ(model->flight_cycles(2'000), 217 + 6);    // 1.25 m * 4.5 cycles/m = 5.6
-  EXPECT_EQ(model->flight_cycles(20'000), 217 + 87);  // 19.25 m * 4.5 = 86.6
-}
-
 TEST(LinkModelTest, PrintsItself) {
   EXPECT_THAT(LinkModel::Create("B")->ToString(), HasSubstr("hop latency B: 469 cycles flight"));
 }

@@ -2,7 +2,6 @@
 // tests/run_smoke.py.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +12,8 @@
 #include <set>
 #include <string>
 
+#include "tests/launcher/shell.h"
+
 namespace lockstep {
 namespace {
 
@@ -21,20 +22,6 @@ using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-struct Outcome {
-  int exit_code;
-  std::string output;  // both streams
-};
-
-Outcome Shell(const std::string& command) {
-  std::string output;
-  FILE* pipe = popen(("timeout 120 " + command + " 2>&1").c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  char buffer[4096];
-  while (size_t n = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, n);
-  return {WEXITSTATUS(pclose(pipe)), output};
-}
 
 Outcome LocalRun(const std::string& arguments) {
   return Shell(LOCKSTEP_BIN_DIR "/lockstep run --transport local " + arguments);

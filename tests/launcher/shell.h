@@ -1,5 +1,5 @@
 #pragma once
-// Runs a command as a user would, for tests of the executables.
+// Runs a command as a user would, for tests of the executables; one that hangs is killed.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -16,7 +16,7 @@ struct Outcome {
 
 inline Outcome Shell(const std::string& command) {
   std::string output;
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  FILE* pipe = popen(("timeout 120 " + command + " 2>&1").c_str(), "r");
   EXPECT_NE(pipe, nullptr);
   char buffer[4096];
   while (size_t n = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, n);
