@@ -40,18 +40,17 @@ using ColumnsOf = std::function<Range(int slot)>;
 
 class ModelWriter {
  public:
-  ModelWriter(const Plan& plan, int chip, const ModelMap& map, const Checkpoint& weights,
-              HostMemory& memory)
-      : plan_(plan), m_(plan.model), chip_(chip), map_(map), weights_(weights), memory_(memory) {}
+  ModelWriter(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
+              const Checkpoint& weights, HostMemory& memory)
+      : plan_(plan), m_(plan.model), stage_(stage), chip_(chip), map_(map), weights_(weights),
+        memory_(memory) {}
 
   absl::Status Write() {
     RETURN_IF_ERROR(Embedding());
-    for (int l = 0; l < m_.layers; ++l) RETURN_IF_ERROR(Layer(l, map_.layers[l]));
-    RETURN_IF_ERROR(Gain("model.norm.weight", map_.final_gain));
-    const char* head = m_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-    const Range vocab = plan_.VocabOf(chip_);
-    RETURN_IF_ERROR(Matrix2(head, {m_.vocab_size, m_.hidden_size}, map_.head,
-                            [&](int row) { return Inside(vocab, row); }, Packed(m_.hidden_size)));
+    for (int l = 0; l < stage_.layers.size(); ++l) {
+      RETURN_IF_ERROR(Layer(stage_.layers.begin + l, map_.layers[l]));
+    }
+    if (stage_.head.size() > 0) RETURN_IF_ERROR(Head());
     Constants();
     return absl::OkStatus();
   }
@@ -68,8 +67,17 @@ class ModelWriter {
     };
   }
 
+  absl::Status Head() {
+    RETURN_IF_ERROR(Gain("model.norm.weight", map_.final_gain));
+    const char* head = m_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+    const Range rows = plan_.ShardOf(stage_.head, chip_);
+    return Matrix2(head, {m_.vocab_size, m_.hidden_size}, map_.head,
+                   [&](int row) { return Inside(rows, row); }, Packed(m_.hidden_size));
+  }
+
   absl::Status Embedding() {
-    const Range vocab = plan_.VocabOf(chip_);
+    const Range vocab = plan_.ShardOf(stage_.embedding, chip_);
+    const int most = plan_.ShardRows(stage_.embedding);
     const int64_t shape[] = {m_.vocab_size, m_.hidden_size};
     std::vector<uint16_t> row(m_.hidden_size);
     for (int r = 0; r < vocab.size(); ++r) {
@@ -77,7 +85,7 @@ class ModelWriter {
                                            {vocab.begin + r, 1, 0, m_.hidden_size}, row));
       for (int w = 0; w < plan_.hidden_words(); ++w) {
         const int n = std::min(kLanes, m_.hidden_size - w * kLanes);
-        const int address = map_.embedding_rows + w / 16 * plan_.vocab_rows + r;
+        const int address = map_.embedding_rows + w / 16 * most + r;
         StorePlanes(WeightSlice(map_.embedding_side, 2 * (w % 16)), address, 0,
                     std::span(row).subspan(w * kLanes, n));
       }
@@ -229,6 +237,7 @@ class ModelWriter {
 
   const Plan& plan_;
   const ModelConfig& m_;
+  const StageShape& stage_;
   const int chip_;
   const ModelMap& map_;
   const Checkpoint& weights_;
@@ -270,15 +279,15 @@ std::vector<float> LoadQuad(const HostMemory& memory, Quad at) {
   return out;
 }
 
-absl::Status WriteModel(const Plan& plan, int chip, const ModelMap& map, const Checkpoint& weights,
-                        HostMemory& memory) {
-  return ModelWriter(plan, chip, map, weights, memory).Write();
+absl::Status WriteModel(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
+                        const Checkpoint& weights, HostMemory& memory) {
+  return ModelWriter(plan, stage, chip, map, weights, memory).Write();
 }
 
-void WriteStep(const Plan& plan, int chip, const ModelMap& map, int token, int position,
-               HostMemory& memory) {
+void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map, int token,
+               int position, HostMemory& memory) {
   LOCKSTEP_CHECK(position >= 0 && position < plan.context, "position %d", position);
-  const Range vocab = plan.VocabOf(chip);
+  const Range vocab = plan.ShardOf(stage.embedding, chip);
   const bool mine = token >= vocab.begin && token < vocab.end;
   StoreSingle(memory, map.token_map, MapVector(mine ? token - vocab.begin : kNoRow));
   StoreSingle(memory, map.position_map_west, MapVector(position));
@@ -307,19 +316,22 @@ int64_t StepInputBytes(const Plan&) {
   return int64_t{1 + 2 + 4 + kWeightSlices / 2 + 2 + 2} * kVectorBytes;
 }
 
-int64_t StepOutputBytes(const Plan& plan) { return int64_t{plan.vocab_rows} * sizeof(float); }
+int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {
+  return int64_t{plan.ShardRows(stage.head)} * sizeof(float);
+}
 
-std::vector<float> ReadLogits(const Plan& plan, int chip, const ModelMap& map,
-                              const HostMemory& memory) {
-  std::vector<float> logits(size_t{static_cast<unsigned>(plan.vocab_words())} * kLanes);
-  for (const Segment32& s : map.logits) {
+std::vector<float> ReadLogits(const Plan& plan, const StageShape& stage, int chip,
+                              const std::vector<Segment32>& logits, const HostMemory& memory) {
+  const unsigned words = CeilDiv(plan.ShardRows(stage.head), kLanes);
+  std::vector<float> out(size_t{words} * kLanes);
+  for (const Segment32& s : logits) {
     for (int w = 0; w < s.words; ++w) {
       const std::vector<float> word = LoadQuad(memory, s.at + w);
-      std::copy(word.begin(), word.end(), logits.begin() + (s.first + w) * kLanes);
+      std::copy(word.begin(), word.end(), out.begin() + (s.first + w) * kLanes);
     }
   }
-  logits.resize(plan.VocabOf(chip).size());
-  return logits;
+  out.resize(plan.ShardOf(stage.head, chip).size());
+  return out;
 }
 
 }  // namespace lockstep

@@ -23,21 +23,22 @@ class HostMemory {
   virtual void Load(int slice, int address, std::span<uint8_t, kVectorBytes> out) const = 0;
 };
 
-// Writes chip `chip`'s shard of the checkpoint and all constants. Errors are the checkpoint's.
-absl::Status WriteModel(const Plan& plan, int chip, const ModelMap& map, const Checkpoint& weights,
-                        HostMemory& memory);
+// Writes what chip `chip` of the stage's node holds of the checkpoint, and all constants. Errors are the
+// checkpoint's.
+absl::Status WriteModel(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
+                        const Checkpoint& weights, HostMemory& memory);
 
 // Writes the inputs of a step. REQUIRES: 0 <= token < vocabulary, 0 <= position < plan.context.
-void WriteStep(const Plan& plan, int chip, const ModelMap& map, int token, int position,
-               HostMemory& memory);
+void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map, int token,
+               int position, HostMemory& memory);
 
 // Bytes the host sends to and takes from each chip a step.
 int64_t StepInputBytes(const Plan& plan);
-int64_t StepOutputBytes(const Plan& plan);
+int64_t StepOutputBytes(const Plan& plan, const StageShape& stage);
 
-// The chip's logits: VocabOf(chip).size() values.
-std::vector<float> ReadLogits(const Plan& plan, int chip, const ModelMap& map,
-                              const HostMemory& memory);
+// The chip's logits: ShardOf(stage.head, chip).size() values.
+std::vector<float> ReadLogits(const Plan& plan, const StageShape& stage, int chip,
+                              const std::vector<Segment32>& logits, const HostMemory& memory);
 
 // fp32 vectors, as tests and the two functions above need them.
 void StoreQuad(HostMemory& memory, Quad at, std::span<const float> lanes);

@@ -45,7 +45,10 @@ AttentionSlot Plan::SlotOf(int chip, int slot) const {
 }
 
 Range Plan::FfnOf(int chip) const { return Part(model.intermediate_size, chips, chip); }
-Range Plan::VocabOf(int chip) const { return Part(model.vocab_size, chips, chip); }
+Range Plan::ShardOf(Range rows, int chip) const {
+  const Range part = Part(rows.size(), chips, chip);
+  return {rows.begin + part.begin, rows.begin + part.end};
+}
 
 uint64_t Plan::Digest() const {
   const ModelConfig& m = model;
@@ -85,7 +88,6 @@ absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context) 
                      kAccumulators, " can; use more chips"));
   }
   plan.ffn_rows = CeilDiv(model.intermediate_size, chips);
-  plan.vocab_rows = CeilDiv(model.vocab_size, chips);
   return plan;
 }
 

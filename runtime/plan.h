@@ -5,7 +5,7 @@
 // shards have one shape and what does not divide evenly is padded with zeros:
 //   attention  a chip has kv_slots KV heads with queries_per_slot query heads each
 //   MLP        ffn_rows of the intermediate dimension
-//   vocabulary vocab_rows of embedding and head
+//   vocabulary rows of embedding and head, balanced
 
 #include <cstdint>
 #include <string>
@@ -26,6 +26,7 @@ struct AttentionSlot {
 struct Range {
   int begin = 0, end = 0;
   int size() const { return end - begin; }
+  bool operator==(const Range&) const = default;
 };
 
 struct Plan {
@@ -33,18 +34,19 @@ struct Plan {
   int chips = 1;
   int context = 0;  // positions one run can hold
   int kv_slots = 0, queries_per_slot = 0;
-  int ffn_rows = 0, vocab_rows = 0;
+  int ffn_rows = 0;
 
   int query_heads() const { return kv_slots * queries_per_slot; }
   int hidden_words() const { return CeilDiv(model.hidden_size, kLanes); }
   int ffn_words() const { return CeilDiv(ffn_rows, kLanes); }
-  int vocab_words() const { return CeilDiv(vocab_rows, kLanes); }
   CacheShape cache() const { return {context, model.head_dim}; }
 
   // What chip `chip` of the group holds.
   AttentionSlot SlotOf(int chip, int slot) const;
   Range FfnOf(int chip) const;
-  Range VocabOf(int chip) const;
+  // Of rows of the vocabulary that the node holds: chip `chip`'s, and the most that a chip has.
+  Range ShardOf(Range rows, int chip) const;
+  int ShardRows(Range rows) const { return CeilDiv(rows.size(), chips); }
 
   // Of everything that decides the programs and images: ranks compare it before they start.
   uint64_t Digest() const;

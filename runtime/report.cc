@@ -10,35 +10,6 @@
 namespace lockstep {
 namespace {
 
-constexpr int64_t kWeightRowBytes = int64_t{kWeightSlices} * kVectorBytes;
-
-int64_t WeightRows(const SplitMatrix& matrix) {
-  int64_t rows = 0;
-  for (const SplitMatrix::Part& part : matrix.parts) rows += part.matrix.weight_rows();
-  return rows;
-}
-
-SramUse MeasureSram(const Plan& plan, const CompiledChip& compiled) {
-  const ModelMap& map = compiled.map;
-  int64_t rows = int64_t{CeilDiv(plan.hidden_words(), 16)} * plan.vocab_rows + WeightRows(map.head);
-  int64_t cache_rows = 0;
-  for (const LayerMap& layer : map.layers) {
-    for (const SplitMatrix* m : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up,
-                                 &layer.down}) {
-      rows += WeightRows(*m);
-    }
-    cache_rows += int64_t{plan.cache().key_rows()} * static_cast<int64_t>(layer.keys.size()) +
-                  int64_t{plan.cache().value_rows()} * static_cast<int64_t>(layer.values.size());
-  }
-  // The gains of the norms are weights, too: fp32 vectors of four words.
-  const int64_t gains = (2 * static_cast<int64_t>(map.layers.size()) + 1) * plan.hidden_words() * 4;
-  SramUse use;
-  use.weights = rows * kWeightRowBytes + gains * kVectorBytes;
-  use.kv_cache = cache_rows * kWeightRowBytes;
-  use.tables_and_activations = compiled.sram_bytes - use.weights - use.kv_cache;
-  return use;
-}
-
 LinkUse MeasureLinks(const Schedule& schedule) {
   std::array<int64_t, kC2cLinks> vectors{};
   for (const Run& run : schedule.runs) {
@@ -101,10 +72,10 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.hop_cycles = setup.links.hop_cycles();
   r.link_ticks = setup.session.timing.link_ticks;
   r.cost = session.cost();
-  r.sram = MeasureSram(plan, session.compiled());
+  r.sram = session.compiled().layout.use;
   r.links = MeasureLinks(session.schedule());
   r.step_input_bytes = StepInputBytes(plan);
-  r.step_output_bytes = StepOutputBytes(plan);
+  r.step_output_bytes = StepOutputBytes(plan, session.stage());
   r.prompt_ids = setup.prompt_ids;
   r.result = result;
   r.plan_digest = plan.Digest();

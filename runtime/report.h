@@ -29,14 +29,6 @@ struct HostTimes {
   double run_seconds = 0;    // all steps
 };
 
-// Of one chip; all chips of a run are alike.
-struct SramUse {
-  int64_t weights = 0;
-  int64_t kv_cache = 0;
-  int64_t tables_and_activations = 0;
-  int64_t total() const { return weights + kv_cache + tables_and_activations; }
-};
-
 // One step of one chip, as the program text fixes it.
 struct LinkUse {
   int links = 0;                // that send at all

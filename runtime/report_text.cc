@@ -51,8 +51,8 @@ std::string MachineRows(const RunReport& r) {
                     absl::StrFormat("%s of %s (%.1f %%): weights %s, KV cache %s, rest %s; text %s",
                                     Size(r.sram.total()), Size(kSramBytes),
                                     100.0 * static_cast<double>(r.sram.total()) / kSramBytes,
-                                    Size(r.sram.weights), Size(r.sram.kv_cache),
-                                    Size(r.sram.tables_and_activations), Size(r.cost.text_bytes)));
+                                    Size(r.sram.weights()), Size(r.sram.kv_cache),
+                                    Size(r.sram.tables + r.sram.activations), Size(r.cost.text_bytes)));
 }
 
 std::string EmulatedRows(const RunReport& r) {
@@ -130,9 +130,12 @@ Json PlanJson(const RunReport& r) {
           {"sram_bytes_per_chip",
            {{"capacity", kSramBytes},
             {"used", r.sram.total()},
-            {"weights", r.sram.weights},
+            {"layers", r.sram.layers},
+            {"embedding", r.sram.embedding},
+            {"head", r.sram.head},
             {"kv_cache", r.sram.kv_cache},
-            {"tables_and_activations", r.sram.tables_and_activations}}},
+            {"tables", r.sram.tables},
+            {"activations", r.sram.activations}}},
           {"program_text_bytes", r.cost.text_bytes},
           {"digest", Hex(r.plan_digest)}};
 }

@@ -133,23 +133,24 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
 
 absl::Status VerifyRun(const RunSetup& setup) {
   const SessionSetup& session = setup.session;
+  const StageShape stage = WholeModel(session.plan.model);
   std::vector<std::shared_ptr<const Schedule>> schedules;
   std::vector<int64_t> sram_bytes;
   std::optional<ModelMap> first_map;
   for (int chip = 0; chip < setup.chips(); ++chip) {
     ASSIGN_OR_RETURN(const CompiledChip compiled,
-                     CompileChip(session.plan, session.groups[chip], session.timing));
+                     CompileChip(session.plan, stage, session.groups[chip], session.timing));
     DispatchResult dispatched = Dispatch(compiled.program, session.timing,
                                          {.chip = static_cast<uint32_t>(chip)});
     if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
     schedules.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
-    sram_bytes.push_back(compiled.sram_bytes);
-    if (chip == 0) first_map = compiled.map;
+    sram_bytes.push_back(compiled.layout.use.total());
+    if (chip == 0) first_map = compiled.layout.map;
   }
   RETURN_IF_ERROR(VerifyNode(schedules, sram_bytes, setup.wiring, session.timing).status());
   if (!setup.checkpoint) return absl::OkStatus();
   Nowhere memory;
-  return WriteModel(session.plan, 0, *first_map, *setup.checkpoint, memory);
+  return WriteModel(session.plan, stage, 0, *first_map, *setup.checkpoint, memory);
 }
 
 }  // namespace lockstep

@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chip
 }
 
 Session::Session(const SessionSetup& setup, Transport* transport)
-    : setup_(setup), transport_(transport) {}
+    : setup_(setup), stage_(WholeModel(setup.plan.model)), transport_(transport) {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& setup,
                                                          Transport* transport,
@@ -103,11 +103,11 @@ absl::Status Session::Compile(Observer* observer) {
   std::vector<Engine*> engines;
   for (uint32_t chip : transport_->chips()) {
     ASSIGN_OR_RETURN(CompiledChip compiled,
-                     CompileChip(setup_.plan, setup_.groups[chip], setup_.timing));
+                     CompileChip(setup_.plan, stage_, setup_.groups[chip], setup_.timing));
     DispatchResult dispatched = Dispatch(compiled.program, setup_.timing, {.chip = chip});
     if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
     schedules_.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
-    cost_.sram_bytes = compiled.sram_bytes;
+    cost_.sram_bytes = compiled.layout.use.total();
     compiled_.push_back(std::move(compiled));
     if (setup_.engine == EngineKind::kFunctional) {
       // Large pages fault in at least one a slice: worth it once a good part of each is used.
@@ -124,7 +124,7 @@ absl::Status Session::Compile(Observer* observer) {
   fleet_ = std::make_unique<Fleet>(transport_, engines);
   const Schedule& s = *schedules_.front();
   cost_ = {s.end, s.dispatches, s.text_bytes, compiled_.front().weight_stream_bytes, 0,
-           compiled_.front().sram_bytes};
+           compiled_.front().layout.use.total()};
   for (const Run& run : s.runs) {
     if (run.instr.op == Opcode::kSend) cost_.vectors_sent += run.count;
   }
@@ -134,8 +134,8 @@ absl::Status Session::Compile(Observer* observer) {
 absl::Status Session::Load(const Checkpoint& weights) {
   for (size_t i = 0; i < functional_.size(); ++i) {
     EngineMemory memory(functional_[i]->sram());
-    RETURN_IF_ERROR(WriteModel(setup_.plan, static_cast<int>(transport_->chips()[i]),
-                               compiled_[i].map, weights, memory));
+    RETURN_IF_ERROR(WriteModel(setup_.plan, stage_, static_cast<int>(transport_->chips()[i]),
+                               compiled_[i].layout.map, weights, memory));
   }
   return absl::OkStatus();
 }
@@ -166,8 +166,8 @@ absl::Status Session::Follow() {
 absl::Status Session::RunStep(int token, int position) {
   for (size_t i = 0; i < functional_.size(); ++i) {
     EngineMemory memory(functional_[i]->sram());
-    WriteStep(setup_.plan, static_cast<int>(transport_->chips()[i]), compiled_[i].map, token,
-              position, memory);
+    WriteStep(setup_.plan, stage_, static_cast<int>(transport_->chips()[i]),
+              compiled_[i].layout.map, token, position, memory);
   }
   // Every process has the same fault: the earliest of all.
   if (std::optional<Fault> fault = fleet_->Run(schedules_)) {
@@ -182,7 +182,8 @@ std::vector<float> Session::GatherLogits() {
   for (size_t i = 0; i < functional_.size(); ++i) {
     EngineMemory memory(functional_[i]->sram());
     const std::vector<float> logits = ReadLogits(
-        setup_.plan, static_cast<int>(transport_->chips()[i]), compiled_[i].map, memory);
+        setup_.plan, stage_, static_cast<int>(transport_->chips()[i]), compiled_[i].logits,
+        memory);
     mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
   }
   std::vector<float> all;

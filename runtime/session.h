@@ -75,6 +75,7 @@ class Session {
   uint64_t TimingDigest();
 
   const Plan& plan() const { return setup_.plan; }
+  const StageShape& stage() const { return stage_; }
   const StepCost& cost() const { return cost_; }
   // Of the first chip of this process.
   const CompiledChip& compiled() const { return compiled_.front(); }
@@ -92,6 +93,7 @@ class Session {
   std::vector<float> GatherLogits();
 
   const SessionSetup setup_;
+  const StageShape stage_;  // that the node holds
   Transport* transport_;
   std::vector<CompiledChip> compiled_;                      // by local chip
   std::vector<std::shared_ptr<const Schedule>> schedules_;  // by local chip

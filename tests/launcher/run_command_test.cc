@@ -115,10 +115,12 @@ TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
   ASSERT_EQ(LocalRun(std::string(kStory) + "--report " + File("r")).exit_code, 0);
   const nlohmann::json sram = Json("r")["plan"]["sram_bytes_per_chip"];
   EXPECT_EQ(sram["capacity"], 230'686'720);
-  EXPECT_GT(sram["tables_and_activations"].get<int64_t>(), 0);
-  EXPECT_EQ(sram["used"].get<int64_t>(), sram["weights"].get<int64_t>() +
-                                             sram["kv_cache"].get<int64_t>() +
-                                             sram["tables_and_activations"].get<int64_t>());
+  int64_t sum = 0;
+  for (const char* use : {"layers", "embedding", "head", "kv_cache", "tables", "activations"}) {
+    EXPECT_GT(sram[use].get<int64_t>(), 0) << use;
+    sum += sram[use].get<int64_t>();
+  }
+  EXPECT_EQ(sram["used"].get<int64_t>(), sum);
 }
 
 TEST_F(RunCommandTest, TheTimelineHasEightChipsAndFlowsInPairs) {

@@ -46,13 +46,14 @@ TEST(PlanTest, RowsOfMlpAndVocabularyFollowEachOtherFromChipToChip) {
   for (int chips = 1; chips <= 8; ++chips) {
     const auto plan = MakePlan(Model(6, 2), chips, 64);
     ASSERT_TRUE(plan.ok());
-    int ffn = 0, vocab = 0;
+    int ffn = 0, vocab = 7;
     for (int chip = 0; chip < chips; ++chip) {
       EXPECT_EQ(plan->FfnOf(chip).begin, ffn);
-      EXPECT_EQ(plan->VocabOf(chip).begin, vocab);
-      ffn = plan->FfnOf(chip).end, vocab = plan->VocabOf(chip).end;
+      const Range rows = plan->ShardOf({7, 105}, chip);
+      EXPECT_EQ(rows.begin, vocab);
+      ffn = plan->FfnOf(chip).end, vocab = rows.end;
       EXPECT_LE(plan->FfnOf(chip).size(), plan->ffn_rows);
-      EXPECT_LE(plan->VocabOf(chip).size(), plan->vocab_rows);
+      EXPECT_LE(rows.size(), plan->ShardRows({7, 105}));
     }
     EXPECT_EQ(ffn, 191);
     EXPECT_EQ(vocab, 105);

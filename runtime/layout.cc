@@ -1,0 +1,169 @@
+// Places of a stage's data (runtime/layout.h).
+#include "runtime/layout.h"
+
+#include <algorithm>
+
+namespace lockstep {
+namespace {
+
+constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
+
+int SlotsOf(int elements) { return CeilDiv(elements, kHalfLanes); }
+
+class LayoutMaker {
+ public:
+  LayoutMaker(const Plan& plan, const StageShape& stage)
+      : plan_(plan), m_(plan.model), stage_(stage) {}
+
+  Layout Make() {
+    MapEmbedding();
+    for (int l = 0; l < stage_.layers.size(); ++l) MapLayer();
+    MapHead();
+    MapTables();
+    MapStep();
+    MapScratch();
+    Layout out{map_, scratch_, use_, memory_.Check()};
+    return out;
+  }
+
+ private:
+  // Counts what was allocated since the last call as `use`.
+  void Count(int64_t SramUse::* use) {
+    use_.*use += memory_.bytes_used() - counted_;
+    counted_ = memory_.bytes_used();
+  }
+
+  // Row tiles shared between the hemispheres. A single tile goes to the roomier one, and so does the
+  // odd tile of an odd number.
+  SplitMatrix Split(int rows, int slots, int slot_stride = 1) {
+    return SplitAt(rows, slots, WesternTiles(rows), slot_stride);
+  }
+  int WesternTiles(int rows) const {
+    const int tiles = CeilDiv(rows, kTileRows);
+    return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
+  }
+  SplitMatrix SplitAt(int rows, int slots, int western_tiles, int slot_stride = 1) {
+    const int cut = std::min(western_tiles * kTileRows, rows);
+    SplitMatrix out;
+    if (cut > 0) out.parts.push_back({memory_.Place(kWest, cut, slots, slot_stride), 0});
+    if (cut < rows) out.parts.push_back({memory_.Place(kEast, rows - cut, slots, slot_stride), cut});
+    return out;
+  }
+
+  void MapEmbedding() {
+    const int rows = plan_.ShardRows(stage_.embedding);
+    map_.embedding_side = kWest;
+    map_.embedding_rows = memory_.WeightRows(kWest, CeilDiv(plan_.hidden_words(), 16) * rows);
+    Count(&SramUse::embedding);
+    map_.ones_row = memory_.WeightRows(kAttentionSide, 1);
+    Count(&SramUse::tables);
+  }
+
+  void MapLayer() {
+    const int hidden = SlotsOf(m_.hidden_size), heads = plan_.query_heads();
+    const int d = m_.head_dim, words = plan_.hidden_words();
+    // Rows of heads: two query heads a tile (one a lane half); one KV head a tile, keys twice.
+    const int q_rows = (heads - 1) / 2 * kTileRows + (heads - 1) % 2 * kHalfLanes + d;
+    const int kv_first = (plan_.kv_slots - 1) * kTileRows;
+    LayerMap layer;
+    layer.q = Split(q_rows, hidden);
+    layer.k = Split(kv_first + kHalfLanes + d, hidden);
+    layer.v = Split(kv_first + d, hidden);
+    layer.o = Split(m_.hidden_size, heads, 2);
+    // Gate and up in step, word for word, unless they are a tile each: then side by side.
+    const int cut = WesternTiles(plan_.ffn_rows);
+    const bool single = plan_.ffn_rows <= kTileRows;
+    layer.gate = SplitAt(plan_.ffn_rows, hidden, cut);
+    layer.up = SplitAt(plan_.ffn_rows, hidden, single ? 1 - cut : cut);
+    layer.down = Split(m_.hidden_size, SlotsOf(plan_.ffn_rows));
+    layer.attention_gain = memory_.Words(kEast, 0, words);
+    layer.mlp_gain = memory_.Words(kEast, 0, words);
+    Count(&SramUse::layers);
+    for (int s = 0; s < plan_.kv_slots; ++s) {
+      layer.keys.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().key_rows()));
+      layer.values.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().value_rows()));
+    }
+    Count(&SramUse::kv_cache);
+    map_.layers.push_back(std::move(layer));
+  }
+
+  void MapHead() {
+    const int rows = plan_.ShardRows(stage_.head);
+    if (rows == 0) return;
+    map_.final_gain = memory_.Words(kEast, 0, plan_.hidden_words());
+    map_.head = Split(rows, SlotsOf(m_.hidden_size));
+    Count(&SramUse::head);
+  }
+
+  void MapTables() {
+    map_.cos_table = memory_.Words(kEast, 0, plan_.context);
+    map_.sin_low_table = memory_.Words(kEast, 1, plan_.context);
+    map_.sin_high_table = memory_.Words(kWest, 1, plan_.context);
+    map_.iota = memory_.Words(kEast, 0, plan_.cache().key_tiles());
+    map_.low_half = memory_.Words(kWest, 1, 1);
+    map_.identity = memory_.PairWords(kAttentionSide, 2, 0, m_.head_dim);
+    Count(&SramUse::tables);
+  }
+
+  void MapStep() {
+    map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, 1);
+    map_.position_map_west = memory_.SingleWords(kWest, 0, 0, 1);
+    map_.position_map_east = memory_.SingleWords(kEast, 0, 0, 1);
+    map_.position = memory_.Words(kWest, 0, 1);
+    map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, kWeightSlices / 2);
+    map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, 1);
+    map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 2, 1);
+    map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, 1);
+  }
+
+  void MapScratch() {
+    const int words = plan_.hidden_words(), heads = plan_.query_heads();
+    const int tiles = plan_.cache().key_tiles(), ffn = plan_.ffn_words();
+    ScratchMap& s = scratch_;
+    s.residual = memory_.Words(kWest, 0, words);
+    s.maxima = memory_.Words(kWest, 0, 2 * plan_.queries_per_slot);
+    s.cos = memory_.Words(kWest, 0, 1);
+    s.sin_low = memory_.Words(kWest, 1, 1);
+    s.sin_high = memory_.Words(kEast, 0, 1);
+    s.bias = memory_.Words(kWest, 1, tiles);
+    s.norm_scratch = memory_.Words(kEast, 2, 2);
+    s.landing = memory_.Words(kWest, 2, words * plan_.chips);
+    for (Hemisphere side : {kWest, kEast}) {
+      const int i = static_cast<int>(side);
+      s.normed[i] = memory_.PairWords(side, 1, 0, words);
+      s.partial[i] = memory_.Words(side, 1, words);
+      s.gate[i] = memory_.Words(side, 1, ffn);
+      s.up[i] = memory_.Words(side, 2, ffn);
+      s.mlp[i] = memory_.PairWords(side, 0, 0, ffn);
+      s.heads_out[i] = memory_.PairWords(side, 0, 0, heads);
+      s.q32[i] = memory_.Words(side, 2, CeilDiv(heads, 2));
+      s.k32[i] = memory_.Words(side, 2, plan_.kv_slots);
+      s.v32[i] = memory_.Words(side, 2, plan_.kv_slots);
+      s.logits[i] = memory_.Words(side, 2, CeilDiv(plan_.ShardRows(stage_.head), kLanes));
+    }
+    s.q = memory_.PairWords(kAttentionSide, 1, 0, CeilDiv(heads, 2));
+    s.k = memory_.PairWords(kAttentionSide, 1, 0, plan_.kv_slots);
+    s.v = memory_.PairWords(kAttentionSide, 1, 2, plan_.kv_slots);
+    s.p = memory_.PairWords(kAttentionSide, 1, 0, plan_.queries_per_slot * tiles);
+    s.scores = memory_.Words(kAttentionSide, 2, plan_.queries_per_slot * tiles);
+    s.weighed = memory_.Words(kAttentionSide, 2, heads);
+    Count(&SramUse::activations);
+  }
+
+  const Plan& plan_;
+  const ModelConfig& m_;
+  const StageShape& stage_;
+  MemoryMap memory_;
+  int64_t counted_ = 0;
+  ModelMap map_;
+  ScratchMap scratch_;
+  SramUse use_;
+};
+
+}  // namespace
+
+Layout LayOut(const Plan& plan, const StageShape& stage) {
+  return LayoutMaker(plan, stage).Make();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,92 @@
+#pragma once
+// Layout: what lies where in the SRAM of a chip that holds its part of a stage. Made without
+// emitting an instruction, so that a plan can be weighed by the same numbers that compiling takes.
+//
+// Columns: which vectors lie where is chosen so that operands of one chain lie in different columns.
+//   W0 residual, position, maxima, fp16 MLP and attention output     E0 gains, cos table, step maps
+//   W1 partial sums, mask bias, norm output, gate                    E1 the same, queries, keys, p
+//   W2 landing of collectives, up, q k v                             E2 scores, up, q k v
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/memory_map.h"
+#include "runtime/stage.h"
+
+namespace lockstep {
+
+// A matrix cut by row tiles between the hemispheres; part p begins at row `first_row[p]`.
+struct SplitMatrix {
+  struct Part {
+    Matrix matrix;
+    int first_row;
+  };
+  std::vector<Part> parts;
+};
+
+struct LayerMap {
+  SplitMatrix q, k, v, o, gate, up, down;
+  Quad attention_gain, mlp_gain;
+  std::vector<int> keys, values;  // weight rows of the cache, by KV slot
+};
+
+// Everything in a chip's SRAM that the host fills.
+struct ModelMap {
+  // Weights, written once.
+  Hemisphere embedding_side = Hemisphere::kWest;
+  int embedding_rows = 0;  // first weight row
+  std::vector<LayerMap> layers;  // of the stage
+  Quad final_gain{};
+  SplitMatrix head;
+  // Constants, written once.
+  Quad iota{};       // a vector a key tile: lane = its position, as fp32
+  Quad cos_table{}, sin_low_table{}, sin_high_table{};  // a vector a position
+  Quad low_half{};   // all bits in lanes 0..159
+  Pair identity{};   // vector d: all bits in lane d
+  int ones_row = 0;  // eastern weight row: fp16 ones in lanes 0..159
+  // Inputs of a step.
+  Single token_map{};                     // row of the token in the embedding, or 0xffff
+  Single position_map_west{}, position_map_east{};  // the position
+  Quad position{};                        // the position in every lane, as fp32
+  Single key_maps{};                      // 16 vectors (Attention::AppendKey)
+  Single value_map_read{}, value_map_write{};
+  Pair one_hot{};
+};
+
+// What kernels hand to each other; arrays are by hemisphere.
+struct ScratchMap {
+  Quad residual{}, maxima{}, cos{}, sin_low{}, sin_high{}, bias{}, norm_scratch{}, landing{};
+  Quad scores{}, weighed{};
+  Pair q{}, k{}, v{}, p{};
+  Pair normed[2]{}, mlp[2]{}, heads_out[2]{};
+  Quad partial[2]{}, gate[2]{}, up[2]{}, q32[2]{}, k32[2]{}, v32[2]{}, logits[2]{};
+};
+
+inline constexpr Hemisphere kAttentionSide = Hemisphere::kEast;
+
+// Bytes of one chip by use. All chips of a stage are alike.
+struct SramUse {
+  int64_t layers = 0;       // matrices and gains
+  int64_t embedding = 0;
+  int64_t head = 0;         // with the last norm's gain
+  int64_t kv_cache = 0;
+  int64_t tables = 0;       // constants
+  int64_t activations = 0;  // inputs of a step, and what kernels hand to each other
+
+  int64_t weights() const { return layers + embedding + head; }
+  int64_t total() const { return weights() + kv_cache + tables + activations; }
+  bool operator==(const SramUse&) const = default;
+};
+
+struct Layout {
+  ModelMap map;
+  ScratchMap scratch;
+  SramUse use;
+  absl::Status fits;  // ok, or what is too small and by how much; the rest is filled in all the same
+};
+
+// REQUIRES: ranges of the stage lie inside the model.
+Layout LayOut(const Plan& plan, const StageShape& stage);
+
+}  // namespace lockstep

@@ -1,0 +1,61 @@
+// Layouts: bytes by use, for the whole model and for parts of it, without compiling.
+#include "runtime/layout.h"
+
+#include "gtest/gtest.h"
+
+namespace lockstep {
+namespace {
+
+ModelConfig Model() {
+  ModelConfig m;
+  m.architecture = "LlamaForCausalLM";
+  m.hidden_size = 700, m.intermediate_size = 1701, m.layers = 6, m.head_dim = 48;
+  m.heads = 6, m.kv_heads = 3, m.vocab_size = 1001, m.max_positions = 4096;
+  return m;
+}
+
+SramUse Use(const StageShape& stage) { return LayOut(*MakePlan(Model(), 3, 400), stage).use; }
+
+TEST(LayoutTest, WeightsAreAtLeastTheBytesOfTheShard) {
+  const ModelConfig m = Model();
+  const int64_t layer = int64_t{m.hidden_size} * (2 * m.query_size() + 2 * m.kv_size()) +
+                        3 * int64_t{m.hidden_size} * m.intermediate_size;
+  const SramUse use = Use(WholeModel(m));
+  EXPECT_GE(use.layers, 2 * m.layers * layer / 3);
+  EXPECT_GE(use.embedding, 2 * int64_t{m.vocab_size} * m.hidden_size / 3);
+  EXPECT_GE(use.head, 2 * int64_t{m.vocab_size} * m.hidden_size / 3);
+  EXPECT_GE(use.kv_cache, int64_t{4} * m.layers * 400 * m.head_dim);
+}
+
+TEST(LayoutTest, StagesShareTheLayersAndEachHasItsOwnTables) {
+  const SramUse whole = Use(WholeModel(Model())), none = Use({});
+  const SramUse first = Use({{0, 2}, {0, 1001}, {}, false, true});
+  const SramUse last = Use({{2, 6}, {}, {0, 1001}, true, false});
+  EXPECT_EQ(first.layers + last.layers, whole.layers);
+  EXPECT_EQ(first.kv_cache * 2, last.kv_cache);
+  EXPECT_EQ(first.embedding, whole.embedding);
+  EXPECT_EQ(last.head, whole.head);
+  EXPECT_EQ(last.embedding + first.head, 0);
+  EXPECT_EQ(none.weights() + none.kv_cache, 0);
+  EXPECT_EQ(none.tables, whole.tables);
+}
+
+TEST(LayoutTest, RowsOfTheVocabularyMayBeAPart) {
+  const SramUse all = Use({{}, {0, 1001}, {0, 1001}}), part = Use({{}, {300, 501}, {7, 208}});
+  EXPECT_LT(part.embedding, all.embedding / 4);
+  EXPECT_LT(part.head, all.head / 2);
+  EXPECT_GT(part.head, 0);
+}
+
+TEST(LayoutTest, WhatDoesNotFitIsCountedAllTheSame) {
+  ModelConfig m = Model();
+  m.hidden_size = 8192, m.intermediate_size = 28672, m.layers = 80;
+  const Layout layout = LayOut(*MakePlan(m, 3, 100), WholeModel(m));
+  EXPECT_EQ(layout.fits.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_GT(layout.use.layers, int64_t{80} * 3 * 8192 * 28672 * 2 / 3);
+  m.intermediate_size = 14336;
+  EXPECT_TRUE(LayOut(*MakePlan(m, 8, 100), {{3, 4}, {}, {}, true, true}).fits.ok());
+}
+
+}  // namespace
+}  // namespace lockstep
