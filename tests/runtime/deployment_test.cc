@@ -1,0 +1,154 @@
+// Which node holds what: nothing twice, nothing missing, failed nodes out, spare nodes in.
+#include "runtime/deployment.h"
+
+#include <algorithm>
+#include <set>
+
+#include "chip/geometry.h"
+#include "fabric/node_chain.h"
+#include "gtest/gtest.h"
+
+namespace lockstep {
+namespace {
+
+Topology Racks(int racks, int cables_per_rack_pair) {
+  TopologySpec spec;
+  spec.name = "racks";
+  spec.node.chips = 8;
+  const CableRule cable{CableKind::kQsfpCopper, 2000};
+  spec.rack = GroupRule{9, 1, racks > 1 ? 2 : 4, racks > 1 ? 2 : 4, cable};
+  if (racks > 1) spec.system = GroupRule{racks, 0, cables_per_rack_pair, 2, cable};
+  return *Topology::Create(spec);
+}
+
+DeploymentRequest Request(const char* shape, int context = 4096) {
+  DeploymentRequest request;
+  request.model = *ShapeByName(shape);
+  request.context = context;
+  return request;
+}
+
+void ExpectWhole(const Deployment& d) {
+  int layer = 0, embedding = 0, head = 0;
+  std::set<ChipId> chips;
+  for (const Deployment::Stage& stage : d.stages) {
+    EXPECT_EQ(stage.layers.begin, layer);
+    EXPECT_GE(stage.layers.size(), 1);
+    layer = stage.layers.end;
+    EXPECT_TRUE(stage.embedding.size() == 0 || stage.embedding.begin == embedding);
+    EXPECT_TRUE(stage.head.size() == 0 || stage.head.begin == head);
+    embedding += stage.embedding.size(), head += stage.head.size();
+    chips.insert(stage.chips.begin(), stage.chips.end());
+    EXPECT_TRUE(d.SizeOf(stage).fits.ok()) << d.SizeOf(stage).fits;
+  }
+  EXPECT_EQ(layer, d.plan.model.layers);
+  EXPECT_EQ(embedding, d.plan.model.vocab_size);
+  EXPECT_EQ(head, d.plan.model.vocab_size);
+  EXPECT_EQ(chips.size(), static_cast<size_t>(d.num_chips())) << "a chip twice";
+}
+
+TEST(DeploymentTest, EveryNumberOfStagesHoldsTheWholeModel) {
+  const Topology topology = Racks(10, 16);
+  for (int nodes = 12; nodes <= 32; ++nodes) {
+    DeploymentRequest request = Request("llama-2-7b");
+    request.nodes = nodes;
+    const auto d = MakeDeployment(request, topology);
+    ASSERT_TRUE(d.ok()) << d.status();
+    EXPECT_EQ(d->num_stages(), nodes);
+    ExpectWhole(*d);
+  }
+}
+
+TEST(DeploymentTest, NoStageMovesAWholeLayerMoreThanItMust) {
+  // Layers cannot be cut, so the most loaded stage is at most one layer above the least loaded one.
+  const Topology topology = Racks(10, 16);
+  DeploymentRequest request = Request("llama-2-13b");
+  request.nodes = 23;
+  const auto d = MakeDeployment(request, topology);
+  ASSERT_TRUE(d.ok()) << d.status();
+  int64_t least = INT64_MAX, most = 0;
+  for (const Deployment::Stage& stage : d->stages) {
+    least = std::min(least, d->SizeOf(stage).step_bytes);
+    most = std::max(most, d->SizeOf(stage).step_bytes);
+  }
+  const int64_t layer = SizeOfStage(d->plan, d->formats, {1, 0, 0}).step_bytes;
+  EXPECT_LE(most - least, layer);
+}
+
+TEST(DeploymentTest, AFailedNodeIsReplacedByTheSpareOfItsRack) {
+  const Topology topology = Racks(10, 16);
+  DeploymentRequest request = Request("llama-2-7b");
+  request.nodes = 32;
+  const auto before = MakeDeployment(request, topology);
+  ASSERT_TRUE(before.ok());
+  for (const Deployment::Stage& failed : before->stages) {
+    request.failed = {failed.node};
+    const auto after = MakeDeployment(request, topology);
+    ASSERT_TRUE(after.ok()) << NodeName(topology, failed.node) << ": " << after.status();
+    ExpectWhole(*after);
+    EXPECT_NE(after->Digest(), before->Digest());
+    const NodeId spare(failed.node.value() / 9 * 9 + 8);
+    int used = 0;
+    std::vector<NodeId> chain;
+    for (const Deployment::Stage& stage : after->stages) {
+      EXPECT_NE(stage.node, failed.node);
+      used += stage.node == spare;
+      chain.push_back(stage.node);
+    }
+    EXPECT_EQ(used, 1) << NodeName(topology, failed.node);
+    EXPECT_TRUE(CheckNodeChain(topology, chain).ok());
+    EXPECT_EQ(after->free_spares.size() + 1, before->free_spares.size());
+  }
+}
+
+TEST(DeploymentTest, TwoFailuresInARackAreRefused) {
+  const Topology topology = Racks(10, 16);
+  DeploymentRequest request = Request("llama-2-7b");
+  request.nodes = 32;
+  request.failed = {NodeId(27), NodeId(29)};
+  const auto d = MakeDeployment(request, topology);
+  ASSERT_FALSE(d.ok());
+  EXPECT_EQ(d.status().message(),
+            "failed nodes that hold stages: 3.0, 3.2; spare nodes for them: 1, of which 1 works");
+  request.failed = {NodeId(28), NodeId(35)};  // the spare itself
+  EXPECT_EQ(MakeDeployment(request, topology).status().message(),
+            "failed nodes that hold stages: 3.1; spare nodes for them: 1, of which 0 work");
+  request.failed = {NodeId(90)};
+  EXPECT_EQ(MakeDeployment(request, topology).status().message(),
+            "failed node 90: topology racks has 90");
+}
+
+TEST(DeploymentTest, WhatHasNoRoomIsRefusedWithTheBytes) {
+  DeploymentRequest request = Request("llama-2-70b");
+  request.nodes = 8;
+  const auto d = MakeDeployment(request, Racks(1, 0));
+  ASSERT_FALSE(d.ok());
+  EXPECT_EQ(d.status().code(), absl::StatusCode::kResourceExhausted);
+  request.nodes = 9;
+  EXPECT_EQ(MakeDeployment(request, Racks(1, 0)).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  request.nodes.reset();
+  request.context = 5000;
+  EXPECT_EQ(MakeDeployment(request, Racks(10, 16)).status().message(),
+            "a context of 5000 positions: the model has 1..4096");
+}
+
+TEST(DeploymentTest, ADigestCoversWhatDecidesThePrograms) {
+  const Topology topology = Racks(10, 16);
+  std::set<uint64_t> digests;
+  for (int nodes : {20, 32}) {
+    for (int context : {1024, 2048}) {
+      for (int tensor_parallel : {7, 8}) {
+        DeploymentRequest request = Request("llama-2-7b", context);
+        request.nodes = nodes, request.tensor_parallel = tensor_parallel;
+        const auto d = MakeDeployment(request, topology);
+        ASSERT_TRUE(d.ok()) << d.status();
+        digests.insert(d->Digest());
+      }
+    }
+  }
+  EXPECT_EQ(digests.size(), 8u);
+}
+
+}  // namespace
+}  // namespace lockstep
