@@ -72,6 +72,21 @@ class CheckLayersTest(unittest.TestCase):
                                     name: f'#include "{include}"\n'},
                                    f"{name}:1: {owner}/ may not include {folder}/ ({include})")
 
+    def test_models_need_no_jobs_and_jobs_no_service(self):
+        job = {"runtime/jobs/j.h": "#pragma once\n#include <sqlite3.h>\n",
+               "runtime/controller/s.h": "#pragma once\n#include <grpcpp/grpcpp.h>\n"
+                                         '#include "runtime/jobs/j.h"\n'}
+        self.assert_passes(job)
+        self.assert_caught(dict(job, **{"runtime/e.cc": '#include "runtime/jobs/j.h"\n'}),
+                           "runtime/e.cc:1: runtime/ may not include runtime/ (runtime/jobs/j.h)")
+        self.assert_caught(
+            dict(job, **{"runtime/jobs/e.cc": '#include "runtime/controller/s.h"\n'}),
+            "runtime/jobs/e.cc:1: runtime/ may not include runtime/ (runtime/controller/s.h)")
+        self.assert_caught({"runtime/jobs/e.cc": "#include <grpcpp/grpcpp.h>\n"},
+                           "runtime/jobs/e.cc:1: runtime/ may not include grpcpp/grpcpp.h")
+        self.assert_caught({"runtime/e.cc": "#include <sqlite3.h>\n"},
+                           "runtime/e.cc:1: runtime/ may not include sqlite3.h")
+
     def test_angle_brackets_hide_nothing(self):
         self.assert_caught({"chip/b.cc": "# include <fabric/b.h>\n"},
                            "chip/b.cc:1: chip/ may not include fabric/ (fabric/b.h)")
