@@ -13,6 +13,7 @@
 #include <string>
 
 #include "tests/launcher/shell.h"
+#include "tests/chip/test_folder.h"
 
 namespace lockstep {
 namespace {
@@ -31,17 +32,9 @@ const char kModel[] = "--model " LOCKSTEP_SOURCE_DIR "/models/story ";
 const char kStory[] = "--model " LOCKSTEP_SOURCE_DIR
                       "/models/story --topology groqnode --prompt 'Nora was' --tokens 4 ";
 
-class RunCommandTest : public ::testing::Test {
+class RunCommandTest : public WithFolder {
  protected:
-  void SetUp() override {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::path(::testing::TempDir()) / (std::string("run_") + test->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string File(const char* name) const { return folder_ / name; }
+  std::string File(const char* name) const { return folder_.File(name); }
   std::string Read(const char* name) const {
     std::ifstream in(File(name), std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
@@ -49,8 +42,6 @@ class RunCommandTest : public ::testing::Test {
   nlohmann::json Json(const char* name) const {
     return nlohmann::json::parse(Read(name), nullptr, false);
   }
-
-  fs::path folder_;
 };
 
 TEST_F(RunCommandTest, PrintsTextThenATable) {
@@ -147,13 +138,13 @@ TEST_F(RunCommandTest, AFullDiskForTheReportIsAnError) {
 TEST_F(RunCommandTest, FailedRunsLeaveNoFiles) {
   const Outcome run = LocalRun(std::string(kStory) + "--logits /dev/full --report " + File("r"));
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_TRUE(fs::is_empty(folder_));
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
 }
 
 TEST_F(RunCommandTest, ATruncatedCheckpointIsAnError) {
-  fs::copy(LOCKSTEP_SOURCE_DIR "/models/story", folder_ / "m", fs::copy_options::recursive);
-  fs::permissions(folder_ / "m" / "model.safetensors", fs::perms::owner_all);
-  fs::resize_file(folder_ / "m" / "model.safetensors", 10'000);
+  fs::copy(LOCKSTEP_SOURCE_DIR "/models/story", folder_.path() / "m", fs::copy_options::recursive);
+  fs::permissions(folder_.path() / "m" / "model.safetensors", fs::perms::owner_all);
+  fs::resize_file(folder_.path() / "m" / "model.safetensors", 10'000);
   const std::string model = "--model " + File("m");
   const Outcome run = LocalRun(model + " --topology groqnode --prompt a --tokens 2");
   EXPECT_EQ(run.exit_code, 1);

@@ -8,32 +8,24 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/chip/test_folder.h"
+
 namespace lockstep {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-class AtomicFileTest : public ::testing::Test {
+class AtomicFileTest : public WithFolder {
  protected:
-  void SetUp() override {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = fs::path(::testing::TempDir()) / (std::string("atomic_") + test->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string Path() const { return folder_ / "out"; }
+  std::string Path() const { return folder_.File("out"); }
   std::string Content() const {
     std::ifstream in(Path(), std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
   int Files() const {
-    return static_cast<int>(std::distance(fs::directory_iterator(folder_), {}));
+    return static_cast<int>(std::distance(fs::directory_iterator(folder_.path()), {}));
   }
-
-  fs::path folder_;
 };
 
 TEST_F(AtomicFileTest, AppearsOnlyWithCommit) {
@@ -72,7 +64,7 @@ TEST_F(AtomicFileTest, AFullDiskIsAnErrorWithTheNameAndTheReason) {
 }
 
 TEST_F(AtomicFileTest, AMissingFolderIsAnErrorAtOnce) {
-  const auto file = AtomicFile::Create(folder_ / "no" / "out");
+  const auto file = AtomicFile::Create(folder_.path() / "no" / "out");
   EXPECT_THAT(file.status().message(), HasSubstr("No such file"));
 }
 
