@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "launcher/asm_command.h"
+#include "launcher/collective_command.h"
 #include "launcher/exec_command.h"
 #include "launcher/exit_code.h"
 #include "launcher/run_command.h"
@@ -17,6 +18,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   absl::Status result;
   lockstep::AddAsmCommands(app, &result);
+  lockstep::AddCollectiveCommand(app, &result);
   lockstep::AddExecCommand(app, &result);
   lockstep::AddRunCommand(app, &result);
   lockstep::AddTopoCommand(app, &result);

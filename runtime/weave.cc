@@ -33,16 +33,25 @@ bool Continues(const Instruction& a, const Instruction& b, int32_t stride) {
 }  // namespace
 
 bool Weave::Free(int slice, Access access, int address, int64_t cycle) const {
-  const std::vector<uint8_t>& t = taken_[slice];
-  if (cycle < 0) return false;
-  return cycle >= static_cast<int64_t>(t.size()) || (t[cycle] & Needs(access, address)) == 0;
+  return cycle >= 0 && (Taken(slice, cycle) & Needs(access, address)) == 0;
+}
+
+void Weave::Mark(int unit, int64_t cycle, uint8_t bits) {
+  auto& pages = taken_[unit];
+  const size_t page = static_cast<size_t>(cycle / kPage);
+  if (page >= pages.size()) pages.resize(page + 1);
+  if (!pages[page]) pages[page] = std::make_unique<Page>();
+  (*pages[page])[cycle % kPage] |= bits;
 }
 
 void Weave::Take(int slice, Access access, int address, int64_t cycle) {
   LOCKSTEP_CHECK(Free(slice, access, address, cycle), "slice %d is busy at %d", slice, cycle);
-  std::vector<uint8_t>& t = taken_[slice];
-  if (cycle >= static_cast<int64_t>(t.size())) t.resize(cycle + 1, 0);
-  t[cycle] |= Needs(access, address);
+  Mark(slice, cycle, Needs(access, address));
+}
+
+void Weave::TakeLink(int link, int64_t cycle) {
+  LOCKSTEP_CHECK(LinkFree(link, cycle), "link %d is busy at %d", link, cycle);
+  Mark(kSlices + link, cycle, 1);
 }
 
 Program Weave::Finish() {
