@@ -51,9 +51,12 @@ class Compiler {
   // What all layers take of the position.
   void Tables() {
     kernels_.MaskBias(map_.iota, map_.position, plan_.cache().key_tiles(), at_.bias);
-    kernels_.GatherQuad(map_.cos_table, map_.position_map_west, at_.cos);
-    kernels_.GatherQuad(map_.sin_low_table, map_.position_map_west, at_.sin_low);
-    kernels_.GatherQuad(map_.sin_high_table, map_.position_map_east, at_.sin_high);
+    for (int t = 0; t < plan_.cache().rotary_tables(); ++t) {
+      const int first = t * plan_.context;
+      kernels_.GatherQuad(map_.cos_table + first, map_.position_map_west, at_.cos + t);
+      kernels_.GatherQuad(map_.sin_low_table + first, map_.position_map_west, at_.sin_low + t);
+      kernels_.GatherQuad(map_.sin_high_table + first, map_.position_map_east, at_.sin_high + t);
+    }
   }
 
   void Embedding() {
@@ -75,30 +78,54 @@ class Compiler {
                      static_cast<float>(m_.rms_norm_eps), at_.normed[0], at_.normed[1]);
   }
 
+  // Two slots of queries a vector; vectors of a wide head take the tables in turn.
+  void RotateQueries(const Segment32& s, Pair q) {
+    const CacheShape cache = plan_.cache();
+    const int tables = cache.rotary_tables();
+    const float scale = 1.0f / std::sqrt(static_cast<float>(m_.head_dim));
+    for (int t = 0; t < tables; ++t) {
+      kernels_.Rotary(s.at + t, RotaryAt(t), s.words / tables, cache.rotary_distance(), scale,
+                      q + (s.first + t), tables);
+    }
+  }
+  // A slot of a key a vector, in both lane halves.
+  void RotateKeys(const Segment32& s, Pair k) {
+    const CacheShape cache = plan_.cache();
+    const int slots = cache.key_slots();
+    if (slots == 1) {
+      return kernels_.Rotary(s.at, RotaryAt(0), s.words, cache.rotary_distance(), 1.0f,
+                             k + s.first);
+    }
+    for (int t = 0; t < cache.rotary_tables(); ++t) {
+      kernels_.RotaryAcross(s.at + 2 * t, RotaryAt(t), s.words / slots, k + (s.first + 2 * t),
+                            slots);
+    }
+  }
+  Kernels::RotaryTables RotaryAt(int table) const {
+    return Kernels::RotaryTables{at_.cos, at_.sin_low, at_.sin_high} + table;
+  }
+
   void AttentionPart(const LayerMap& layer) {
     Norm(layer.attention_gain);
-    const Kernels::RotaryTables tables{at_.cos, at_.sin_low, at_.sin_high};
-    const float scale = 1.0f / std::sqrt(static_cast<float>(m_.head_dim));
-    for (const Segment32& s : MatVec("k", layer.k, at_.normed, at_.k32)) {
-      kernels_.Rotary(s.at, tables, s.words, m_.head_dim, 1.0f, at_.k + s.first);
-    }
+    for (const Segment32& s : MatVec("k", layer.k, at_.normed, at_.k32)) RotateKeys(s, at_.k);
     for (const Segment32& s : MatVec("v", layer.v, at_.normed, at_.v32)) {
       kernels_.ToHalf(s.at, s.words, at_.v + s.first);
     }
-    for (const Segment32& s : MatVec("q", layer.q, at_.normed, at_.q32)) {
-      kernels_.Rotary(s.at, tables, s.words, m_.head_dim, scale, at_.q + s.first);
-    }
-    const Attention::ValueTables value_tables{map_.identity, map_.one_hot, map_.ones_row,
-                                              map_.value_map_read, map_.value_map_write};
-    const int queries = plan_.queries_per_slot;
-    for (int slot = 0; slot < plan_.kv_slots; ++slot) {
-      attention_.AppendKey(at_.k + slot, map_.key_maps, layer.keys[slot]);
-      attention_.Scores(at_.q, slot * queries, queries, layer.keys[slot], at_.scores);
-      attention_.AppendValue(at_.v + slot, value_tables, layer.values[slot]);
+    for (const Segment32& s : MatVec("q", layer.q, at_.normed, at_.q32)) RotateQueries(s, at_.q);
+    const Attention::ValueTables tables{map_.identity,       map_.one_hot,
+                                        map_.transpose_row,  map_.transpose_maps,
+                                        map_.value_map_read, map_.value_map_write};
+    const CacheShape cache = plan_.cache();
+    const int queries = plan_.queries_per_slot, slots = cache.key_slots();
+    const int groups = cache.value_groups(), all = plan_.query_heads();
+    for (int kv = 0; kv < plan_.kv_slots; ++kv) {
+      attention_.AppendKey(at_.k + kv * slots, 0, map_.key_maps, layer.keys[kv]);
+      attention_.Scores(at_.q, 0, kv * queries * slots, queries, layer.keys[kv], at_.scores);
+      attention_.AppendValue(at_.v + kv * groups, 0, tables, layer.values[kv]);
       attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
-      attention_.Weigh(at_.p, queries, layer.values[slot], at_.weighed + slot * queries);
+      attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups, 0);
     }
-    attention_.Normalise(at_.weighed, map_.low_half, plan_.query_heads(), at_.heads_out[0],
+    attention_.Normalise(at_.weighed, map_.low_half, all * groups, at_.heads_out[0],
                          at_.heads_out[1]);
     AddToResidual(MatVec("o", layer.o, at_.heads_out, at_.partial));
   }

@@ -139,32 +139,39 @@ class ModelWriter {
     const int d = m_.head_dim, h = m_.hidden_size;
     const Range ffn = plan_.FfnOf(chip_);
     const ColumnsOf hidden = Packed(h);
+    const CacheShape cache = plan_.cache();
+    const int slots = cache.key_slots(), groups = cache.value_groups();
     const auto head_row = [d](int head, int element) {
-      return head < 0 || element >= d ? -1 : head * d + element;
+      return head < 0 || element < 0 || element >= d ? -1 : head * d + element;
     };
     RETURN_IF_ERROR(Gain(p + "input_layernorm.weight", layer.attention_gain));
     RETURN_IF_ERROR(Gain(p + "post_attention_layernorm.weight", layer.mlp_gain));
     RETURN_IF_ERROR(Matrix2(p + "self_attn.q_proj.weight", {m_.query_size(), h}, layer.q,
                             [&](int row) {
-                              const int local = row / kHalfLanes;  // a lane half each
-                              return local < plan_.query_heads()
-                                         ? head_row(QueryHead(local), row % kHalfLanes) : -1;
+                              const int slot = row / kHalfLanes;  // a lane half each
+                              return head_row(QueryHead(slot / slots),
+                                              cache.KeyElement(slot % slots, row % kHalfLanes));
                             }, hidden));
     RETURN_IF_ERROR(Matrix2(p + "self_attn.k_proj.weight", {m_.kv_size(), h}, layer.k,
                             [&](int row) {  // the same in both lane halves
-                              return head_row(plan_.SlotOf(chip_, row / kTileRows).kv_head,
-                                              row % kHalfLanes);
+                              const int slot = row / kTileRows;
+                              return head_row(plan_.SlotOf(chip_, slot / slots).kv_head,
+                                              cache.KeyElement(slot % slots, row % kHalfLanes));
                             }, hidden));
     RETURN_IF_ERROR(Matrix2(p + "self_attn.v_proj.weight", {m_.kv_size(), h}, layer.v,
                             [&](int row) {
-                              return head_row(plan_.SlotOf(chip_, row / kTileRows).kv_head,
-                                              row % kTileRows);
+                              const int group = row / kTileRows, lane = row % kTileRows;
+                              const int element = group % groups * kHalfLanes + lane;
+                              return head_row(plan_.SlotOf(chip_, group / groups).kv_head,
+                                              lane < kHalfLanes ? element : -1);
                             }, hidden));
     RETURN_IF_ERROR(Matrix2(p + "self_attn.o_proj.weight", {h, m_.query_size()}, layer.o,
                             [](int row) { return row; },
                             [&](int slot) {
-                              const int head = QueryHead(slot);
-                              return head < 0 ? Range{} : Range{head * d, head * d + d};
+                              const int head = QueryHead(slot / groups), group = slot % groups;
+                              const int first = head * d + group * kHalfLanes;
+                              return head < 0 ? Range{}
+                                              : Range{first, first + cache.group_elements(group)};
                             }));
     const RowOf ffn_row = [&](int row) { return Inside(ffn, row); };
     const int f = m_.intermediate_size;
@@ -194,15 +201,14 @@ class ModelWriter {
     lanes.fill(0);
     std::fill_n(lanes.begin(), kHalfLanes, std::bit_cast<float>(0xffffffffu));
     StoreQuad(memory_, map_.low_half, lanes);
-    for (int d = 0; d < m_.head_dim; ++d) {
+    for (int e = 0; e < plan_.cache().group_elements(0); ++e) {
       std::array<uint16_t, kLanes> hot{};
-      hot[d] = 0xffff;
-      StorePair(memory_, map_.identity + d, hot);
+      hot[e] = kHalfOne;
+      StorePair(memory_, map_.identity + e, hot);
     }
     std::array<uint16_t, kHalfLanes> ones;
     ones.fill(kHalfOne);
     for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
-      StorePlanes(WeightSlice(kAttentionSide, 2 * pair), map_.ones_row, 0, ones);
       for (const LayerMap& layer : map_.layers) {
         for (int values : layer.values) {
           for (int r = 0; r < plan_.cache().value_rows(); ++r) {
@@ -214,24 +220,28 @@ class ModelWriter {
     RotaryTables();
   }
 
-  // Tables with the signs and zeros of Kernels::Rotary, the same in both lane halves.
+  // Tables with the signs of Kernels::Rotary, the same in both lane halves. What a head that fits
+  // into a slot does not turn with is zero.
   void RotaryTables() {
     const std::vector<double> frequency = InverseFrequencies(m_);
-    const int half = m_.head_dim / 2;
-    for (int position = 0; position < plan_.context; ++position) {
+    const int half = m_.head_dim / 2, tables = plan_.cache().rotary_tables();
+    const bool wide = plan_.cache().key_slots() > 1;
+    for (int at = 0; at < plan_.context * tables; ++at) {
+      const int position = at % plan_.context, first = at / plan_.context * kHalfLanes;
       std::array<float, kLanes> cos{}, low{}, high{};
-      for (int i = 0; i < m_.head_dim; ++i) {
-        const double angle = position * frequency[i % half];
-        const SinCos at = SinAndCos(angle);
-        const float c = static_cast<float>(at.cos), s = static_cast<float>(at.sin);
+      const int lanes = wide ? std::min(kHalfLanes, half - first) : m_.head_dim;
+      for (int i = 0; i < lanes; ++i) {
+        const SinCos turn = SinAndCos(position * frequency[(first + i) % half]);
+        const float c = static_cast<float>(turn.cos), s = static_cast<float>(turn.sin);
         for (int lane : {i, i + kHalfLanes}) {
           cos[lane] = c;
-          (i < half ? low : high)[lane] = i < half ? -s : s;
+          if (wide || i < half) low[lane] = -s;
+          if (wide || i >= half) high[lane] = s;
         }
       }
-      StoreQuad(memory_, map_.cos_table + position, cos);
-      StoreQuad(memory_, map_.sin_low_table + position, low);
-      StoreQuad(memory_, map_.sin_high_table + position, high);
+      StoreQuad(memory_, map_.cos_table + at, cos);
+      StoreQuad(memory_, map_.sin_low_table + at, low);
+      StoreQuad(memory_, map_.sin_high_table + at, high);
     }
   }
 
@@ -297,12 +307,14 @@ void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelM
   StoreQuad(memory, map.position, lanes);
 
   const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
-  const int key_row = position / kTileRows * (kHalfLanes / 16) + r / 16;
+  const int tile = position / kTileRows * (kHalfLanes / 16), row_of_tile = r / 16;
   const int middle = kSuperlanes / 2;
   for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
     const bool here = pair == r % 16;
     StoreSingle(memory, map.key_maps + pair,
-                MapVector(here ? key_row : kNoRow, half * middle, (half + 1) * middle));
+                MapVector(here ? tile + row_of_tile : kNoRow, half * middle, (half + 1) * middle));
+    StoreSingle(memory, map.transpose_maps + pair,
+                MapVector(here ? row_of_tile : kNoRow, 0, middle));
   }
   const int value_row = position / kHalfLanes * plan.cache().block_rows();
   StoreSingle(memory, map.value_map_read, MapVector(value_row));
@@ -313,7 +325,7 @@ void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelM
 }
 
 int64_t StepInputBytes(const Plan&) {
-  return int64_t{1 + 2 + 4 + kWeightSlices / 2 + 2 + 2} * kVectorBytes;
+  return int64_t{1 + 2 + 4 + 2 * kWeightSlices / 2 + 2 + 2} * kVectorBytes;
 }
 
 int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {

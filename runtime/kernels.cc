@@ -157,19 +157,37 @@ void Kernels::RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, 
   placer.Place(c.Build());
 }
 
-void Kernels::Rotary(Quad x, const RotaryTables& tables, int words, int head_dim, float scale,
-                     Pair y) {
+void Kernels::Rotary(Quad x, const RotaryTables& tables, int words, int distance, float scale,
+                     Pair y, int stride) {
   for (int w = 0; w < words; w += kShiftedBatch) {
     Chain c(timing, "rotary", std::min(kShiftedBatch, words - w));
-    const Chain::Value low = c.Op(Opcode::kMul, c.LoadShifted(x + w, -head_dim / 2),
+    const Quad from = x + w * stride;
+    const Chain::Value low = c.Op(Opcode::kMul, c.LoadShifted(from, -distance, stride),
                                   c.Load(tables.sin_low, 0));
-    const Chain::Value high = c.Op(Opcode::kMul, c.LoadShifted(x + w, head_dim / 2),
+    const Chain::Value high = c.Op(Opcode::kMul, c.LoadShifted(from, distance, stride),
                                    c.Load(tables.sin_high, 0));
-    const Chain::Value straight = c.Op(Opcode::kMul, c.Load(x + w), c.Load(tables.cos, 0));
+    const Chain::Value straight = c.Op(Opcode::kMul, c.Load(from, stride), c.Load(tables.cos, 0));
     const Chain::Value turned = c.Op(Opcode::kAdd, low, high);
     const Chain::Value sum = c.Op(Opcode::kAdd, straight, turned);
-    c.Store16(c.To16(c.OpImm(Opcode::kMul, sum, scale)), y + w);
+    c.Store16(c.To16(c.OpImm(Opcode::kMul, sum, scale)), y + w * stride, stride);
     placer.Place(c.Build());
+  }
+}
+
+void Kernels::RotaryAcross(Quad x, const RotaryTables& tables, int pairs, Pair y, int stride) {
+  for (int i = 0; i < pairs; i += kShiftedBatch) {
+    for (int half = 0; half < 2; ++half) {
+      Chain c(timing, "rotary", std::min(kShiftedBatch, pairs - i));
+      const Quad from = x + i * stride;
+      const Quad sin = half == 0 ? tables.sin_low : tables.sin_high;
+      // The neighbour comes by way of the lane shifter, so that the slice is read at two times.
+      const Chain::Value turned =
+          c.Op(Opcode::kMul, c.LoadShifted(from + (1 - half), 0, stride), c.Load(sin, 0));
+      const Chain::Value straight =
+          c.Op(Opcode::kMul, c.Load(from + half, stride), c.Load(tables.cos, 0));
+      c.Store16(c.To16(c.Op(Opcode::kAdd, straight, turned)), y + (i * stride + half), stride);
+      placer.Place(c.Build());
+    }
   }
 }
 

@@ -30,13 +30,20 @@ struct Kernels {
   void RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
                Pair east);
 
-  // Rotary embedding of `words` vectors, each holding up to two heads in its lane halves:
-  // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by head_dim / 2
-  // lanes; the tables carry the signs and zeros (Hugging Face rotate_half). y as fp16.
+  // Rotary embedding of vectors x, x + stride, ... (`words` of them) into y, y + stride, ...:
+  // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by `distance` lanes;
+  // the tables carry the signs and zeros (Hugging Face rotate_half). y as fp16.
   struct RotaryTables {
     Quad cos, sin_low, sin_high;
+    RotaryTables operator+(int words) const {
+      return {cos + words, sin_low + words, sin_high + words};
+    }
   };
-  void Rotary(Quad x, const RotaryTables& tables, int words, int head_dim, float scale, Pair y);
+  void Rotary(Quad x, const RotaryTables& tables, int words, int distance, float scale, Pair y,
+              int stride = 1);
+  // The same for heads whose halves lie lane by lane in neighbours x + i * stride, x + i * stride + 1:
+  // y = x * cos + neighbour * sin, sin being sin_low for the first and sin_high for the second.
+  void RotaryAcross(Quad x, const RotaryTables& tables, int pairs, Pair y, int stride);
 
   // y = silu(gate) * up as fp16 on both sides; gate and up in different columns.
   void SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east);

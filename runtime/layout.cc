@@ -38,6 +38,10 @@ class LayoutMaker {
   SplitMatrix Split(int rows, int slots, int slot_stride = 1) {
     return SplitAt(rows, slots, WesternTiles(rows), slot_stride);
   }
+  // Groups of `unit` tiles stay together.
+  SplitMatrix SplitUnits(int rows, int slots, int unit) {
+    return SplitAt(rows, slots, WesternTiles(rows) / unit * unit);
+  }
   int WesternTiles(int rows) const {
     const int tiles = CeilDiv(rows, kTileRows);
     return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
@@ -55,21 +59,26 @@ class LayoutMaker {
     map_.embedding_side = kWest;
     map_.embedding_rows = memory_.WeightRows(kWest, CeilDiv(plan_.hidden_words(), 16) * rows);
     Count(&SramUse::embedding);
-    map_.ones_row = memory_.WeightRows(kAttentionSide, 1);
+    map_.transpose_row = memory_.WeightRows(kAttentionSide, plan_.cache().transpose_rows());
     Count(&SramUse::tables);
   }
 
   void MapLayer() {
     const int hidden = SlotsOf(m_.hidden_size), heads = plan_.query_heads();
-    const int d = m_.head_dim, words = plan_.hidden_words();
-    // Rows of heads: two query heads a tile (one a lane half); one KV head a tile, keys twice.
-    const int q_rows = (heads - 1) / 2 * kTileRows + (heads - 1) % 2 * kHalfLanes + d;
-    const int kv_first = (plan_.kv_slots - 1) * kTileRows;
+    const int words = plan_.hidden_words();
+    // Rows of heads: two slots of queries a tile (one a lane half); a slot of a key a tile, twice; a
+    // group of a value a tile.
+    const CacheShape cache = plan_.cache();
+    const int slots = cache.key_slots(), groups = cache.value_groups();
+    const int last_slot = cache.slot_elements(slots - 1);
     LayerMap layer;
-    layer.q = Split(q_rows, hidden);
-    layer.k = Split(kv_first + kHalfLanes + d, hidden);
-    layer.v = Split(kv_first + d, hidden);
-    layer.o = Split(m_.hidden_size, heads, 2);
+    layer.q = SplitUnits((heads * slots - 1) * kHalfLanes + last_slot, hidden,
+                         cache.rotary_tables());
+    layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot, hidden,
+                         slots);
+    layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
+                    hidden);
+    layer.o = Split(m_.hidden_size, heads * groups, 2);
     // Gate and up in step, word for word, unless they are a tile each: then side by side.
     const int cut = WesternTiles(plan_.ffn_rows);
     const bool single = plan_.ffn_rows <= kTileRows;
@@ -96,12 +105,13 @@ class LayoutMaker {
   }
 
   void MapTables() {
-    map_.cos_table = memory_.Words(kEast, 0, plan_.context);
-    map_.sin_low_table = memory_.Words(kEast, 1, plan_.context);
-    map_.sin_high_table = memory_.Words(kWest, 1, plan_.context);
+    const int rotary = plan_.context * plan_.cache().rotary_tables();
+    map_.cos_table = memory_.Words(kEast, 0, rotary);
+    map_.sin_low_table = memory_.Words(kEast, 1, rotary);
+    map_.sin_high_table = memory_.Words(kWest, 1, rotary);
     map_.iota = memory_.Words(kEast, 0, plan_.cache().key_tiles());
     map_.low_half = memory_.Words(kWest, 1, 1);
-    map_.identity = memory_.PairWords(kAttentionSide, 2, 0, m_.head_dim);
+    map_.identity = memory_.PairWords(kAttentionSide, 2, 0, plan_.cache().group_elements(0));
     Count(&SramUse::tables);
   }
 
@@ -111,6 +121,7 @@ class LayoutMaker {
     map_.position_map_east = memory_.SingleWords(kEast, 0, 0, 1);
     map_.position = memory_.Words(kWest, 0, 1);
     map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, kWeightSlices / 2);
+    map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, kWeightSlices / 2);
     map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, 1);
     map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 2, 1);
     map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, 1);
@@ -118,13 +129,18 @@ class LayoutMaker {
 
   void MapScratch() {
     const int words = plan_.hidden_words(), heads = plan_.query_heads();
-    const int tiles = plan_.cache().key_tiles(), ffn = plan_.ffn_words();
+    const CacheShape cache = plan_.cache();
+    const int tiles = cache.key_tiles(), ffn = plan_.ffn_words();
+    const int query_vectors = CeilDiv(heads * cache.key_slots(), 2);
+    const int outputs = heads * cache.value_groups(), tables = cache.rotary_tables();
+    const int keys = plan_.kv_slots * cache.key_slots();
+    const int values = plan_.kv_slots * cache.value_groups();
     ScratchMap& s = scratch_;
     s.residual = memory_.Words(kWest, 0, words);
     s.maxima = memory_.Words(kWest, 0, 2 * plan_.queries_per_slot);
-    s.cos = memory_.Words(kWest, 0, 1);
-    s.sin_low = memory_.Words(kWest, 1, 1);
-    s.sin_high = memory_.Words(kEast, 0, 1);
+    s.cos = memory_.Words(kWest, 0, tables);
+    s.sin_low = memory_.Words(kWest, 1, tables);
+    s.sin_high = memory_.Words(kEast, 0, tables);
     s.bias = memory_.Words(kWest, 1, tiles);
     s.norm_scratch = memory_.Words(kEast, 2, 2);
     s.landing = memory_.Words(kWest, 2, words * plan_.chips);
@@ -135,18 +151,18 @@ class LayoutMaker {
       s.gate[i] = memory_.Words(side, 1, ffn);
       s.up[i] = memory_.Words(side, 2, ffn);
       s.mlp[i] = memory_.PairWords(side, 0, 0, ffn);
-      s.heads_out[i] = memory_.PairWords(side, 0, 0, heads);
-      s.q32[i] = memory_.Words(side, 2, CeilDiv(heads, 2));
-      s.k32[i] = memory_.Words(side, 2, plan_.kv_slots);
-      s.v32[i] = memory_.Words(side, 2, plan_.kv_slots);
+      s.heads_out[i] = memory_.PairWords(side, 0, 0, outputs);
+      s.q32[i] = memory_.Words(side, 2, query_vectors);
+      s.k32[i] = memory_.Words(side, 2, keys);
+      s.v32[i] = memory_.Words(side, 2, values);
       s.logits[i] = memory_.Words(side, 2, CeilDiv(plan_.ShardRows(stage_.head), kLanes));
     }
-    s.q = memory_.PairWords(kAttentionSide, 1, 0, CeilDiv(heads, 2));
-    s.k = memory_.PairWords(kAttentionSide, 1, 0, plan_.kv_slots);
-    s.v = memory_.PairWords(kAttentionSide, 1, 2, plan_.kv_slots);
+    s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
+    s.k = memory_.PairWords(kAttentionSide, 1, 0, keys);
+    s.v = memory_.PairWords(kAttentionSide, 1, 2, values);
     s.p = memory_.PairWords(kAttentionSide, 1, 0, plan_.queries_per_slot * tiles);
     s.scores = memory_.Words(kAttentionSide, 2, plan_.queries_per_slot * tiles);
-    s.weighed = memory_.Words(kAttentionSide, 2, heads);
+    s.weighed = memory_.Words(kAttentionSide, 2, outputs);
     Count(&SramUse::activations);
   }
 

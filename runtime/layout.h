@@ -41,15 +41,16 @@ struct ModelMap {
   SplitMatrix head;
   // Constants, written once.
   Quad iota{};       // a vector a key tile: lane = its position, as fp32
-  Quad cos_table{}, sin_low_table{}, sin_high_table{};  // a vector a position
+  // A vector a position, for each pair of slots of a wide head one table after the other.
+  Quad cos_table{}, sin_low_table{}, sin_high_table{};
   Quad low_half{};   // all bits in lanes 0..159
-  Pair identity{};   // vector d: all bits in lane d
-  int ones_row = 0;  // eastern weight row: fp16 ones in lanes 0..159
+  Pair identity{};   // vector e: fp16 1.0 in lane e
+  int transpose_row = 0;  // eastern weight rows: scratch of Attention::AppendValue
   // Inputs of a step.
   Single token_map{};                     // row of the token in the embedding, or 0xffff
   Single position_map_west{}, position_map_east{};  // the position
   Quad position{};                        // the position in every lane, as fp32
-  Single key_maps{};                      // 16 vectors (Attention::AppendKey)
+  Single key_maps{}, transpose_maps{};    // 16 vectors each (Attention::AppendKey, AppendValue)
   Single value_map_read{}, value_map_write{};
   Pair one_hot{};
 };

@@ -73,20 +73,10 @@ absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context) 
                                                    " positions: the model has 1..",
                                                    model.max_context()));
   }
-  if (model.head_dim > kHalfLanes) {
-    return absl::UnimplementedError(absl::StrCat("heads of ", model.head_dim,
-                                                 " elements: the fp16 array takes up to ",
-                                                 kHalfLanes));
-  }
   Plan plan{.model = model, .chips = chips, .context = context};
   const int sharing = ChipsPerKvHead(plan);
   plan.kv_slots = sharing == 1 ? CeilDiv(model.kv_heads, chips) : 1;
   plan.queries_per_slot = CeilDiv(model.heads / model.kv_heads, sharing);
-  if (plan.queries_per_slot > kAccumulators) {
-    return absl::UnimplementedError(
-        absl::StrCat(plan.queries_per_slot, " query heads share a key head on one chip: up to ",
-                     kAccumulators, " can; use more chips"));
-  }
   plan.ffn_rows = CeilDiv(model.intermediate_size, chips);
   return plan;
 }

@@ -52,7 +52,7 @@ struct Plan {
   uint64_t Digest() const;
 };
 
-// Errors name what cannot be planned: a context beyond the model's, heads wider than the array, ...
+// Errors name what cannot be planned: more chips than a node has, a context beyond the model's.
 absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context);
 
 }  // namespace lockstep

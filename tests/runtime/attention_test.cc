@@ -1,140 +1,12 @@
 // Attention against double precision: the cache position by position, scores, softmax, outputs.
 #include "runtime/attention.h"
 
-#include <bit>
-
-#include "runtime/memory_map.h"
-#include "tests/runtime/one_chip.h"
+#include "tests/runtime/attention_head.h"
 
 namespace lockstep {
 namespace {
 
-constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
-
-// One KV head with its query heads, and the operands of every kernel of attention.
-class Head {
- public:
-  Head(int context, int head_dim, int heads, int first_slot = 0)
-      : shape{context, head_dim}, heads(heads), first_slot(first_slot) {
-    const int tiles = shape.key_tiles(), queries = CeilDiv(first_slot + heads, 2);
-    keys = map.WeightRows(kEast, shape.key_rows());
-    ones = map.WeightRows(kEast, 1);
-    values = map.WeightRows(kEast, shape.value_rows());
-    k = map.PairWords(kEast, 1, 0, 1), v = map.PairWords(kEast, 1, 2, 1);
-    q = map.PairWords(kEast, 1, 0, queries), p = map.PairWords(kEast, 1, 0, heads * tiles);
-    identity = map.PairWords(kEast, 2, 0, head_dim), one_hot = map.PairWords(kEast, 2, 2, 1);
-    key_maps = map.SingleWords(kEast, 0, 0, 16);
-    read_map = map.SingleWords(kEast, 0, 1, 1), write_map = map.SingleWords(kEast, 0, 2, 1);
-    scores = map.Words(kEast, 2, heads * tiles), weighed = map.Words(kEast, 2, heads);
-    maxima = map.Words(kWest, 0, 2 * heads), low_half = map.Words(kWest, 1, 1);
-    bias = map.Words(kWest, 1, tiles);
-    west = map.PairWords(kWest, 0, 0, heads), east = map.PairWords(kEast, 0, 0, heads);
-    StoreConstants();
-  }
-
-  Attention kernels() { return {chip.timing, chip.placer, shape, kEast}; }
-  Attention::ValueTables tables() const { return {identity, one_hot, ones, read_map, write_map}; }
-
-  void PlaceAppends() {
-    kernels().AppendKey(k, key_maps, keys);
-    kernels().AppendValue(v, tables(), values);
-  }
-  void PlaceAll() {
-    PlaceAppends();
-    kernels().Scores(q, first_slot, heads, keys, scores);
-    kernels().Softmax(scores, bias, maxima, heads, p);
-    kernels().Weigh(p, heads, values, weighed);
-    kernels().Normalise(weighed, low_half, heads, west, east);
-  }
-
-  // The inputs of a step at `position`: what is appended, where, and what is masked.
-  void SetStep(int position, const std::vector<float>& key, const std::vector<float>& value) {
-    std::vector<float> twice(kLanes, 0.0f);
-    std::copy(key.begin(), key.end(), twice.begin());
-    std::copy(key.begin(), key.end(), twice.begin() + kHalfLanes);
-    chip.Store(k, Halves(twice));
-    chip.Store(v, Halves(value));
-    const int row = position % kTileRows, half = row / kHalfLanes;
-    for (int i = 0; i < 16; ++i) {
-      const int offset = position / kTileRows * 10 + row % kHalfLanes / 16;
-      chip.StoreMap(key_maps + i, row % 16 == i ? offset : 0xffff, half * 10, half * 10 + 10);
-    }
-    const int block = position / kHalfLanes * shape.block_rows();
-    chip.StoreMap(read_map, block);
-    chip.StoreMap(write_map, block);
-    std::vector<uint16_t> hot(kLanes, 0);
-    hot[position % kHalfLanes] = 0xffff;
-    chip.Store(one_hot, hot);
-    std::vector<float> mask(shape.key_tiles() * kLanes);
-    for (size_t i = 0; i < mask.size(); ++i) mask[i] = static_cast<int>(i) > position ? -1e30f : 0;
-    chip.Store(bias, mask);
-  }
-  // Queries, a lane half each.
-  void SetQueries(const std::vector<float>& queries) {
-    std::vector<float> lanes(CeilDiv(first_slot + heads, 2) * kLanes, 5.0f);
-    for (int h = 0; h < heads; ++h) {
-      for (int i = 0; i < kHalfLanes; ++i) {
-        lanes[(first_slot + h) * kHalfLanes + i] =
-            i < shape.head_dim ? queries[h * shape.head_dim + i] : 0;
-      }
-    }
-    chip.Store(q, Halves(lanes));
-  }
-
-  std::vector<float> CachedKey(int position) {
-    const int row = position % kTileRows;
-    const int address = keys + position / kTileRows * 10 + row % kHalfLanes / 16;
-    return WeightLanes(row % 16, address, row / kHalfLanes * kHalfLanes, shape.head_dim, 1);
-  }
-  std::vector<float> CachedValue(int position) {
-    std::vector<float> out;
-    for (int d = 0; d < shape.head_dim; ++d) {
-      const int address = values + position / kHalfLanes * shape.block_rows() + d / 16;
-      out.push_back(WeightLanes(d % 16, address, position % kHalfLanes, 1, 1)[0]);
-    }
-    return out;
-  }
-
-  OneChip chip;
-  const CacheShape shape;
-  const int heads, first_slot;
-  MemoryMap map;
-  int keys, values, ones;
-  Pair k{}, v{}, q{}, p{}, identity{}, one_hot{}, west{}, east{};
-  Single key_maps{}, read_map{}, write_map{};
-  Quad scores{}, weighed{}, maxima{}, low_half{}, bias{};
-
- private:
-  void StoreConstants() {
-    for (int d = 0; d < shape.head_dim; ++d) {
-      std::vector<uint16_t> hot(kLanes, 0);
-      hot[d] = 0xffff;
-      chip.Store(identity + d, hot);
-    }
-    std::vector<float> low(kLanes, 0.0f);
-    std::fill_n(low.begin(), kHalfLanes, std::bit_cast<float>(0xffffffffu));
-    chip.Store(low_half, low);
-    const std::vector<uint8_t> one(kHalfLanes, 0x3c), zero(kHalfLanes, 0);
-    for (int pair = 0; pair < 16; ++pair) {
-      const auto put = [&](int address, int lane) {
-        chip.memory.Store(WeightSlice(kEast, 2 * pair), address, lane, zero);
-        chip.memory.Store(WeightSlice(kEast, 2 * pair + 1), address, lane, one);
-      };
-      put(ones, 0);
-      for (int r = 0; r < shape.value_rows(); ++r) put(values + r, kHalfLanes);
-    }
-  }
-  std::vector<float> WeightLanes(int pair, int address, int first, int count, int stride) {
-    std::array<uint8_t, kVectorBytes> low, high;
-    chip.memory.Load(WeightSlice(kEast, 2 * pair), address, low);
-    chip.memory.Load(WeightSlice(kEast, 2 * pair + 1), address, high);
-    std::vector<float> out;
-    for (int i = first; i < first + count * stride; i += stride) {
-      out.push_back(HalfToFloat(static_cast<uint16_t>(low[i] | high[i] << 8)));
-    }
-    return out;
-  }
-};
+using Head = AttentionHead;
 
 // ---- The cache: exact.
 
@@ -164,8 +36,37 @@ TEST_P(CacheTest, HoldsWhatWasAppendedAndNothingElseMoves) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CacheTest,
-                         ::testing::Combine(::testing::Values(2, 4, 8, 16, 18, 64, 80, 128, 160),
+                         ::testing::Combine(::testing::Values(1, 2, 4, 8, 15, 16, 18, 64, 80, 128, 160, 161,
+                                                              256, 321, 512),
                                             ::testing::Values(1, 5, 160, 161, 320, 321, 700)));
+
+// A batch writes the same cache as its positions one by one, at every place of a block and a tile.
+TEST(CacheBatchTest, HoldsEveryPositionOfEveryBatch) {
+  for (int head_dim : {7, 160, 163}) {
+    for (int batch : {2, 4, 8, 16}) {
+      Head head(336, head_dim, 1, 0, batch);
+      head.PlaceAppends();
+      std::vector<std::vector<float>> keys, values;
+      const std::vector<int> starts = {0, 16, 160 - batch, 160, 304, 320};
+      for (int t : starts) {
+        keys.push_back(Rounded16(RandomFloats(head.chip.random, batch * head_dim)));
+        values.push_back(Rounded16(RandomFloats(head.chip.random, batch * head_dim, -6e4, 6e4)));
+        head.SetStep(t, keys.back(), values.back());
+        ASSERT_NO_FATAL_FAILURE(head.chip.Run());
+      }
+      const auto of = [&](const std::vector<float>& all, int b) {
+        return std::vector<float>(all.begin() + b * head_dim, all.begin() + (b + 1) * head_dim);
+      };
+      for (size_t i = 0; i < starts.size(); ++i) {
+        for (int b = 0; b < batch; ++b) {
+          ASSERT_EQ(head.CachedKey(starts[i] + b), of(keys[i], b)) << starts[i] << "+" << b;
+          ASSERT_EQ(head.CachedValue(starts[i] + b), of(values[i], b)) << starts[i] << "+" << b;
+        }
+      }
+      EXPECT_EQ(head.CachedValue(48), std::vector<float>(head_dim, 0.0f));
+    }
+  }
+}
 
 TEST(CacheAgainTest, AnAppendReplacesWhatAnEarlierTextLeft) {
   Head head(200, 20, 1);
@@ -187,71 +88,125 @@ TEST(CacheAgainTest, AnAppendReplacesWhatAnEarlierTextLeft) {
 // at most 2 v (2^-11 + n 2^-25). The exponents are off by 4 roundings of the largest score s, exp
 // and the rest by 16 more. Last comes one rounding of the output.
 
-class AttentionTest : public ::testing::TestWithParam<std::tuple<int, int, int, double>> {
- protected:
-  std::vector<double> Reference(const Head& head, const std::vector<float>& queries,
-                                const std::vector<std::vector<float>>& keys,
-                                const std::vector<std::vector<float>>& values, double* largest) {
-    const int d = head.shape.head_dim;
-    std::vector<double> out(head.heads * kLanes, 0.0);
-    for (int h = 0; h < head.heads; ++h) {
-      std::vector<double> s(keys.size(), 0.0);
-      for (size_t t = 0; t < keys.size(); ++t) {
-        for (int i = 0; i < d; ++i) s[t] += double{queries[h * d + i]} * keys[t][i];
-        *largest = std::max(*largest, std::abs(s[t]));
-      }
-      const double top = *std::max_element(s.begin(), s.end());
-      double sum = 0;
-      for (double& e : s) e = std::exp(e - top), sum += e;
-      for (size_t t = 0; t < keys.size(); ++t) {
-        for (int i = 0; i < d; ++i) out[h * kLanes + i] += s[t] / sum * values[t][i];
+struct AttentionCase {
+  int context, head_dim, heads;
+  double size;
+  int batch = 1;
+};
+std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
+  return out << "context " << c.context << ", " << c.heads << " heads of " << c.head_dim << ", size "
+             << c.size << ", batch " << c.batch;
+}
+
+using Rows = std::vector<std::vector<float>>;  // by position
+
+// The outputs of one position: `heads` queries over the first `count` keys and values.
+std::vector<double> ReferenceOf(const Head& head, const float* queries, const Rows& keys,
+                                const Rows& values, int count, double* largest) {
+  const int d = head.shape.head_dim, width = head.shape.value_groups() * kLanes;
+  std::vector<double> out(head.heads * width, 0.0);
+  for (int h = 0; h < head.heads; ++h) {
+    std::vector<double> s(count, 0.0);
+    for (int t = 0; t < count; ++t) {
+      for (int i = 0; i < d; ++i) s[t] += double{queries[h * d + i]} * keys[t][i];
+      *largest = std::max(*largest, std::abs(s[t]));
+    }
+    const double top = *std::max_element(s.begin(), s.end());
+    double sum = 0;
+    for (double& e : s) e = std::exp(e - top), sum += e;
+    for (int t = 0; t < count; ++t) {
+      for (int i = 0; i < d; ++i) {
+        out[h * width + i / kHalfLanes * kLanes + i % kHalfLanes] += s[t] / sum * values[t][i];
       }
     }
-    return out;
   }
-};
+  return out;
+}
+
+class AttentionTest : public ::testing::TestWithParam<AttentionCase> {};
 
 TEST_P(AttentionTest, AgreesWithDoublePrecisionAtEveryEdge) {
-  const auto [context, head_dim, heads, size] = GetParam();
-  Head head(context, head_dim, heads, heads % 3);
+  const auto [context, head_dim, heads, size, batch] = GetParam();
+  Head head(context, head_dim, heads, heads % 3, batch);
   head.PlaceAll();
-  std::vector<std::vector<float>> keys, values;
+  Rows keys, values;
   const double v_max = 4;
-  for (int t = 0; t < context; ++t) {
-    keys.push_back(Rounded16(RandomFloats(head.chip.random, head_dim, -size, size)));
-    values.push_back(Rounded16(RandomFloats(head.chip.random, head_dim, -v_max, v_max)));
+  for (int t = 0; t + batch <= context; t += batch) {
+    std::vector<float> all_keys, all_values;
+    for (int b = 0; b < batch; ++b) {
+      keys.push_back(Rounded16(RandomFloats(head.chip.random, head_dim, -size, size)));
+      values.push_back(Rounded16(RandomFloats(head.chip.random, head_dim, -v_max, v_max)));
+      all_keys.insert(all_keys.end(), keys.back().begin(), keys.back().end());
+      all_values.insert(all_values.end(), values.back().begin(), values.back().end());
+    }
     const std::vector<float> queries =
-        Rounded16(RandomFloats(head.chip.random, heads * head_dim, -size, size));
-    head.SetStep(t, keys.back(), values.back());
+        Rounded16(RandomFloats(head.chip.random, batch * heads * head_dim, -size, size));
+    head.SetStep(t, all_keys, all_values);
     head.SetQueries(queries);
     ASSERT_NO_FATAL_FAILURE(head.chip.Run());
-    if (t > 2 && t + 1 < context && t % 160 > 1 && t % 160 < 158 && t % 97 != 0) continue;
+    const int last = t + batch - 1;
+    if (t > 2 && last + 1 < context && t % 160 > 1 && last % 160 < 158 && t % 97 != 0) continue;
     double largest = 0;
-    const std::vector<double> want = Reference(head, queries, keys, values, &largest);
-    ASSERT_TRUE(AllNear(head.chip.Load16(head.east, heads), want, [&](size_t i) {
-      return HalfError(want[i]) + 2 * v_max * (0x1p-11 + (t + 1) * 0x1p-25) +
+    std::vector<double> want;
+    for (int b = 0; b < batch; ++b) {
+      const std::vector<double> one =
+          ReferenceOf(head, &queries[b * heads * head_dim], keys, values, t + b + 1, &largest);
+      want.insert(want.end(), one.begin(), one.end());
+    }
+    ASSERT_TRUE(AllNear(head.chip.Load16(head.east, head.outputs()), want, [&](size_t i) {
+      return HalfError(want[i]) + 2 * v_max * (0x1p-11 + (last + 1) * 0x1p-25) +
              2 * v_max * (4 * largest + 16) * kUlp32;
     })) << "position " << t;
-    ASSERT_EQ(head.chip.Load16(head.west, heads), head.chip.Load16(head.east, heads));
+    ASSERT_EQ(head.chip.Load16(head.west, head.outputs()),
+              head.chip.Load16(head.east, head.outputs()));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Contexts, AttentionTest,
-                         ::testing::Combine(::testing::Values(1, 5, 160, 161, 320, 321, 700),
-                                            ::testing::Values(8, 80), ::testing::Values(1, 2),
-                                            ::testing::Values(1.0)));
-INSTANTIATE_TEST_SUITE_P(HeadSizes, AttentionTest,
-                         ::testing::Combine(::testing::Values(33),
-                                            ::testing::Values(2, 4, 16, 64, 128, 160),
-                                            ::testing::Values(3), ::testing::Values(0.5)));
-INSTANTIATE_TEST_SUITE_P(QueryHeads, AttentionTest,
-                         ::testing::Combine(::testing::Values(170, 330), ::testing::Values(6),
-                                            ::testing::Values(4, 5, 7, 8, 12, 13, 15, 16),
-                                            ::testing::Values(1.0)));
+std::vector<AttentionCase> Contexts() {
+  std::vector<AttentionCase> out;
+  for (int context : {1, 5, 160, 161, 320, 321, 700}) {
+    for (int head_dim : {8, 80}) {
+      for (int heads : {1, 2}) out.push_back({context, head_dim, heads, 1.0});
+    }
+  }
+  return out;
+}
+std::vector<AttentionCase> HeadSizes() {
+  std::vector<AttentionCase> out;
+  for (int head_dim : {2, 3, 4, 16, 64, 101, 128, 160, 161, 162, 256, 319, 320, 321, 322, 512}) {
+    out.push_back({33, head_dim, 3, 0.5});
+  }
+  out.push_back({330, 256, 2, 0.5});
+  out.push_back({330, 500, 1, 0.25});
+  return out;
+}
+std::vector<AttentionCase> QueryHeads() {
+  std::vector<AttentionCase> out;
+  for (int context : {170, 330}) {
+    for (int heads : {4, 5, 7, 8, 12, 13, 15, 16, 17}) out.push_back({context, 6, heads, 1.0});
+  }
+  for (int heads : {31, 32, 33, 63, 64}) out.push_back({21, 6, heads, 1.0});
+  out.push_back({330, 6, 64, 1.0});
+  out.push_back({20, 170, 17, 0.5});   // wide and many at once
+  out.push_back({20, 512, 33, 0.25});
+  return out;
+}
+std::vector<AttentionCase> Batches() {
+  return {{32, 6, 1, 1.0, 2},    {32, 6, 3, 1.0, 4},     {176, 6, 2, 1.0, 8},
+          {330, 64, 4, 0.5, 16}, {336, 20, 1, 1.0, 16},  {176, 6, 17, 1.0, 16},
+          {32, 200, 3, 0.5, 16}, {48, 500, 17, 0.25, 8}, {700, 8, 5, 1.0, 16}};
+}
+
+INSTANTIATE_TEST_SUITE_P(Contexts, AttentionTest, ::testing::ValuesIn(Contexts()));
+INSTANTIATE_TEST_SUITE_P(HeadSizes, AttentionTest, ::testing::ValuesIn(HeadSizes()));
+INSTANTIATE_TEST_SUITE_P(QueryHeads, AttentionTest, ::testing::ValuesIn(QueryHeads()));
+INSTANTIATE_TEST_SUITE_P(Batches, AttentionTest, ::testing::ValuesIn(Batches()));
 // Scores up to 8 * 100^2: without the maximum taken off, exp would overflow.
 INSTANTIATE_TEST_SUITE_P(LargeScores, AttentionTest,
-                         ::testing::Combine(::testing::Values(40, 325), ::testing::Values(8),
-                                            ::testing::Values(2), ::testing::Values(20.0, 100.0)));
+                         ::testing::Values(AttentionCase{40, 8, 2, 20.0},
+                                           AttentionCase{40, 8, 2, 100.0},
+                                           AttentionCase{325, 8, 2, 20.0},
+                                           AttentionCase{325, 8, 2, 100.0}));
 
 TEST(AttentionManyTilesTest, WeighsInSegmentsOfTheActivationBuffer) {
   // 16 heads x 4 tiles = 64 vectors: two segments of the 32 that the buffer holds.

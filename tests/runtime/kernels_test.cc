@@ -160,7 +160,7 @@ TEST_P(RotaryTest, AgreesWithDoublePrecision) {
     }
     chip.Store(x, values);
     StoreTables(chip, tables, head_dim, position);
-    chip.kernels.Rotary(x, tables, words, head_dim, 0.25f, y);
+    chip.kernels.Rotary(x, tables, words, head_dim / 2, 0.25f, y);
     ASSERT_NO_FATAL_FAILURE(chip.Run());
     std::vector<double> want(words * kLanes, 0.0);
     const int half = head_dim / 2;
@@ -181,6 +181,45 @@ INSTANTIATE_TEST_SUITE_P(
     Heads, RotaryTest,
     ::testing::Combine(::testing::Values(2, 4, 8, 16, 64, 80, 128, 160),
                        ::testing::Values(0, 1, 159, 4095), ::testing::Values(1, 13)));
+
+// A wide head: its halves in neighbouring vectors, every element twice a vector.
+TEST(RotaryAcrossTest, AgreesWithDoublePrecision) {
+  const int half = 150, stride = 4;
+  for (int pairs : {1, 2, 13}) {
+    OneChip chip;
+    const Kernels::RotaryTables tables{{kWest, 0, 3}, {kWest, 1, 2}, {kEast, 0, 1}};
+    const Quad x{kEast, 2, 10};
+    const Pair y{kEast, 1, 2, 20};
+    std::vector<float> cos(kLanes, 0.0f), sin(kLanes, 0.0f), minus(kLanes, 0.0f);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int e = lane % kHalfLanes;
+      if (e >= half) continue;
+      const double angle = 77 * std::pow(10000.0, -1.0 * e / half);
+      cos[lane] = static_cast<float>(std::cos(angle));
+      sin[lane] = static_cast<float>(std::sin(angle));
+      minus[lane] = -sin[lane];
+    }
+    chip.Store(tables.cos, cos), chip.Store(tables.sin_low, minus), chip.Store(tables.sin_high, sin);
+    std::vector<double> want(pairs * stride * kLanes, 0.0);
+    for (int i = 0; i < pairs; ++i) {
+      std::vector<float> both[2];
+      for (int h : {0, 1}) {
+        both[h] = RandomFloats(chip.random, kLanes, -4, 4);
+        chip.Store(x + (i * stride + h), both[h]);
+      }
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const double a = both[0][lane], b = both[1][lane];
+        want[i * stride * kLanes + lane] = a * cos[lane] - b * sin[lane];
+        want[(i * stride + 1) * kLanes + lane] = b * cos[lane] + a * sin[lane];
+      }
+    }
+    chip.kernels.RotaryAcross(x, tables, pairs, y, stride);
+    ASSERT_NO_FATAL_FAILURE(chip.Run());
+    EXPECT_TRUE(AllNear(chip.Load16(y, pairs * stride), want, [&](size_t i) {
+      return HalfError(want[i]) + 3 * kUlp32 * 2 * 4;
+    }));
+  }
+}
 
 // ---- SwiGLU: 0.5 g (1 + tanh(g / 2)) u. For negative g, 1 + tanh cancels, so the error of tanh
 // (an ulp of 1) and of the addition weighs fully: (3 * 2^-24) * |g u| / 2, then three roundings and

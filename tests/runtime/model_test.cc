@@ -136,6 +136,17 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{1, 64, 64, 1, 16, 1, 4, 11, true, "F32", 20, 4},
                       Case{2, 64, 64, 1, 6, 3, 160, 11, true, "F32", 20, 4},
                       Case{5, 64, 64, 1, 12, 12, 64, 11, true, "F32", 20, 4}));
+// Heads of several slots, more query heads of a KV head than a plane has accumulators, and both.
+INSTANTIATE_TEST_SUITE_P(
+    WideAndMany, ModelTest,
+    ::testing::Values(Case{1, 64, 64, 1, 3, 1, 162, 11, true, "F32", 20, 4},
+                      Case{2, 64, 64, 1, 6, 3, 256, 11, false, "F16", 20, 4},
+                      Case{3, 64, 33, 2, 7, 1, 322, 11, true, "F32", 20, 4},
+                      Case{1, 330, 64, 1, 4, 2, 512, 11, true, "BF16", 20, 4},
+                      Case{1, 64, 64, 1, 17, 1, 8, 11, true, "F32", 20, 4},
+                      Case{8, 64, 64, 1, 40, 2, 8, 11, true, "F32", 20, 4},
+                      Case{2, 96, 64, 1, 64, 1, 12, 11, false, "F16", 20, 4},
+                      Case{1, 64, 64, 1, 18, 1, 200, 11, true, "F32", 330, 3}));
 INSTANTIATE_TEST_SUITE_P(
     Sizes, ModelTest,
     ::testing::Values(Case{1, 8, 7, 1, 2, 1, 4, 11, true, "F32", 8, 8},
