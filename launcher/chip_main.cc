@@ -39,10 +39,6 @@ void DieWithMpirun() {
   if (getppid() == 1) std::_Exit(1);
 }
 
-void PrintProgress(int done, int of) {
-  std::fprintf(stderr, "%s%d/%d\n", kProgressPrefix, done, of);
-}
-
 absl::StatusOr<RunSetup> Prepare(const RunOptions& options) {
   return PrepareRun(options, TopologyDir(options.topology_dir));
 }
@@ -83,8 +79,6 @@ int Main(int argc, char** argv) {
   CLI::App app(kHelp, "lockstep-chip");
   RunFlags flags;
   AddRunFlags(app, &flags);
-  app.add_flag("--progress", flags.options.progress,
-               "A line a step on standard error: `lockstep-progress: 3/12`");
   const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
   const int rank = rank_text == nullptr ? 0 : std::atoi(rank_text);
   try {

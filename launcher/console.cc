@@ -22,6 +22,10 @@ void DrawProgress(int done, int of) {
   std::fflush(stderr);
 }
 
+void PrintProgress(int done, int of) {
+  std::fprintf(stderr, "%s%d/%d\n", kProgressPrefix, done, of);
+}
+
 bool WantsProgress(const RunOptions& options) {
   const bool text = isatty(STDOUT_FILENO) && options.engine == EngineKind::kFunctional;
   return isatty(STDERR_FILENO) && !text;

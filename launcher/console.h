@@ -15,6 +15,9 @@ inline constexpr char kChipPrefix[] = "lockstep-chip: ";
 // Shows `done` of `of` steps on one line of the terminal that is written over; done = of clears it.
 void DrawProgress(int done, int of);
 
+// The same as a line of its own, for a program to read: "lockstep-progress: 3/12".
+void PrintProgress(int done, int of);
+
 // Whether progress should be drawn: there is a terminal, and no text that streams onto it.
 bool WantsProgress(const RunOptions& options);
 

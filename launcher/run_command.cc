@@ -24,13 +24,23 @@ constexpr char kHelp[] =
     "also with --hostfile FILE. As root, mpirun itself asks for --allow-run-as-root; "
     "`lockstep run` adds it.";
 
+// What shows the steps of a run; empty: nothing does.
+std::function<void(int, int)> Progress(const RunOptions& options) {
+  if (options.progress) return PrintProgress;
+  if (WantsProgress(options)) return DrawProgress;
+  return nullptr;
+}
+
+void ClearProgress(const RunOptions& options) {
+  if (!options.progress && WantsProgress(options)) DrawProgress(0, 0);
+}
+
 absl::Status RunLocally(const RunSetup& setup) {
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalFabric> fabric,
                    LocalFabric::Create(setup.wiring, setup.options.threads.value_or(1)));
-  std::function<void(int, int)> progress;
-  if (WantsProgress(setup.options)) progress = DrawProgress;
-  const absl::Status status = RunProcess(setup, *fabric, ConsoleView(setup.options, progress));
-  if (!status.ok() && progress) DrawProgress(0, 0);
+  const absl::Status status =
+      RunProcess(setup, *fabric, ConsoleView(setup.options, Progress(setup.options)));
+  if (!status.ok()) ClearProgress(setup.options);
   RETURN_IF_ERROR(status);
   return FlushConsole();
 }
@@ -46,11 +56,11 @@ absl::Status RunOverMpi(const RunSetup& setup, const std::string& topology_dir) 
   options.prompt_ids = setup.prompt_ids;
   // The ranks look where this process looked.
   options.topology_dir = topology_dir;
-  options.progress = WantsProgress(options);
-  if (options.progress) job.progress = DrawProgress;
+  job.progress = Progress(options);
+  options.progress = job.progress != nullptr;
   job.arguments = RankArguments(options);
   const absl::Status status = RunMpirun(job);
-  if (!status.ok() && job.progress) DrawProgress(0, 0);
+  if (!status.ok()) ClearProgress(setup.options);
   return status;
 }
 

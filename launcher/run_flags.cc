@@ -51,7 +51,10 @@ void AddOutput(CLI::App& app, RunFlags* flags) {
                  "File: trace for Perfetto, 1 us = 1 cycle; of the first token's step only, unless "
                  "--timeline-steps says more");
   app.add_option("--timeline-steps", o.timeline_steps, "Steps in the timeline (default 1)");
-  app.add_flag("--quiet", o.quiet, "Text only, no table");
+  app.add_option("--table", o.table, "File: the closing table");
+  app.add_flag("--quiet", o.quiet, "No table on standard output");
+  app.add_flag("--progress", o.progress,
+               "A line a step on standard error: `lockstep-progress: 3/12`");
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ double SecondsSince(Clock::time_point start) {
 
 // The files that the user asked for; made before the run, since a run may be long.
 struct Outputs {
-  std::optional<AtomicFile> logits, report, timeline;
+  std::optional<AtomicFile> logits, report, timeline, table;
 };
 
 absl::Status Open(const std::string& path, std::optional<AtomicFile>* file) {
@@ -36,6 +36,7 @@ absl::Status Open(const std::string& path, std::optional<AtomicFile>* file) {
 absl::Status OpenOutputs(const RunOptions& options, Outputs* outputs) {
   RETURN_IF_ERROR(Open(options.logits, &outputs->logits));
   RETURN_IF_ERROR(Open(options.report, &outputs->report));
+  RETURN_IF_ERROR(Open(options.table, &outputs->table));
   return Open(options.timeline, &outputs->timeline);
 }
 
@@ -63,6 +64,7 @@ absl::Status Finish(const RunSetup& setup, const Session& session, const RunResu
     RETURN_IF_ERROR(Write(outputs.timeline, TimelineJson(input)));
   }
   if (outputs.report) RETURN_IF_ERROR(Write(outputs.report, ReportJson(report)));
+  if (outputs.table) RETURN_IF_ERROR(Write(outputs.table, ReportTable(report)));
   if (view.table) view.table(ReportTable(report));
   return absl::OkStatus();
 }

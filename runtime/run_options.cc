@@ -78,9 +78,9 @@ absl::Status CheckSampling(const RunOptions& o) {
 }
 
 absl::Status CheckFiles(const RunOptions& o) {
-  const std::string files[] = {o.logits, o.report, o.timeline};
-  for (int i = 0; i < 3; ++i) {
-    for (int j = i + 1; j < 3; ++j) {
+  const std::string files[] = {o.logits, o.report, o.timeline, o.table};
+  for (int i = 0; i < 4; ++i) {
+    for (int j = i + 1; j < 4; ++j) {
       if (!files[i].empty() && files[i] == files[j]) {
         return Bad(absl::StrCat("two outputs to one file: ", files[i]));
       }
@@ -151,6 +151,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   text("--logits", o.logits);
   text("--report", o.report);
   text("--timeline", o.timeline);
+  text("--table", o.table);
   number("--timeline-steps", o.timeline_steps);
   if (o.quiet) out.push_back("--quiet");
   if (o.progress) out.push_back("--progress");

@@ -15,7 +15,7 @@ absl::Status SqliteError(sqlite3* database, absl::string_view tried) {
       absl::StrCat("job store: ", sqlite3_errmsg(database), " (", tried, ")");
   switch (code) {
     case SQLITE_FULL:
-      return absl::ResourceExhaustedError(message);
+      return absl::UnavailableError(message);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::FailedPreconditionError(absl::StrCat(message, "; another process uses it"));

@@ -197,40 +197,57 @@ absl::StatusOr<std::optional<v1::Job>> JobStore::FindRequest(const std::string& 
   return ReadRequest(request_id, spec);
 }
 
-absl::StatusOr<JobStore::Accepted> JobStore::Submit(const std::string& request_id,
-                                                    const v1::JobSpec& spec,
-                                                    const v1::Needs& needs, int max_queued) {
-  v1::Job job;
-  {
-    const std::lock_guard lock(mutex_);
-    ASSIGN_OR_RETURN(std::optional<v1::Job> earlier, ReadRequest(request_id, spec));
-    if (earlier) return Accepted{*std::move(earlier), false};
-    ASSIGN_OR_RETURN(std::unique_ptr<Query> count,
-                     database_->Prepare("SELECT COUNT(*) FROM jobs WHERE state = ?"));
-    RETURN_IF_ERROR(count->Bind(v1::QUEUED).Step().status());
-    if (count->Int(0) >= max_queued) {
-      return absl::ResourceExhaustedError(absl::StrCat(max_queued, " jobs wait already"));
-    }
-    count.reset();
-    Transaction transaction(database_.get());
-    RETURN_IF_ERROR(transaction.Begin(Durability::kDisk));
-    ASSIGN_OR_RETURN(std::unique_ptr<Query> insert,
-                     database_->Prepare("INSERT INTO jobs (request_id, state, kind, label, last_seq,"
-                                        " job) VALUES (NULLIF(?, ''), ?, ?, ?, 0, x'')"));
-    RETURN_IF_ERROR(insert->Bind(request_id).Bind(v1::QUEUED).Bind(JobKind(spec))
-                        .Bind(spec.label()).Run());
-    job.set_id(JobId(database_->last_row_id()));
-    job.set_request_id(request_id);
-    *job.mutable_spec() = spec;
-    job.set_state(v1::QUEUED);
-    *job.mutable_created() = TimeUtil::GetCurrentTime();
-    *job.mutable_needs() = needs;
-    RETURN_IF_ERROR(Write(job));
-    RETURN_IF_ERROR(Tell(job, nullptr));
-    RETURN_IF_ERROR(transaction.Commit());
+absl::StatusOr<JobStore::Accepted> JobStore::Insert(const Submission& submission, int64_t* queued,
+                                                    int max_queued) {
+  ASSIGN_OR_RETURN(std::optional<v1::Job> earlier,
+                   ReadRequest(submission.request_id, submission.spec));
+  if (earlier) return Accepted{*std::move(earlier), false};
+  if (*queued >= max_queued) {
+    return absl::ResourceExhaustedError(absl::StrCat(max_queued, " jobs wait already"));
   }
-  Notify(*ParseJobId(job.id()));
+  ASSIGN_OR_RETURN(std::unique_ptr<Query> insert,
+                   database_->Prepare("INSERT INTO jobs (request_id, state, kind, label, last_seq,"
+                                      " job) VALUES (NULLIF(?, ''), ?, ?, ?, 0, x'')"));
+  RETURN_IF_ERROR(insert->Bind(submission.request_id).Bind(v1::QUEUED)
+                      .Bind(JobKind(submission.spec)).Bind(submission.spec.label()).Run());
+  insert.reset();
+  v1::Job job;
+  job.set_id(JobId(database_->last_row_id()));
+  job.set_request_id(submission.request_id);
+  *job.mutable_spec() = submission.spec;
+  job.set_state(v1::QUEUED);
+  *job.mutable_created() = TimeUtil::GetCurrentTime();
+  *job.mutable_needs() = submission.needs;
+  RETURN_IF_ERROR(Write(job));
+  RETURN_IF_ERROR(Tell(job, nullptr));
+  ++*queued;
   return Accepted{std::move(job), true};
+}
+
+absl::Status JobStore::InsertAll(const std::vector<Submission>& submissions, int max_queued,
+                                 std::vector<absl::StatusOr<Accepted>>* results) {
+  const std::lock_guard lock(mutex_);
+  Transaction transaction(database_.get());
+  RETURN_IF_ERROR(transaction.Begin(Durability::kDisk));
+  ASSIGN_OR_RETURN(int64_t queued, CountLocked(v1::QUEUED));
+  for (const Submission& submission : submissions) {
+    results->push_back(Insert(submission, &queued, max_queued));
+    const absl::Status& status = results->back().status();
+    // The store's own failure may have left half a job: then none of them counts.
+    if (absl::IsUnavailable(status) || absl::IsDataLoss(status)) return status;
+  }
+  return transaction.Commit();
+}
+
+std::vector<absl::StatusOr<JobStore::Accepted>> JobStore::Submit(
+    const std::vector<Submission>& submissions, int max_queued) {
+  std::vector<absl::StatusOr<Accepted>> results;
+  const absl::Status status = InsertAll(submissions, max_queued, &results);
+  if (!status.ok()) return {submissions.size(), absl::StatusOr<Accepted>(status)};
+  for (const absl::StatusOr<Accepted>& result : results) {
+    if (result.ok() && result->fresh) Notify(*ParseJobId(result->job.id()));
+  }
+  return results;
 }
 
 absl::StatusOr<v1::Job> JobStore::Get(JobNumber number, bool with_text) {
@@ -281,12 +298,16 @@ absl::StatusOr<std::vector<v1::Job>> JobStore::Unfinished() {
   }
 }
 
-absl::StatusOr<int64_t> JobStore::Count(v1::JobState state) {
-  const std::lock_guard lock(mutex_);
+absl::StatusOr<int64_t> JobStore::CountLocked(v1::JobState state) {
   ASSIGN_OR_RETURN(std::unique_ptr<Query> count,
                    database_->Prepare("SELECT COUNT(*) FROM jobs WHERE state = ?"));
   RETURN_IF_ERROR(count->Bind(state).Step().status());
   return count->Int(0);
+}
+
+absl::StatusOr<int64_t> JobStore::Count(v1::JobState state) {
+  const std::lock_guard lock(mutex_);
+  return CountLocked(state);
 }
 
 absl::StatusOr<std::vector<v1::JobEvent>> JobStore::Events(JobNumber job, int64_t after, int limit,

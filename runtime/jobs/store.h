@@ -43,6 +43,13 @@ struct StoredArtifact {
   std::string path;
 };
 
+// Why an attempt is to be made again.
+enum class Setback : uint8_t {
+  kFailed,       // counted as Job.failed_attempts
+  kInterrupted,  // the controller was killed: counted as Job.interruptions
+  kShutdown,     // the controller was told to stop: not counted
+};
+
 struct JobFilter {
   std::vector<v1::JobState> states;  // empty: all
   std::string kind, label;           // empty: all
@@ -61,14 +68,20 @@ class JobStore {
   void set_listener(Listener listener) { listener_ = std::move(listener); }
   const std::string& id() const { return id_; }  // made when the store was
 
+  struct Submission {
+    std::string request_id;  // an empty one is never compared
+    v1::JobSpec spec;
+    v1::Needs needs;
+  };
   struct Accepted {
     v1::Job job;
     bool fresh = true;  // false: an earlier call with this request_id made it
   };
-  // An empty request_id is never compared. AlreadyExists: this one came with another spec.
-  // ResourceExhausted: `max_queued` jobs wait already.
-  absl::StatusOr<Accepted> Submit(const std::string& request_id, const v1::JobSpec& spec,
-                                  const v1::Needs& needs, int max_queued = INT32_MAX);
+  // All in one transaction, since bringing it to the disk costs much more than a row does; a result
+  // each, in order. AlreadyExists: this request_id came with another spec. ResourceExhausted:
+  // `max_queued` jobs wait already.
+  std::vector<absl::StatusOr<Accepted>> Submit(const std::vector<Submission>& submissions,
+                                               int max_queued = INT32_MAX);
   // The job that an earlier call with this request_id made; nullopt: there was none. Errors as of
   // Submit.
   absl::StatusOr<std::optional<v1::Job>> FindRequest(const std::string& request_id,
@@ -89,9 +102,9 @@ class JobStore {
   absl::StatusOr<v1::Job> Start(JobNumber job);
   // What the job has said since the last call: text (may be empty) and progress (may be null).
   absl::Status AddOutput(JobNumber job, const std::string& text, const v1::Progress* progress);
-  // RUNNING -> QUEUED, after an attempt that failed, or (interrupted) that ended with the controller;
-  // CANCELLED if that was asked for.
-  absl::Status Requeue(JobNumber job, const v1::Failure& why, bool interrupted);
+  // RUNNING -> QUEUED after an attempt that came to nothing; CANCELLED if that was asked for. The
+  // job afterwards.
+  absl::StatusOr<v1::Job> Requeue(JobNumber job, const v1::Failure& why, Setback setback);
   absl::Status Finish(JobNumber job, v1::JobState state, const v1::Failure* why,
                       const std::vector<StoredArtifact>& artifacts);
   // QUEUED: cancelled at once. RUNNING: marked. Ended: as it is. The job afterwards.
@@ -104,11 +117,15 @@ class JobStore {
  private:
   explicit JobStore(std::unique_ptr<Database> database) : database_(std::move(database)) {}
   absl::Status Prepare();
+  absl::StatusOr<Accepted> Insert(const Submission& submission, int64_t* queued, int max_queued);
+  absl::Status InsertAll(const std::vector<Submission>& submissions, int max_queued,
+                         std::vector<absl::StatusOr<Accepted>>* results);
   absl::StatusOr<v1::Job> Read(JobNumber job);
   absl::StatusOr<std::optional<v1::Job>> ReadRequest(const std::string& request_id,
                                                      const v1::JobSpec& spec);
   absl::StatusOr<std::string> ReadText(JobNumber job);
   absl::Status Write(const v1::Job& job);
+  absl::StatusOr<int64_t> CountLocked(v1::JobState state);
   absl::StatusOr<int64_t> LastSeq(JobNumber job);
   absl::Status Append(JobNumber job, v1::JobEvent event);
   absl::Status Tell(const v1::Job& job, const v1::Failure* why);

@@ -47,14 +47,16 @@ absl::StatusOr<v1::Job> JobStore::Start(JobNumber number) {
   });
 }
 
-absl::Status JobStore::Requeue(JobNumber number, const v1::Failure& why, bool interrupted) {
-  return Move(number, &why, [interrupted](v1::Job& job) {
-           RETURN_IF_ERROR(MustBe(job, v1::RUNNING));
-           job.set_state(job.cancel_requested() ? v1::CANCELLED : v1::QUEUED);
-           if (HasEnded(job.state())) *job.mutable_ended() = TimeUtil::GetCurrentTime();
-           if (interrupted) job.set_interruptions(job.interruptions() + 1);
-           return absl::OkStatus();
-         }).status();
+absl::StatusOr<v1::Job> JobStore::Requeue(JobNumber number, const v1::Failure& why,
+                                          Setback setback) {
+  return Move(number, &why, [setback](v1::Job& job) {
+    RETURN_IF_ERROR(MustBe(job, v1::RUNNING));
+    job.set_state(job.cancel_requested() ? v1::CANCELLED : v1::QUEUED);
+    if (HasEnded(job.state())) *job.mutable_ended() = TimeUtil::GetCurrentTime();
+    if (setback == Setback::kInterrupted) job.set_interruptions(job.interruptions() + 1);
+    if (setback == Setback::kFailed) job.set_failed_attempts(job.failed_attempts() + 1);
+    return absl::OkStatus();
+  });
 }
 
 absl::Status JobStore::Index(JobNumber job, const std::vector<StoredArtifact>& artifacts) {

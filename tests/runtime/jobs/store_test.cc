@@ -44,7 +44,7 @@ class JobStoreTest : public testing::Test {
     store_ = *std::move(store);
   }
   JobNumber Submit(const std::string& request = "", int tokens = 1) {
-    auto accepted = store_->Submit(request, Spec(tokens), {});
+    const auto accepted = store_->Submit({{request, Spec(tokens), {}}})[0];
     EXPECT_TRUE(accepted.ok()) << accepted.status();
     return *ParseJobId(accepted->job.id());
   }
@@ -82,7 +82,7 @@ TEST_F(JobStoreTest, AJobWalksThroughItsStatesAndItsHistorySaysSo) {
 TEST_F(JobStoreTest, TransitionsThatThePictureDoesNotHaveAreRefused) {
   const JobNumber job = Submit();
   EXPECT_FALSE(store_->Finish(job, v1::SUCCEEDED, nullptr, {}).ok());
-  EXPECT_FALSE(store_->Requeue(job, {}, false).ok());
+  EXPECT_FALSE(store_->Requeue(job, {}, Setback::kFailed).ok());
   EXPECT_FALSE(store_->AddOutput(job, "x", nullptr).ok());
   EXPECT_FALSE(store_->Delete(job).ok());
   ASSERT_TRUE(store_->Start(job).ok());
@@ -99,16 +99,27 @@ TEST_F(JobStoreTest, OneRequestIdIsOneJob) {
   EXPECT_EQ(Submit("r1", 5), job);
   Reopen();
   EXPECT_EQ(Submit("r1", 5), job);
-  EXPECT_EQ(store_->Submit("r1", Spec(6), {}).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(store_->Submit({{"r1", Spec(6), {}}})[0].status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_NE(Submit("r2", 5), job);
   EXPECT_NE(Submit("", 5), Submit("", 5));
 }
 
+TEST_F(JobStoreTest, SubmissionsTogetherAreJudgedOneByOne) {
+  const auto results =
+      store_->Submit({{"a", Spec(1), {}}, {"a", Spec(1), {}}, {"a", Spec(2), {}}, {"b", Spec(2), {}}});
+  EXPECT_TRUE(results[0]->fresh);
+  EXPECT_FALSE(results[1]->fresh);
+  EXPECT_EQ(results[1]->job.id(), results[0]->job.id());
+  EXPECT_EQ(results[2].status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(results[3]->fresh);
+  EXPECT_THAT(States(1), ElementsAre(v1::QUEUED));
+}
+
 TEST_F(JobStoreTest, AQueueHasAnEndThatKnownRequestsDoNotSee) {
   const JobNumber job = Submit("r1");
-  EXPECT_EQ(store_->Submit("r2", Spec(1), {}, 1).status().code(),
+  EXPECT_EQ(store_->Submit({{"r2", Spec(1), {}}}, 1)[0].status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(store_->Submit("r1", Spec(1), {}, 1)->job.id(), JobId(job));
+  EXPECT_EQ(store_->Submit({{"r1", Spec(1), {}}}, 1)[0]->job.id(), JobId(job));
 }
 
 TEST_F(JobStoreTest, CancelEndsWhatWaitsAndMarksWhatRuns) {
@@ -117,7 +128,7 @@ TEST_F(JobStoreTest, CancelEndsWhatWaitsAndMarksWhatRuns) {
   EXPECT_EQ(store_->RequestCancel(waiting)->state(), v1::CANCELLED);
   EXPECT_EQ(store_->RequestCancel(running)->state(), v1::RUNNING);
   EXPECT_TRUE(Get(running).cancel_requested());
-  ASSERT_TRUE(store_->Requeue(running, {}, true).ok());
+  ASSERT_TRUE(store_->Requeue(running, {}, Setback::kInterrupted).ok());
   EXPECT_EQ(Get(running).state(), v1::CANCELLED) << "not tried again";
   EXPECT_EQ(store_->RequestCancel(running)->state(), v1::CANCELLED);
   EXPECT_THAT(States(waiting), ElementsAre(v1::QUEUED, v1::CANCELLED));
@@ -197,7 +208,7 @@ TEST_F(JobStoreTest, WhatWasSaidToBeDoneSurvivesSigkill) {
       auto store = JobStore::Open(folder_ + "/jobs.sqlite").value();
       for (int i = 0;; ++i) {
         const std::string request = std::to_string(round) + ":" + std::to_string(i);
-        const JobNumber job = *ParseJobId(store->Submit(request, Spec(1), {})->job.id());
+        const JobNumber job = *ParseJobId(store->Submit({{request, Spec(1), {}}})[0]->job.id());
         const std::string line = request + "\n";
         if (write(ends[1], line.data(), line.size()) < 0) _exit(1);
         if (!store->Start(job).ok() || !store->AddOutput(job, "ab", nullptr).ok()) _exit(2);
