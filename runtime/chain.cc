@@ -31,6 +31,17 @@ Chain::Value Chain::Load16(Pair src, int stride) {
               .plane = src.plane, .stride = stride, .side = src.side, .count = count_});
 }
 
+Chain::Value Chain::LoadShifted16(Pair src, int n, int stride) {
+  return Add({.kind = Kind::kLoad, .type = kTypeF16, .src = {src.side, src.column, src.address},
+              .plane = src.plane, .stride = stride, .shift = n, .shifted = true, .side = src.side,
+              .count = count_});
+}
+
+Chain::Value Chain::LoadI32(Quad src, int stride) {
+  return Add({.kind = Kind::kLoad, .type = kTypeI32, .src = src, .stride = stride, .side = src.side,
+              .count = count_});
+}
+
 Chain::Value Chain::Inbound(Hemisphere side, int type) {
   return Add({.kind = Kind::kInbound, .type = type, .side = side, .count = count_});
 }
@@ -65,6 +76,10 @@ Chain::Value Chain::To32(Value a) {
   return Operate(ops::Convert(nodes_[a].type, kTypeF32, 0, 0), kTypeF32, a, -1);
 }
 
+Chain::Value Chain::To8(Value a) {
+  return Operate(ops::Convert(nodes_[a].type, kTypeI8, 0, 0), kTypeI8, a, -1);
+}
+
 Chain::Value Chain::Accumulate(Opcode op, Value a) {
   const int type = nodes_[a].type;
   LOCKSTEP_CHECK(period_ == timing_.d_func[static_cast<int>(op)], "period %d", period_);
@@ -92,6 +107,11 @@ void Chain::Store(Value v, Quad dst, int stride) {
 void Chain::Store16(Value v, Pair dst, int stride) {
   sinks_.push_back(
       {TowardsSide(v, dst.side), {dst.side, dst.column, dst.address}, dst.plane, 2, stride});
+}
+
+void Chain::Store8(Value v, Single dst, int stride) {
+  sinks_.push_back(
+      {TowardsSide(v, dst.side), {dst.side, dst.column, dst.address}, dst.plane, 1, stride});
 }
 
 int Chain::Outbound(Value v, Hemisphere side) { return TowardsSide(v, side); }
@@ -179,8 +199,8 @@ void Chain::EmitShiftedLoad(const Node& n) {
   int stream = -1;
   for (const ShiftedRead& r : shifted_) {
     const bool same = r.src.side == n.side && r.src.column == n.src.column &&
-                      r.src.address == n.src.address && r.stride == n.stride &&
-                      r.planes == planes && r.at == at;
+                      r.src.address == n.src.address && r.plane == n.plane &&
+                      r.stride == n.stride && r.planes == planes && r.at == at;
     if (same) stream = r.stream;
   }
   if (stream < 0) {
@@ -190,7 +210,7 @@ void Chain::EmitShiftedLoad(const Node& n) {
     LOCKSTEP_CHECK(next_quad_[static_cast<int>(out)] + top < kQuadsPerDirection,
                    "%s needs more streams than there are", block_.name());
     stream = StreamNumber(out, 4 * (kQuadsPerDirection - 1 - top++));
-    shifted_.push_back({n.src, n.stride, planes, at, stream});
+    shifted_.push_back({n.src, n.plane, n.stride, planes, at, stream});
     EmitReads(n, stream, sxm, at);
   }
   block_.At(SxmQueue(n.side, 2 + slot), ops::Shift(planes, n.shift, 0, stream, n.stream), at,

@@ -30,8 +30,10 @@ class Chain {
   Value Load(Quad src, int stride = 1);
   // The same through its hemisphere's SXM, every element moved n lanes up (zeros come in).
   Value LoadShifted(Quad src, int n, int stride = 1);
-  // fp16 vectors.
+  // fp16 vectors, straight or shifted; int32 vectors.
   Value Load16(Pair src, int stride = 1);
+  Value LoadShifted16(Pair src, int n, int stride = 1);
+  Value LoadI32(Quad src, int stride = 1);
   // fp16 vectors that come along a pair of inward streams of `side`; whoever calls emits their
   // producers so that vector i is at the VXM in cycle TimeOf(value) + i * period.
   Value Inbound(Hemisphere side, int type);
@@ -42,12 +44,14 @@ class Chain {
   Value Unary(Opcode op, Value a);
   Value To16(Value a);
   Value To32(Value a);
+  Value To8(Value a);  // int8, rounded to nearest even, saturating
   // op over all vectors of the chain, first to last; what follows handles one vector.
   // REQUIRES: period == d_func(op) (use AccumulatePeriod()).
   Value Accumulate(Opcode op, Value a);
 
   void Store(Value v, Quad dst, int stride = 1);
   void Store16(Value v, Pair dst, int stride = 1);
+  void Store8(Value v, Single dst, int stride = 1);
   // Puts v on outward streams of `side` for a consumer the caller emits; returns the first stream.
   int Outbound(Value v, Hemisphere side);
 
@@ -79,7 +83,7 @@ class Chain {
   };
   struct ShiftedRead {  // vectors on their way out to the SXM; both lane shifters may take them
     Quad src;
-    int stride, planes;
+    int plane, stride, planes;
     int64_t at;
     int stream;
   };
