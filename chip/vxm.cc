@@ -43,7 +43,7 @@ BinaryOp BinaryOf(Opcode op, bool saturate) {
 UnaryOp UnaryOf(Opcode op) {
   switch (op) {
     case Opcode::kNegate: return UnaryOp::kNegate;
-    case Opcode::kAbs:
+    case Opcode::kAbs: return UnaryOp::kAbs;
     case Opcode::kRelu: return UnaryOp::kRelu;
     case Opcode::kTanh: return UnaryOp::kTanh;
     case Opcode::kExp: return UnaryOp::kExp;

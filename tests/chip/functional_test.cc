@@ -1,6 +1,7 @@
 // Values through the functional engine: SRAM, streams, VXM, overwritten words, links, runs.
 #include "chip/functional.h"
 
+#include "chip/numerics.h"
 #include "tests/chip/functional_fixture.h"
 
 namespace lockstep {
@@ -56,6 +57,26 @@ TEST_F(FunctionalTest, ConvertNarrowsAndWidens) {
   RunWell(p);
   const std::vector<float> got = LoadGroup<float>(kTo, 0);
   for (int i = 0; i < kLanes; ++i) EXPECT_EQ(got[i], static_cast<float>(-a[i])) << i;
+}
+
+TEST_F(FunctionalTest, EveryOperationOfOneOperandIsItsOwn) {
+  const std::pair<Opcode, UnaryOp> operations[] = {
+      {Opcode::kNegate, UnaryOp::kNegate}, {Opcode::kAbs, UnaryOp::kAbs},
+      {Opcode::kRelu, UnaryOp::kRelu},     {Opcode::kTanh, UnaryOp::kTanh},
+      {Opcode::kExp, UnaryOp::kExp},       {Opcode::kRsqrt, UnaryOp::kRsqrt}};
+  std::vector<float> a(kLanes), want(kLanes);
+  for (int i = 0; i < kLanes; ++i) a[i] = 0.05f * (i - 100);
+  for (const auto& [opcode, op] : operations) {
+    StoreGroup(0, 0, a);
+    ProgramBuilder p;
+    Bring(p, 20, kVxm, E(0), 0, 0, 4);
+    p.At(20, VxmQueue(0), Op(opcode, {kTypeF32, E(0), E(4)}));
+    Take(p, 20 + OpCycles(opcode), kVxm, E(4), kTo, 0, 4);
+    RunWell(p);
+    VxmUnary(op, NumericType::kFp32, a.data(), want.data(), kLanes);
+    const std::vector<float> got = LoadGroup<float>(kTo, 0);
+    EXPECT_EQ(std::memcmp(got.data(), want.data(), sizeof(float) * kLanes), 0) << Info(opcode).name;
+  }
 }
 
 TEST_F(FunctionalTest, APlaneOfAGroupCanBeTakenAlone) {
