@@ -3,7 +3,8 @@
 //
 //   rack 0: entry .. others, ascending .. exit ==cable==> entry .. exit of another rack ==> ...
 //
-// A rack is used up before the next one is entered. Spare nodes are left out unless they are asked for.
+// A rack is used up before the next one is entered. Spare nodes are left out unless they are asked
+// for.
 
 #include <string>
 #include <vector>

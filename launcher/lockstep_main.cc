@@ -8,6 +8,7 @@
 #include "launcher/collective_command.h"
 #include "launcher/exec_command.h"
 #include "launcher/exit_code.h"
+#include "launcher/plan_command.h"
 #include "launcher/run_command.h"
 #include "launcher/topo_command.h"
 #include "launcher/validate_command.h"
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   lockstep::AddAsmCommands(app, &result);
   lockstep::AddCollectiveCommand(app, &result);
   lockstep::AddExecCommand(app, &result);
+  lockstep::AddPlanCommand(app, &result);
   lockstep::AddRunCommand(app, &result);
   lockstep::AddTopoCommand(app, &result);
   lockstep::AddValidateCommand(app, &result);

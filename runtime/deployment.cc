@@ -15,14 +15,32 @@
 namespace lockstep {
 namespace {
 
+absl::Status CheckFormats(const DeploymentRequest& request) {
+  if (request.sequences < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(request.sequences, " sequences in flight: at least 1"));
+  }
+  if (request.sequences > 1) {
+    return absl::UnimplementedError(absl::StrCat(
+        request.sequences, " sequences in flight: layouts have the KV cache of one sequence"));
+  }
+  for (NumberFormat format : {request.weights, request.kv_cache}) {
+    if (format == NumberFormat::kFp16) continue;
+    return absl::UnimplementedError(absl::StrCat(format == request.weights ? "weights" : "KV cache",
+                                                 " in ", NumberFormatName(format),
+                                                 ": layouts are made for fp16"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int> ChooseTensorParallel(const DeploymentRequest& request,
                                          const Topology& topology) {
   const int node = std::min(topology.chips_per_node(), topology.num_chips());
   const int chips = request.tensor_parallel.value_or(std::min(8, node));
   if (chips < 1 || chips > node) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tensor parallel over ", chips, " chips: a stage lies in one node, and one of ",
-                     topology.name(), " has ", node));
+    return absl::InvalidArgumentError(absl::StrCat("tensor parallel over ", chips,
+                                                   " chips: a stage lies in one node, and one of ",
+                                                   topology.name(), " has ", node));
   }
   // Nodes are alike, so the first one speaks for all.
   const std::vector<ChipId> members = topology.chips_of(NodeId(0));
@@ -50,8 +68,8 @@ bool Contains(const std::vector<NodeId>& nodes, NodeId node) {
   return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
 }
 
-// The spare nodes that may stand in for `node`, ascending: those of its rack, or of the system where
-// there are no racks.
+// The spare nodes that may stand in for `node`, ascending: those of its rack, or of the system
+// where there are no racks.
 std::vector<NodeId> SparesFor(const Topology& topology, NodeId node) {
   std::vector<NodeId> spares;
   const ChipId first(node.value() * topology.chips_per_node());
@@ -70,9 +88,9 @@ absl::Status NoSpareLeft(const Topology& topology, absl::Span<const NodeId> fail
   for (NodeId node : failed) {
     absl::StrAppend(&names, names.empty() ? "" : ", ", NodeName(topology, node));
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "failed nodes that hold stages: ", names, "; spare nodes for them: ", spares, ", of which ",
-      working, working == 1 ? " works" : " work"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("failed nodes that hold stages: ", names, "; spare nodes for them: ", spares,
+                   ", of which ", working, working == 1 ? " works" : " work"));
 }
 
 // Puts a spare node of the same rack in the place of each failed one.
@@ -112,8 +130,7 @@ absl::StatusOr<std::vector<NodeId>> ChooseNodes(const Topology& topology,
 }  // namespace
 
 uint64_t Deployment::Digest() const {
-  std::string all = absl::StrCat(plan.Digest(), ";", static_cast<int>(formats.weights), ",",
-                                 static_cast<int>(formats.kv_cache), ",", formats.sequences);
+  std::string all = absl::StrCat(plan.Digest());
   const auto range = [&all](Range r) { absl::StrAppend(&all, ",", r.begin, "-", r.end); };
   for (const Stage& stage : stages) {
     absl::StrAppend(&all, ";", stage.node.value());
@@ -125,10 +142,7 @@ uint64_t Deployment::Digest() const {
 
 absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
                                           const Topology& topology) {
-  if (request.formats.sequences < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("sequences in flight: ", request.formats.sequences, ", at least 1"));
-  }
+  RETURN_IF_ERROR(CheckFormats(request));
   for (NodeId node : request.failed) {
     if (static_cast<int>(node.value()) < topology.num_nodes()) continue;
     return absl::InvalidArgumentError(absl::StrCat("failed node ", node.value(), ": topology ",
@@ -136,7 +150,6 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
   }
   ASSIGN_OR_RETURN(const int chips, ChooseTensorParallel(request, topology));
   Deployment out;
-  out.formats = request.formats;
   ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context));
   const std::vector<NodeId> usable = UsableNodes(topology, chips);
   const int most = std::min<int>(static_cast<int>(usable.size()), request.model.layers);
@@ -146,16 +159,16 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
         usable.size(), " nodes without the spare ones, the model ", request.model.layers,
         " layers, and each stage takes one node and at least one layer"));
   }
-  ASSIGN_OR_RETURN(const std::vector<StagePartition> parts,
-                   PartitionModel(out.plan, out.formats, request.nodes.value_or(1),
-                                  request.nodes.value_or(most)));
+  ASSIGN_OR_RETURN(
+      const std::vector<StageShape> parts,
+      PartitionModel(out.plan, request.nodes.value_or(1), request.nodes.value_or(most)));
   ASSIGN_OR_RETURN(const std::vector<NodeId> nodes,
                    ChooseNodes(topology, usable, request.failed, static_cast<int>(parts.size())));
   for (size_t i = 0; i < parts.size(); ++i) {
     std::vector<ChipId> members = topology.chips_of(nodes[i]);
     members.resize(chips, ChipId(0));
-    out.stages.push_back({nodes[i], std::move(members), parts[i].layers, parts[i].embedding,
-                          parts[i].head});
+    out.stages.push_back(
+        {nodes[i], std::move(members), parts[i].layers, parts[i].embedding, parts[i].head});
   }
   for (int n = 0; n < topology.num_nodes(); ++n) {
     const NodeId node(n);

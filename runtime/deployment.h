@@ -18,18 +18,21 @@
 #include "absl/status/statusor.h"
 #include "fabric/topology.h"
 #include "runtime/model_config.h"
+#include "runtime/number_format.h"
 #include "runtime/plan.h"
+#include "runtime/stage.h"
 #include "runtime/stage_size.h"
 
 namespace lockstep {
 
 struct DeploymentRequest {
   ModelConfig model;
-  StageFormats formats = {};
-  int context = 1;                             // positions of a sequence
-  std::optional<int> tensor_parallel = {};     // chips a stage; absent: all of a node, at most 8
-  std::optional<int> nodes = {};               // stages; absent: the fewest that have room
-  std::vector<NodeId> failed = {};             // nodes that must not be used
+  NumberFormat weights = NumberFormat::kFp16, kv_cache = NumberFormat::kFp16;
+  int context = 1;                          // positions of a sequence
+  int sequences = 1;                        // in flight, each with a KV cache of its own
+  std::optional<int> tensor_parallel = {};  // chips a stage; absent: all of a node, at most 8
+  std::optional<int> nodes = {};            // stages; absent: the fewest that have room
+  std::vector<NodeId> failed = {};          // nodes that must not be used
 };
 
 struct Deployment {
@@ -39,18 +42,18 @@ struct Deployment {
     Range layers;               // of the model, at least one
     Range embedding, head;      // rows of the vocabulary; may be empty
     bool operator==(const Stage&) const = default;
+    StageShape shape() const { return {layers, embedding, head}; }
     StageParts parts() const { return {layers.size(), embedding.size(), head.size()}; }
   };
 
-  Plan plan;  // of every stage's chips: heads and rows of one shard
-  StageFormats formats;
+  Plan plan;                        // of every stage's chips: heads and rows of one shard
   std::vector<Stage> stages;        // in the order of the pipeline
   std::vector<NodeId> free_spares;  // spare nodes that hold nothing and have not failed
 
   int tensor_parallel() const { return plan.chips; }
   int num_stages() const { return static_cast<int>(stages.size()); }
   int num_chips() const { return num_stages() * tensor_parallel(); }
-  StageSize SizeOf(const Stage& stage) const { return SizeOfStage(plan, formats, stage.parts()); }
+  StageSize SizeOf(const Stage& stage) const { return SizeOfStage(plan, stage.parts()); }
 
   // Of everything above: ranks compare it before they start.
   uint64_t Digest() const;

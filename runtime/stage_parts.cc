@@ -14,7 +14,7 @@ namespace {
 
 class Partitioner {
  public:
-  Partitioner(const Plan& plan, const StageFormats& formats) : plan_(plan), formats_(formats) {}
+  explicit Partitioner(const Plan& plan) : plan_(plan) {}
 
   // The most layers that one stage has room for.
   int MostLayers() {
@@ -23,7 +23,7 @@ class Partitioner {
     return layers;
   }
 
-  std::optional<std::vector<StagePartition>> Cut(int stages) {
+  std::optional<std::vector<StageShape>> Cut(int stages) {
     for (int holders = 1; holders <= stages; ++holders) {
       if (auto parts = Cut(stages, holders)) return parts;
     }
@@ -32,7 +32,7 @@ class Partitioner {
 
   const StageSize& SizeOf(const StageParts& parts) {
     const auto [at, is_new] = sizes_.try_emplace(parts);
-    if (is_new) at->second = SizeOfStage(plan_, formats_, parts);
+    if (is_new) at->second = SizeOfStage(plan_, parts);
     return at->second;
   }
 
@@ -40,11 +40,12 @@ class Partitioner {
   // Equal parts of the vocabulary.
   Range Rows(int holders, int index) const {
     const int64_t rows = plan_.model.vocab_size;
-    return {static_cast<int>(rows * index / holders), static_cast<int>(rows * (index + 1) / holders)};
+    return {static_cast<int>(rows * index / holders),
+            static_cast<int>(rows * (index + 1) / holders)};
   }
 
-  std::optional<std::vector<StagePartition>> Cut(int stages, int holders) {
-    std::vector<StagePartition> out(stages);
+  std::optional<std::vector<StageShape>> Cut(int stages, int holders) {
+    std::vector<StageShape> out(stages);
     std::vector<StageParts> parts(stages);
     for (int i = 0; i < holders; ++i) {
       out[i].embedding = Rows(holders, i);
@@ -73,46 +74,60 @@ class Partitioner {
     return out;
   }
 
-  // Whether a layer more is better put on `a`: who has room first, then who moves less, then who has
-  // more room left.
+  // Whether a layer more is better put on `a`: who has room first, then who moves less, then who
+  // has more room left.
   bool Better(const StageParts& a, const StageParts& b) {
     const StageSize& x = SizeOf({a.layers + 1, a.embedding_rows, a.head_rows});
     const StageSize& y = SizeOf({b.layers + 1, b.embedding_rows, b.head_rows});
     if (x.fits.ok() != y.fits.ok()) return x.fits.ok();
-    if (x.step_bytes != y.step_bytes) return x.step_bytes < y.step_bytes;
-    return x.sram_bytes < y.sram_bytes;
+    if (x.step_bytes() != y.step_bytes()) return x.step_bytes() < y.step_bytes();
+    return x.use.total() < y.use.total();
   }
 
   const Plan& plan_;
-  const StageFormats& formats_;
   std::map<StageParts, StageSize> sizes_;
 };
 
+absl::Status NoRoomForALayer(const Plan& plan, const StageSize& size) {
+  const int64_t over = size.use.total() - kSramBytes;
+  return absl::ResourceExhaustedError(
+      absl::StrCat("one layer over ", plan.chips, plan.chips == 1 ? " chip" : " chips", " takes ",
+                   size.use.total(), " B of a chip, which has ", kSramBytes,
+                   over > 0 ? absl::StrCat(", ", over, " B too many") : "", ": ",
+                   std::string(size.fits.message())));
+}
+
+// The arithmetic of a model on too few stages.
+absl::Status NoRoomForTheModel(const Plan& plan, const SramUse& whole, const SramUse& one,
+                               int most_layers, int stages) {
+  const int64_t all = whole.total() * plan.chips, room = kSramBytes * plan.chips * stages;
+  const int layers = plan.model.layers, enough = CeilDiv(layers, most_layers);
+  std::string why = absl::StrCat("the model takes at least ", all, " B; ", stages,
+                                 stages == 1 ? " stage" : " stages", " of ", plan.chips,
+                                 " chips have ", room, " B");
+  if (all > room) absl::StrAppend(&why, ", ", all - room, " B too few");
+  absl::StrAppend(&why, ". A layer takes ", one.layers + one.kv_cache, " B of a chip's ",
+                  kSramBytes, ", so a stage holds at most ", most_layers, ", and ", layers,
+                  " layers need ");
+  absl::StrAppend(&why, enough, " stages",
+                  enough > stages ? absl::StrCat(", ", enough - stages, " more than there are")
+                                  : " with room left for the vocabulary, which they do not have");
+  return absl::ResourceExhaustedError(why);
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<StagePartition>> PartitionModel(const Plan& plan,
-                                                           const StageFormats& formats, int least,
-                                                           int most) {
-  Partitioner partitioner(plan, formats);
+absl::StatusOr<std::vector<StageShape>> PartitionModel(const Plan& plan, int least, int most) {
+  Partitioner partitioner(plan);
   const int most_layers = partitioner.MostLayers();
-  const int layers = plan.model.layers;
-  if (most_layers == 0) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("one layer on the ", plan.chips, " chips of a node: ",
-                     std::string(partitioner.SizeOf({1, 0, 0}).fits.message())));
-  }
-  for (int stages = std::max(least, CeilDiv(layers, most_layers)); stages <= most; ++stages) {
+  if (most_layers == 0) return NoRoomForALayer(plan, partitioner.SizeOf({1, 0, 0}));
+  const int enough = CeilDiv(plan.model.layers, most_layers);
+  for (int stages = std::max(least, enough); stages <= most; ++stages) {
     if (auto parts = partitioner.Cut(stages)) return *std::move(parts);
   }
   const int vocabulary = plan.model.vocab_size;
-  const int64_t all = partitioner.SizeOf({layers, vocabulary, vocabulary}).sram_bytes * plan.chips;
-  const int64_t room = kSramBytes * plan.chips * most;
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the model takes ", all, " B on ", plan.chips, " chips a stage; ", most,
-      most == 1 ? " stage has " : " stages have ", room, " B",
-      all > room ? absl::StrCat(", ", all - room, " B too few") : "", ". A stage holds at most ",
-      most_layers, most_layers == 1 ? " layer" : " layers", ", so ", layers, " layers need ",
-      CeilDiv(layers, most_layers), " stages or more, with the vocabulary in the room that is left"));
+  const SramUse whole = partitioner.SizeOf({plan.model.layers, vocabulary, vocabulary}).use;
+  return NoRoomForTheModel(plan, whole, partitioner.SizeOf({1, 0, 0}).use, most_layers, most);
 }
 
 }  // namespace lockstep

@@ -4,21 +4,16 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/stage.h"
 #include "runtime/stage_size.h"
 
 namespace lockstep {
 
-struct StagePartition {
-  Range layers, embedding, head;
-};
-
 // As few stages as have room for the model, `least` to `most` of them. Layers go one by one to the
 // stage whose step moves the fewest bytes, so the most loaded stage has as little as can be.
-// Embedding rows go to the first stages, head rows to the last ones, as few of each as have room, in
-// equal parts. Errors (ResourceExhausted): not even one layer has room, or all `most` stages
+// Embedding rows go to the first stages, head rows to the last ones, as few of each as have room,
+// in equal parts. Errors (ResourceExhausted): not even one layer has room, or all `most` stages
 // together have too little; both with the bytes.
-absl::StatusOr<std::vector<StagePartition>> PartitionModel(const Plan& plan,
-                                                           const StageFormats& formats, int least,
-                                                           int most);
+absl::StatusOr<std::vector<StageShape>> PartitionModel(const Plan& plan, int least, int most);
 
 }  // namespace lockstep

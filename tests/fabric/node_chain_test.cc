@@ -9,7 +9,8 @@
 namespace lockstep {
 namespace {
 
-// Racks of 9 nodes (the last one spare), `racks` of them; one rack stands alone with 4 cables a pair.
+// Racks of 9 nodes (the last one spare), `racks` of them; one rack stands alone with 4 cables a
+// pair.
 Topology Racks(int racks, int cables_per_rack_pair) {
   TopologySpec spec;
   spec.name = "racks";

@@ -21,10 +21,17 @@ Topology Racks(int racks, int cables_per_rack_pair) {
   return *Topology::Create(spec);
 }
 
-DeploymentRequest Request(const char* shape, int context = 4096) {
+DeploymentRequest Request(const char* shape, int context = 256) {
   DeploymentRequest request;
   request.model = *ShapeByName(shape);
   request.context = context;
+  return request;
+}
+
+// Many layers that are small beside the vocabulary.
+DeploymentRequest ManyLayers() {
+  DeploymentRequest request = Request("llama-2-7b");
+  request.model.layers = 60, request.model.intermediate_size = 1024;
   return request;
 }
 
@@ -49,35 +56,58 @@ void ExpectWhole(const Deployment& d) {
 
 TEST(DeploymentTest, EveryNumberOfStagesHoldsTheWholeModel) {
   const Topology topology = Racks(10, 16);
-  for (int nodes = 12; nodes <= 32; ++nodes) {
-    DeploymentRequest request = Request("llama-2-7b");
+  DeploymentRequest request = ManyLayers();
+  const auto fewest = MakeDeployment(request, topology);
+  ASSERT_TRUE(fewest.ok()) << fewest.status();
+  ExpectWhole(*fewest);
+  ASSERT_GT(fewest->num_stages(), 1);
+  for (int nodes = fewest->num_stages(); nodes <= 60; ++nodes) {
     request.nodes = nodes;
     const auto d = MakeDeployment(request, topology);
     ASSERT_TRUE(d.ok()) << d.status();
     EXPECT_EQ(d->num_stages(), nodes);
     ExpectWhole(*d);
   }
+  request.nodes = fewest->num_stages() - 1;
+  EXPECT_EQ(MakeDeployment(request, topology).status().code(),
+            absl::StatusCode::kResourceExhausted);
 }
 
-TEST(DeploymentTest, NoStageMovesAWholeLayerMoreThanItMust) {
-  // Layers cannot be cut, so the most loaded stage is at most one layer above the least loaded one.
+TEST(DeploymentTest, TheSlowestStageHasOneLayerMoreThanTheFastestAtMost) {
+  // A stage with rows of the head has fewer layers instead.
   const Topology topology = Racks(10, 16);
-  DeploymentRequest request = Request("llama-2-13b");
-  request.nodes = 23;
-  const auto d = MakeDeployment(request, topology);
-  ASSERT_TRUE(d.ok()) << d.status();
-  int64_t least = INT64_MAX, most = 0;
-  for (const Deployment::Stage& stage : d->stages) {
-    least = std::min(least, d->SizeOf(stage).step_bytes);
-    most = std::max(most, d->SizeOf(stage).step_bytes);
+  DeploymentRequest request = ManyLayers();
+  request.model.vocab_size = 8000;  // so that no stage is short of room
+  for (int nodes : {17, 23, 29, 41}) {
+    request.nodes = nodes;
+    const auto d = MakeDeployment(request, topology);
+    ASSERT_TRUE(d.ok()) << d.status();
+    int64_t least = INT64_MAX, most_layers = 0;
+    for (const Deployment::Stage& stage : d->stages) {
+      least = std::min(least, d->SizeOf(stage).step_bytes());
+      if (stage.layers.size() > 1) {
+        most_layers = std::max(most_layers, d->SizeOf(stage).step_bytes());
+      }
+    }
+    EXPECT_LE(most_layers - least, SizeOfStage(d->plan, {1, 0, 0}).step_bytes()) << nodes;
   }
-  const int64_t layer = SizeOfStage(d->plan, d->formats, {1, 0, 0}).step_bytes;
-  EXPECT_LE(most - least, layer);
+}
+
+TEST(DeploymentTest, OneNodeIsOneStageWithEverything) {
+  DeploymentRequest small = ManyLayers();
+  small.model.layers = 3, small.model.vocab_size = 1000;
+  const auto one = MakeDeployment(small, Racks(1, 0));
+  ASSERT_TRUE(one.ok()) << one.status();
+  ASSERT_EQ(one->num_stages(), 1);
+  EXPECT_EQ(one->stages[0].shape(), WholeModel(small.model));
+  EXPECT_EQ(one->stages[0].node, NodeId(0));
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(one->stages[0].chips[i], ChipId(i));
+  EXPECT_EQ(one->free_spares, std::vector<NodeId>{NodeId(8)});
 }
 
 TEST(DeploymentTest, AFailedNodeIsReplacedByTheSpareOfItsRack) {
   const Topology topology = Racks(10, 16);
-  DeploymentRequest request = Request("llama-2-7b");
+  DeploymentRequest request = ManyLayers();
   request.nodes = 32;
   const auto before = MakeDeployment(request, topology);
   ASSERT_TRUE(before.ok());
@@ -103,7 +133,7 @@ TEST(DeploymentTest, AFailedNodeIsReplacedByTheSpareOfItsRack) {
 
 TEST(DeploymentTest, TwoFailuresInARackAreRefused) {
   const Topology topology = Racks(10, 16);
-  DeploymentRequest request = Request("llama-2-7b");
+  DeploymentRequest request = ManyLayers();
   request.nodes = 32;
   request.failed = {NodeId(27), NodeId(29)};
   const auto d = MakeDeployment(request, topology);
@@ -119,7 +149,7 @@ TEST(DeploymentTest, TwoFailuresInARackAreRefused) {
 }
 
 TEST(DeploymentTest, WhatHasNoRoomIsRefusedWithTheBytes) {
-  DeploymentRequest request = Request("llama-2-70b");
+  DeploymentRequest request = Request("llama-2-70b", 4096);
   request.nodes = 8;
   const auto d = MakeDeployment(request, Racks(1, 0));
   ASSERT_FALSE(d.ok());
@@ -137,9 +167,10 @@ TEST(DeploymentTest, ADigestCoversWhatDecidesThePrograms) {
   const Topology topology = Racks(10, 16);
   std::set<uint64_t> digests;
   for (int nodes : {20, 32}) {
-    for (int context : {1024, 2048}) {
+    for (int context : {256, 512}) {
       for (int tensor_parallel : {7, 8}) {
-        DeploymentRequest request = Request("llama-2-7b", context);
+        DeploymentRequest request = ManyLayers();
+        request.context = context;
         request.nodes = nodes, request.tensor_parallel = tensor_parallel;
         const auto d = MakeDeployment(request, topology);
         ASSERT_TRUE(d.ok()) << d.status();

@@ -36,7 +36,23 @@ TEST(TopologyFileTest, EveryTopologyThatComesWithLockstepLoadsUnderItsOwnName) {
 TEST(TopologyFileTest, KnownTopologiesAreListedInOrder) {
   EXPECT_THAT(KnownTopologies(kDir),
               ElementsAre("dragonfly-10440", "dragonfly-264", "groqcard", "groqnode", "groqrack",
-                          "groqrack-x10", "groqrack-x8", "ring4"));
+                          "groqrack-x10", "groqrack-x2", "groqrack-x3", "groqrack-x4",
+                          "groqrack-x5", "groqrack-x6", "groqrack-x7", "groqrack-x8",
+                          "groqrack-x9", "ring4"));
+}
+
+TEST(TopologyFileTest, RacksShareTheirGlobalPortsAmongTheirPeers) {
+  // Half of a rack's 288 global ports leave it; each peer rack gets as many cables as go evenly.
+  for (int racks = 2; racks <= 10; ++racks) {
+    const std::string name = "groqrack-x" + std::to_string(racks);
+    const auto spec = LoadTopology(name, kDir);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    EXPECT_EQ(spec->name, name);
+    EXPECT_EQ(spec->system->units, racks);
+    EXPECT_EQ(spec->system->cables_per_pair, 144 / (racks - 1)) << name;
+    EXPECT_EQ(spec->rack->spare_units, 1);
+    EXPECT_EQ(Topology::Create(*spec)->num_chips(), 72 * racks);
+  }
 }
 
 TEST(TopologyFileTest, TheRackFileSaysNineNodesOneSpareFourCables) {
