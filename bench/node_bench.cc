@@ -137,26 +137,28 @@ absl::Status Measure(const std::string& folder, const ModelConfig& config,
                      const Checkpoint& weights, int chips, double plain) {
   ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create());
   ASSIGN_OR_RETURN(const Plan plan, MakePlan(config, chips, kContext));
-  SessionSetup setup{plan, ChipTiming::Default(), EngineKind::kFunctional, {}};
+  std::vector<Group> groups;
   const int flight = static_cast<int>(links.flight_cycles());
   std::vector<Wire> wires;
   const auto port = [chips](int from, int to) { return (to - from - 1 + chips) % chips; };
   for (int i = 0; i < chips; ++i) {
-    setup.groups.push_back({chips, i, std::vector<int>(chips, -1), flight});
+    groups.push_back({chips, i, std::vector<int>(chips, -1), flight});
     for (int j = 0; j < chips; ++j) {
       if (i == j) continue;
-      setup.groups[i].port[j] = port(i, j);
+      groups[i].port[j] = port(i, j);
       wires.push_back({static_cast<uint32_t>(i), static_cast<uint8_t>(port(i, j)),
                        static_cast<uint8_t>(port(j, i)), static_cast<uint32_t>(j), flight});
     }
   }
+  const SessionSetup setup{OneStage(plan, std::move(groups)), ChipTiming::Default(),
+                           EngineKind::kFunctional};
   ASSIGN_OR_RETURN(Wiring wiring, Wiring::Create(chips, wires, setup.timing.link_ticks));
   ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
   ASSIGN_OR_RETURN(const auto session, Session::Create(setup, fabric.get(), &weights, nullptr));
   const double node = SecondsAToken(config, [&](int token, int position) {
     LOCKSTEP_CHECK(session->Step(token, position).ok(), "step %d", position);
   });
-  const double dispatches = static_cast<double>(session->cost().dispatches) * chips;
+  const double dispatches = static_cast<double>(session->cost().dispatches);
   std::printf("%-28s %5d %11.0f %10.3f %8.1f %10.3f %7.1f\n", folder.c_str(), chips, dispatches,
               node * 1e3, node * 1e9 / dispatches, plain * 1e3, node / plain);
   return absl::OkStatus();

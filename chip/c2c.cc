@@ -14,7 +14,7 @@ void C2cUnit::Restart() {
   for (Link& link : links_) {
     link.serialiser = {};
     link.received = 0;
-    link.taken.assign(core_.timing.receive_fifo, -1);
+    link.taken.assign(core_.timing.receive_fifo, INT64_MIN);
   }
   stores_.clear();
   next_store_ = kNoCycle;

@@ -26,11 +26,12 @@ FunctionalEngine::FunctionalEngine(uint32_t chip, const ChipTiming& timing, Obse
 }
 
 void FunctionalEngine::Start(std::shared_ptr<const Schedule> schedule) {
-  if (program_ != nullptr && program_->shared_schedule() == schedule) {
-    StartPrepared(program_);
-  } else {
-    StartPrepared(std::make_shared<const PreparedProgram>(std::move(schedule)));
+  for (const std::shared_ptr<const PreparedProgram>& known : remembered_) {
+    if (known->shared_schedule() == schedule) return StartPrepared(known);
   }
+  if (remembered_.size() == kRemembered) remembered_.erase(remembered_.begin());
+  remembered_.push_back(std::make_shared<const PreparedProgram>(std::move(schedule)));
+  StartPrepared(remembered_.back());
 }
 
 void FunctionalEngine::StartPrepared(std::shared_ptr<const PreparedProgram> program) {

@@ -31,7 +31,7 @@ class FunctionalEngine : public Engine {
   FunctionalEngine(uint32_t chip, const ChipTiming& timing, Observer* observer = nullptr,
                    Sram::Pages pages = Sram::Pages::kHuge);
 
-  // Merges the dispatches first, unless it is the schedule of the run before.
+  // Merges the dispatches first, unless it did so for one of the last kRemembered schedules.
   void Start(std::shared_ptr<const Schedule> schedule) override;
   // The same without merging: a prepared program can be shared by many engines.
   void StartPrepared(std::shared_ptr<const PreparedProgram> program);
@@ -69,6 +69,8 @@ class FunctionalEngine : public Engine {
   TimingDigest digest_;
   int64_t hac_at_start_ = 0, drift_cycles_ = 0;
 
+  static constexpr size_t kRemembered = 16;
+  std::vector<std::shared_ptr<const PreparedProgram>> remembered_;  // the oldest first
   std::shared_ptr<const PreparedProgram> program_;
   std::vector<int64_t> done_;  // by run: dispatches so far,
   std::vector<int64_t> ages_;  // and of their operands (chip/event.h)

@@ -48,13 +48,15 @@ struct Verdict {
 };
 
 // Remembers checks by schedule and by MXM state (which settles after the first execution).
-// Not synchronised: one a thread. Forgets schedules that nobody else holds any more.
+// Not synchronised: one a thread, unless who derives from it locks. Forgets schedules that nobody
+// else holds any more.
 class CheckCache {
  public:
   explicit CheckCache(const ChipTiming& timing) : timing_(timing) {}
+  virtual ~CheckCache() = default;
 
-  std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
-                                       const std::shared_ptr<const MxmState>& before);
+  virtual std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
+                                               const std::shared_ptr<const MxmState>& before);
   const ChipTiming& timing() const { return timing_; }
   size_t size() const { return entries_.size(); }  // schedules remembered
 

@@ -16,25 +16,58 @@ Fleet::Fleet(Transport* transport, std::vector<Engine*> engines)
                  engines_.size(), transport_->chips().size());
 }
 
-std::optional<Fault> Fleet::Run(absl::Span<const std::shared_ptr<const Schedule>> schedules) {
+std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches) {
   LOCKSTEP_CHECK(!stopped_, "a run after a fault");
-  LOCKSTEP_CHECK(schedules.size() == engines_.size(), "%d schedules for %d engines",
-                 schedules.size(), engines_.size());
-  for (size_t i = 0; i < engines_.size(); ++i) engines_[i]->Start(schedules[i]);
+  LOCKSTEP_CHECK(launches.size() == engines_.size(), "%d chips' launches for %d engines",
+                 launches.size(), engines_.size());
+  launches_ = launches;
+  receives_.clear();
+  progress_.assign(engines_.size(), {});
+  for (const Launches& of_chip : launches) {
+    for (size_t i = 0; i + 1 < of_chip.size(); ++i) {
+      const Schedule* schedule = of_chip[i].schedule.get();
+      if (receives_.count(schedule) == 0) receives_[schedule] = ReceivesOf(*schedule);
+    }
+  }
+  for (size_t i = 0; i < engines_.size(); ++i) {
+    if (!launches[i].empty()) StartLaunch(static_cast<int>(i));
+  }
   transport_->RunChips(*this);
   std::optional<Fault> fault = EarliestFault(*transport_, MyEarliest());
   stopped_ = fault.has_value();
   return fault;
 }
 
+std::optional<Fault> Fleet::Run(absl::Span<const std::shared_ptr<const Schedule>> schedules) {
+  std::vector<Launches> launches;
+  for (const auto& schedule : schedules) launches.push_back({{schedule, 0}});
+  return Run(launches);
+}
+
+void Fleet::StartLaunch(int index) {
+  Progress& progress = progress_[index];
+  const std::shared_ptr<const Schedule>& schedule = launches_[index][progress.at].schedule;
+  if (progress.at + 1 < launches_[index].size()) progress.left = receives_.at(schedule.get());
+  engines_[index]->Start(schedule);
+}
+
 ChipStep::Result Fleet::Step(int index, LinkPort& port) {
   Engine& engine = *engines_[index];
-  switch (engine.Run(port)) {
-    case EngineState::kDone: return {true, 0};
-    case EngineState::kBlocked: return {false, engine.blocked_link()};
-    case EngineState::kFault: faulted_[index] = 1; return {true, 0};
+  const Launches& launches = launches_[index];
+  Progress& progress = progress_[index];
+  while (progress.at < launches.size()) {
+    const bool last = progress.at + 1 == launches.size();
+    LaunchPort local(port, launches[progress.at].start, last ? nullptr : &progress.left);
+    switch (engine.Run(local)) {
+      case EngineState::kBlocked: return {false, engine.blocked_link()};
+      case EngineState::kFault: faulted_[index] = 1; return {true, 0};
+      case EngineState::kDone: break;
+    }
+    if (last) break;
+    ++progress.at;
+    StartLaunch(index);
   }
-  LOCKSTEP_FAIL("engine of index %d is in no state", index);
+  return {true, 0};
 }
 
 std::optional<Fault> Fleet::MyEarliest() const {
@@ -43,7 +76,10 @@ std::optional<Fault> Fleet::MyEarliest() const {
     if (!earliest || fault.Before(*earliest)) earliest = std::move(fault);
   };
   for (size_t i = 0; i < engines_.size(); ++i) {
-    if (faulted_[i]) consider(engines_[i]->fault());
+    if (!faulted_[i]) continue;
+    Fault fault = engines_[i]->fault();
+    fault.cycle += launches_[i][progress_[i].at].start;
+    consider(std::move(fault));
   }
   // A chip that stopped on a fault cannot have received what came later; that is no second fault.
   const absl::Span<const uint32_t> chips = transport_->chips();

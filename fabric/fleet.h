@@ -10,6 +10,7 @@
 // of the link, at the cycle in which the oldest such vector arrived.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "absl/types/span.h"
 #include "chip/engine.h"
 #include "chip/fault.h"
+#include "fabric/launch.h"
 #include "fabric/transport.h"
 
 namespace lockstep {
@@ -26,18 +28,32 @@ class Fleet : private ChipStep {
   // engines[i] is chip transport->chips()[i]; none is owned.
   Fleet(Transport* transport, std::vector<Engine*> engines);
 
-  // One program run, schedules[i] for engines[i]. Collective: every process calls it. Returns, in
-  // every process, the earliest fault of all chips.
-  // REQUIRES: no run before it gave a fault: a machine that broke a rule has stopped.
+  // One run of the fabric, launches[i] for engines[i]. Collective: every process calls it. Returns,
+  // in every process, the earliest fault of all chips, in cycles of the run.
+  // REQUIRES: no run before it gave a fault: a machine that broke a rule has stopped; launches of a
+  // chip follow each other in time.
+  std::optional<Fault> Run(absl::Span<const Launches> launches);
+  // One program a chip, all from cycle 0.
   std::optional<Fault> Run(absl::Span<const std::shared_ptr<const Schedule>> schedules);
 
  private:
+  // How far a chip has come.
+  struct Progress {
+    size_t at = 0;       // its launch
+    LinkCounts left{};   // vectors that this launch still receives
+  };
+
   Result Step(int index, LinkPort& port) override;
+  // Begins launch progress_[index].at.
+  void StartLaunch(int index);
   // The earliest fault of this process's chips.
   std::optional<Fault> MyEarliest() const;
 
   Transport* transport_;
   std::vector<Engine*> engines_;
+  absl::Span<const Launches> launches_;  // of the run
+  std::map<const Schedule*, LinkCounts> receives_;  // of schedules that others follow; only looked up
+  std::vector<Progress> progress_;       // by index
   std::vector<char> faulted_;  // by index; bytes, since threads write neighbours
   bool stopped_ = false;
 };

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <set>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -16,7 +16,12 @@
 namespace lockstep {
 namespace {
 
-using Runs = std::vector<const LinkOperation*>;
+// An operation in the cycles of the run.
+struct Placed {
+  const LinkOperation* op;
+  Progression cycles;
+};
+using Runs = std::vector<Placed>;
 
 absl::Status Broken(uint32_t chip, int link, int64_t cycle, const std::string& why) {
   return absl::InvalidArgumentError(
@@ -58,7 +63,7 @@ class WireCheck {
   WireCheck(const Wiring& wiring, int32_t wire, int fifo, const Runs& out, const Runs& in)
       : wiring_(wiring), wire_(wiring.wires()[wire]), id_(wire), slots_(out), received_(in),
         taken_(fifo, -1) {
-    for (const LinkOperation* op : in) received_cycles_.push_back(op->cycles);
+    for (const Placed& p : in) received_cycles_.push_back(p.cycles);
   }
 
   absl::Status Check(std::vector<Transfer>& transfers, LinkUse& use) {
@@ -66,7 +71,7 @@ class WireCheck {
     Cursor send{sent_}, receive{received_cycles_};
     while (!send.done() && !receive.done()) {
       const int64_t n = std::min(send.left(), receive.left());
-      const LinkOperation& to = *received_[receive.run];
+      const LinkOperation& to = *received_[receive.run].op;
       const int address = static_cast<int>(to.address + receive.taken * to.stride);
       const Transfer t{id_, send.Peek(n), receive.Peek(n), to.slice, address, to.stride};
       const Progression arrival = Arrivals(t.sent, waits_[send.run]);
@@ -99,14 +104,14 @@ class WireCheck {
   absl::Status CheckSlots(LinkUse& use) {
     const int64_t ticks = wiring_.vector_ticks();
     LinkSerialiser serialiser;
-    for (const LinkOperation* op : slots_) {
-      Progression rest = op->cycles;
+    for (const Placed& p : slots_) {
+      Progression rest = p.cycles;
       // Vectors that wait go one by one; from the first that does not, all of a run are alike.
       while (rest.count > 0 && serialiser.Takes(rest.first)) {
         const int64_t wait = serialiser.Wait(rest.first);
         const bool alike = wait == 0 && rest.period * kTicksPerCycle >= ticks;
         const Progression now{rest.first, rest.period, alike ? rest.count : 1};
-        if (op->op == LinkOp::kSend) sent_.push_back(now), waits_.push_back(wait);
+        if (p.op->op == LinkOp::kSend) sent_.push_back(now), waits_.push_back(wait);
         serialiser.SendAll(now, ticks);
         rest = {rest.at(now.count), rest.period, rest.count - now.count};
       }
@@ -115,7 +120,7 @@ class WireCheck {
                       absl::StrCat("link slot used twice: the vector before takes until cycle ",
                                    serialiser.NextCycle()));
       }
-      use.busy_ticks += op->cycles.count * ticks;
+      use.busy_ticks += p.cycles.count * ticks;
     }
     return absl::OkStatus();
   }
@@ -162,33 +167,33 @@ class WireCheck {
   int64_t count_ = 0;           // received so far
 };
 
-// No two receives of a chip enter one slice in one cycle, wherever they come from: all take equally
-// long from dispatch to access, so dispatch cycles decide.
-absl::Status CheckSlices(uint32_t chip, const ChipOperations& ops) {
-  std::array<Runs, kSlices> by_slice;
-  for (const LinkOperation& op : ops.operations) {
+// No two receives of a program enter one slice in one cycle, wherever they come from: all take
+// equally long from dispatch to access, so dispatch cycles decide. Cycles in errors are of the run.
+absl::Status CheckSlices(uint32_t chip, const PlacedOperations& program) {
+  std::array<std::vector<const LinkOperation*>, kSlices> by_slice;
+  for (const LinkOperation& op : program.operations->operations) {
     if (op.op != LinkOp::kReceive) continue;
     const int64_t last = op.address + (op.cycles.count - 1) * op.stride;
     if (op.slice < 0 || op.slice >= kSlices || std::min<int64_t>(op.address, last) < 0 ||
         std::max<int64_t>(op.address, last) >= kWordsPerSlice) {
-      return Broken(chip, op.link, op.cycles.first,
+      return Broken(chip, op.link, program.start + op.cycles.first,
                     absl::StrCat("receive outside the slice: slice ", op.slice, " words ",
                                  op.address, "..", last));
     }
     by_slice[op.slice].push_back(&op);
   }
   for (int slice = 0; slice < kSlices; ++slice) {
-    Runs& runs = by_slice[slice];
+    std::vector<const LinkOperation*>& runs = by_slice[slice];
     std::stable_sort(runs.begin(), runs.end(), [](const auto* a, const auto* b) {
       return a->cycles.first < b->cycles.first;
     });
-    Runs active;  // not over when the current one begins
+    std::vector<const LinkOperation*> active;  // not over when the current one begins
     for (const LinkOperation* op : runs) {
       std::erase_if(active, [&](const auto* o) { return o->cycles.last() < op->cycles.first; });
       for (const LinkOperation* other : active) {
         const Indices common = CommonIndices(op->cycles, other->cycles);
         if (common.count == 0) continue;
-        return Broken(chip, op->link, op->cycles.at(common.first),
+        return Broken(chip, op->link, program.start + op->cycles.at(common.first),
                       absl::StrCat("two receives enter slice ", slice,
                                    " in one cycle, the other from link ", other->link));
       }
@@ -202,43 +207,67 @@ struct LinkEnds {
   std::array<Runs, kLinksPerChip> out, in;
 };
 
-absl::StatusOr<LinkEnds> Sorted(const Wiring& wiring, uint32_t chip, const ChipOperations& ops) {
+// Adds a program's operations to the chip's link ends; they come after those that are there.
+absl::Status Append(const Wiring& wiring, uint32_t chip, const PlacedOperations& program,
+                    LinkEnds& ends) {
+  const ChipOperations& ops = *program.operations;
   if (ops.sram_bytes > kSramBytes) {
     return absl::ResourceExhaustedError(absl::StrCat("schedule: chip", chip, " allocates ",
                                                      ops.sram_bytes, " B of SRAM, which has ",
                                                      kSramBytes));
   }
-  LinkEnds ends;
   for (const LinkOperation& op : ops.operations) {
     LOCKSTEP_CHECK(op.link >= 0 && op.link < kLinksPerChip && op.cycles.count > 0 &&
                        op.cycles.period > 0, "link %d, count %d", op.link, op.cycles.count);
-    if (!wiring.cabled(chip, op.link)) {
-      return Broken(chip, op.link, op.cycles.first, "no cable");
-    }
+    Progression cycles = op.cycles;
+    cycles.first += program.start;
+    if (!wiring.cabled(chip, op.link)) return Broken(chip, op.link, cycles.first, "no cable");
     Runs& runs = (op.op == LinkOp::kReceive ? ends.in : ends.out)[op.link];
-    if (!runs.empty() && runs.back()->cycles.last() >= op.cycles.first) {
-      return Broken(chip, op.link, op.cycles.first,
+    if (!runs.empty() && runs.back().cycles.last() >= cycles.first) {
+      return Broken(chip, op.link, cycles.first,
                     absl::StrCat(op.op == LinkOp::kReceive ? "receives" : "link slot used twice: "
                                  "sends", " of one link begin before those before them end"));
     }
-    runs.push_back(&op);
+    runs.push_back({&op, cycles});
   }
-  return ends;
+  return absl::OkStatus();
+}
+
+// Programs of one chip do not meet: none has a link operation before the one before is through.
+absl::Status CheckOrder(uint32_t chip, const ChipPrograms& programs) {
+  int64_t last = INT64_MIN;
+  for (const PlacedOperations& program : programs) {
+    int64_t end = last;
+    for (const LinkOperation& op : program.operations->operations) {
+      if (program.start + op.cycles.first <= last) {
+        return Broken(chip, op.link, program.start + op.cycles.first,
+                      absl::StrCat("the program before has link operations until cycle ", last));
+      }
+      end = std::max(end, program.start + op.cycles.last());
+    }
+    last = end;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<FabricSchedule> FabricSchedule::Create(
     const Wiring& wiring, int receive_fifo,
-    absl::Span<const std::shared_ptr<const ChipOperations>> chips) {
+    absl::Span<const ChipPrograms> chips) {
   LOCKSTEP_CHECK(chips.size() == wiring.chips(), "%d chips of %d", chips.size(), wiring.chips());
   LOCKSTEP_CHECK(receive_fifo > 0, "a FIFO of %d vectors", receive_fifo);
   std::vector<LinkEnds> ends;
-  std::map<const ChipOperations*, int> checked;  // only asked, never walked
+  std::set<const ChipOperations*> checked;  // only asked, never walked
   for (uint32_t c = 0; c < wiring.chips(); ++c) {
-    ASSIGN_OR_RETURN(LinkEnds of_chip, Sorted(wiring, c, *chips[c]));
-    ends.push_back(std::move(of_chip));
-    if (checked.emplace(chips[c].get(), 0).second) RETURN_IF_ERROR(CheckSlices(c, *chips[c]));
+    ends.emplace_back();
+    for (const PlacedOperations& program : chips[c]) {
+      RETURN_IF_ERROR(Append(wiring, c, program, ends.back()));
+      if (checked.insert(program.operations.get()).second) {
+        RETURN_IF_ERROR(CheckSlices(c, program));
+      }
+    }
+    if (chips[c].size() > 1) RETURN_IF_ERROR(CheckOrder(c, chips[c]));
   }
   FabricSchedule schedule;
   for (size_t w = 0; w < wiring.wires().size(); ++w) {

@@ -59,14 +59,21 @@ struct LinkUse {
   bool operator==(const LinkUse&) const = default;
 };
 
+// Operations of one program of a chip, in its own cycles, and the cycle in which it starts.
+struct PlacedOperations {
+  std::shared_ptr<const ChipOperations> operations;
+  int64_t start = 0;
+};
+using ChipPrograms = std::vector<PlacedOperations>;  // each begins after the one before
+
 class FabricSchedule {
  public:
-  // chips[i] belongs to chip i; chips in one role may share one. Errors: InvalidArgument that names
+  // chips[i] belongs to chip i; chips in one role may share operations. Errors: InvalidArgument that names
   // rule, chip, link and cycle of the first rule broken, by chip, then link, then cycle.
   // REQUIRES: chips.size() == wiring.chips(), no null, links 0..15, counts and periods > 0.
   static absl::StatusOr<FabricSchedule> Create(
       const Wiring& wiring, int receive_fifo,
-      absl::Span<const std::shared_ptr<const ChipOperations>> chips);
+      absl::Span<const ChipPrograms> chips);
 
   absl::Span<const Transfer> transfers() const { return transfers_; }  // by wire, then cycle
   absl::Span<const LinkUse> links() const { return links_; }           // by wire

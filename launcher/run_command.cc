@@ -67,9 +67,9 @@ absl::Status RunOverMpi(const RunSetup& setup, const std::string& topology_dir) 
 absl::Status RunCommand(const RunFlags& flags) {
   ASSIGN_OR_RETURN(const RunOptions options, TakeOptions(flags));
   const std::string topology_dir = TopologyDir(options.topology_dir);
-  ASSIGN_OR_RETURN(const RunSetup setup, PrepareRun(options, topology_dir));
+  ASSIGN_OR_RETURN(RunSetup setup, PrepareRun(options, topology_dir));
   // An error of every rank is better found, and said, once.
-  RETURN_IF_ERROR(VerifyRun(setup));
+  RETURN_IF_ERROR(VerifyRun(&setup));
   if (options.transport == TransportKind::kLocal) return RunLocally(setup);
   return RunOverMpi(setup, topology_dir);
 }

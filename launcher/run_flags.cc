@@ -35,7 +35,9 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
                  "Preset of the published hop latencies (default B)")
       ->check(CLI::IsMember({"A", "B", "C"}));
   app.add_option("--chips", o.chips,
-                 "Use the first N chips (default: those of one node, at most 8)");
+                 "Use the first N chips of each node (default: all, at most 8)");
+  app.add_option("--nodes", o.nodes,
+                 "Cut the layers over N nodes in a pipeline (default: as few as have room)");
   app.add_option("--chips-per-rank", o.chips_per_rank, "Chips that one MPI rank runs (default 1)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");

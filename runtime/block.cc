@@ -95,14 +95,33 @@ int64_t Placer::Place(const Block& block, int64_t earliest) {
   for (const Use& u : uses) {
     frontier_[u.resource] = std::max(frontier_[u.resource], start + u.to + 1);
   }
+  Add(block, start);
+  return start;
+}
+
+int64_t Placer::PlaceApart(const Block& block, int64_t from, int64_t to) {
+  if (frontier_.empty()) frontier_.assign(kResources, -kPositions);
+  // Frontiers of streams are diagonals: up to kPositions away from the cycle.
+  const int64_t free = *std::max_element(frontier_.begin(), frontier_.end()) + kPositions;
+  const int64_t start = free - from;  // may be negative: the block begins with its cycle `from`
+  for (const Block::Item& item : block.items()) {
+    const int64_t last = item.first + int64_t{item.count - 1} * item.period;
+    LOCKSTEP_CHECK(item.first >= from && last <= to, "%s: cycles %d..%d outside %d..%d",
+                   block.name(), item.first, last, from, to);
+  }
+  std::fill(frontier_.begin(), frontier_.end(), start + to + kPositions + 1);
+  Add(block, start);
+  return start;
+}
+
+void Placer::Add(const Block& block, int64_t start) {
   Interval span;
   for (Block::Item item : block.items()) {
     item.first += start;
     span.Add(item.first, item.first + int64_t{item.count - 1} * item.period);
     queues_[item.queue].push_back(item);
   }
-  spans_.push_back({block.name(), span.from, span.to});
-  return start;
+  if (span.used()) spans_.push_back({block.name(), span.from, span.to});
 }
 
 Program Placer::Finish() const {

@@ -68,6 +68,11 @@ class Placer {
   // Places the block not before `earliest`; returns the cycle of its relative 0.
   int64_t Place(const Block& block, int64_t earliest = 0);
 
+  // Places the block where nothing else is under way, and everything later after it: it holds the
+  // whole chip in cycles from..to, relative. For chips whose blocks differ and still take the same
+  // cycles. Returns the cycle of its relative 0.
+  int64_t PlaceApart(const Block& block, int64_t from, int64_t to);
+
   // Where each block went: for reports and timelines.
   struct Span {
     const char* name;
@@ -84,6 +89,7 @@ class Placer {
     int64_t from, to;
   };
   std::vector<Use> UsesOf(const Block& block) const;
+  void Add(const Block& block, int64_t start);
 
   const ChipTiming timing_;
   std::vector<int64_t> frontier_;  // by resource; diagonals are offset to stay positive

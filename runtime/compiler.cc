@@ -12,22 +12,24 @@ namespace {
 
 class Compiler {
  public:
-  Compiler(const Plan& plan, const StageShape& stage, Layout layout, const Group& group,
-           const ChipTiming& timing)
-      : plan_(plan), m_(plan.model), stage_(stage), layout_(std::move(layout)),
+  Compiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
+           const Group& group, const ChipTiming& timing)
+      : plan_(plan), m_(plan.model), stage_(stage), part_(part), layout_(std::move(layout)),
         map_(layout_.map), at_(layout_.scratch), timing_(timing), placer_(timing),
         kernels_{timing, placer_}, collectives_(timing, placer_, group),
         attention_{timing, placer_, plan.cache(), kAttentionSide}, group_(group) {}
 
   CompiledChip Compile() {
     CompiledChip out;
-    Tables();
-    if (stage_.embedding.size() > 0) Embedding();
-    for (const LayerMap& layer : map_.layers) {
-      AttentionPart(layer);
-      MlpPart(layer);
+    if (part_.layers) Tables();
+    if (part_.embedding) Embedding();
+    if (part_.receive != nullptr) out.received_from = Receive();
+    if (part_.layers) Layers();
+    if (part_.send != nullptr) {
+      out.sent_from = part_.send->PlaceSend(placer_, timing_, group_.self, at_.residual,
+                                            plan_.hidden_words());
     }
-    if (stage_.head.size() > 0) out.logits = Head();
+    if (part_.head) out.logits = Head();
     out.layout = layout_;
     out.program = placer_.Finish();
     out.spans = placer_.spans();
@@ -64,6 +66,25 @@ class Compiler {
                        map_.token_map, plan_.hidden_words(), at_.partial[0]);
     collectives_.AllReduceDirect(at_.partial[0], at_.landing, plan_.hidden_words(), at_.residual,
                                  false, at_.residual);
+  }
+
+  // The hidden vector into the residual; returns when its first vector left the node before.
+  int64_t Receive() {
+    const int words = plan_.hidden_words();
+    const Quad target = part_.embedding ? at_.landing : at_.residual;
+    const int64_t from = part_.receive->PlaceReceive(placer_, timing_, group_, target, words);
+    // Word by word, since source and sum share their slices.
+    for (int w = 0; part_.embedding && w < words; ++w) {
+      kernels_.Add(at_.residual + w, target + w, 1, at_.residual + w);
+    }
+    return from;
+  }
+
+  void Layers() {
+    for (const LayerMap& layer : map_.layers) {
+      AttentionPart(layer);
+      MlpPart(layer);
+    }
   }
 
   void AddToResidual(const std::vector<Segment32>& partial) {
@@ -162,6 +183,7 @@ class Compiler {
   const Plan& plan_;
   const ModelConfig& m_;
   const StageShape& stage_;
+  const PartShape part_;
   const Layout layout_;
   const ModelMap& map_;
   const ScratchMap& at_;
@@ -194,11 +216,12 @@ absl::Status CheckLatencies(const ChipTiming& timing) {
 }  // namespace
 
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
-                                         const Group& group, const ChipTiming& timing) {
+                                         const PartShape& part, const Group& group,
+                                         const ChipTiming& timing) {
   RETURN_IF_ERROR(CheckLatencies(timing));
   Layout layout = LayOut(plan, stage);
   RETURN_IF_ERROR(layout.fits);
-  return Compiler(plan, stage, std::move(layout), group, timing).Compile();
+  return Compiler(plan, stage, part, std::move(layout), group, timing).Compile();
 }
 
 }  // namespace lockstep

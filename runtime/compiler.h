@@ -14,6 +14,7 @@
 #include "runtime/block.h"
 #include "runtime/collective.h"
 #include "runtime/layout.h"
+#include "runtime/transfer.h"
 
 namespace lockstep {
 
@@ -23,17 +24,32 @@ struct Segment32 {
   int first, words;
 };
 
+// What one program of a stage does, in this order. A node that holds the whole model does it all in
+// one; in a pipeline a node has one for its layers, and others for the rows of the vocabulary that it
+// holds for stages far away (runtime/pipeline.h).
+struct PartShape {
+  bool embedding = false;              // look the token up, sum over the node
+  const NodeRoute* receive = nullptr;  // the hidden vector comes in; with `embedding`: is added to
+  bool layers = false;
+  const NodeRoute* send = nullptr;     // the hidden vector goes out
+  bool head = false;
+};
+inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
+
 struct CompiledChip {
   Layout layout;
   std::vector<Segment32> logits;     // output of a step
   Program program;
   std::vector<Placer::Span> spans;   // of the kernels, for reports
   int64_t weight_stream_bytes = 0;   // of one step: what LW took
+  // Cycles in which the first vector of the hidden vector leaves: at the node before, here.
+  int64_t received_from = 0, sent_from = 0;
 };
 
 // Errors: the shard does not fit in SRAM (with the numbers); latencies that the kernels' layout does
 // not allow (VXM operations take multiples of or's cycles; add and max the same).
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
-                                         const Group& group, const ChipTiming& timing);
+                                         const PartShape& part, const Group& group,
+                                         const ChipTiming& timing);
 
 }  // namespace lockstep

@@ -2,30 +2,11 @@
 #include "runtime/report.h"
 
 #include <algorithm>
-#include <array>
 
 #include "chip/check.h"
 #include "runtime/image.h"
 
 namespace lockstep {
-namespace {
-
-LinkUse MeasureLinks(const Schedule& schedule) {
-  std::array<int64_t, kC2cLinks> vectors{};
-  for (const Run& run : schedule.runs) {
-    if (run.instr.op == Opcode::kSend) vectors[run.queue - kC2cQueue0] += run.count;
-  }
-  LinkUse use;
-  for (int64_t n : vectors) {
-    use.links += n > 0;
-    use.vectors += n;
-    use.busiest_vectors = std::max(use.busiest_vectors, n);
-  }
-  return use;
-}
-
-}  // namespace
-
 double RunReport::HostLinkSeconds() const {
   return 2 * kHostLinkSeconds +
          static_cast<double>(step_input_bytes + step_output_bytes) / kHostLinkBytesPerSecond;
@@ -48,16 +29,17 @@ double RunReport::LinkShare(int64_t vectors_of_one_link) const {
 }
 
 double RunReport::MeanLinkShare() const {
-  return links.links == 0 ? 0 : LinkShare(links.vectors) / links.links;
+  return cost.links == 0 ? 0 : LinkShare(cost.vectors_sent) / static_cast<double>(cost.links);
 }
 
-int64_t RunReport::Instructions() const { return cost.dispatches * chips * result.steps; }
+int64_t RunReport::Instructions() const { return cost.dispatches * result.steps; }
 
 double RunReport::Slowdown() const { return host.run_seconds / EmulatedSeconds(); }
 
 RunReport MakeReport(const RunSetup& setup, const Session& session, const RunResult& result,
                      const HostTimes& host) {
   const Plan& plan = session.plan();
+  const Pipeline& pipeline = session.compiled().pipeline();
   RunReport r;
   r.options = setup.options;
   r.model = plan.model;
@@ -65,20 +47,25 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.topology_rules = setup.topology.spec().ToString();
   r.topology_chips = setup.topology.num_chips();
   r.topology_nodes = setup.topology.num_nodes();
-  r.chips = plan.chips;
+  r.stages = static_cast<int>(pipeline.stages.size());
+  r.chips = r.stages * plan.chips;
   r.context = plan.context;
   r.hop_latency = std::string(setup.links.preset());
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();
   r.link_ticks = setup.session.timing.link_ticks;
   r.cost = session.cost();
-  r.sram = session.compiled().layout.use;
-  r.links = MeasureLinks(session.schedule());
+  for (const PipelinePart& part : session.compiled().parts()) {
+    if (part.sram.total() > r.sram.total()) r.sram = part.sram;
+    r.parts.push_back(part);
+  }
   r.step_input_bytes = StepInputBytes(plan);
-  r.step_output_bytes = StepOutputBytes(plan, session.stage());
+  for (const PipelineStage& stage : pipeline.stages) {
+    r.step_output_bytes = std::max(r.step_output_bytes, StepOutputBytes(plan, stage.shape));
+  }
   r.prompt_ids = setup.prompt_ids;
   r.result = result;
-  r.plan_digest = plan.Digest();
+  r.plan_digest = pipeline.Digest();
   r.host = host;
   return r;
 }

@@ -29,24 +29,17 @@ struct HostTimes {
   double run_seconds = 0;    // all steps
 };
 
-// One step of one chip, as the program text fixes it.
-struct LinkUse {
-  int links = 0;                // that send at all
-  int64_t vectors = 0;          // sent on all of them
-  int64_t busiest_vectors = 0;  // sent on the busiest
-};
-
 struct RunReport {
   RunOptions options;
   ModelConfig model;
   std::string topology, topology_rules;
   int topology_chips = 0, topology_nodes = 0;
-  int chips = 0, context = 0;
+  int chips = 0, stages = 0, context = 0;  // chips that have work
   std::string hop_latency, hop_origin;
   int64_t hop_cycles = 0, link_ticks = 0;
   StepCost cost;
-  SramUse sram;
-  LinkUse links;
+  SramUse sram;  // of the chip with the most
+  std::vector<PipelinePart> parts;
   int64_t step_input_bytes = 0, step_output_bytes = 0;  // a chip
   std::vector<int> prompt_ids;
   RunResult result;
@@ -62,7 +55,7 @@ struct RunReport {
   // Shares, 0..1.
   double WeightStreamShare() const;
   double LinkShare(int64_t vectors_of_one_link) const;
-  double MeanLinkShare() const;
+  double MeanLinkShare() const;  // of the links that send at all
 
   int64_t Instructions() const;  // executed by all chips in all steps
   double Slowdown() const;       // host time over emulated time

@@ -34,7 +34,11 @@ std::string Size(int64_t bytes) {
 
 std::string ChipsText(const RunReport& r) {
   std::string text = absl::StrCat(r.chips, " of ", r.topology_chips, " (", r.topology, ")");
-  if (r.topology_nodes > 1) absl::StrAppend(&text, ": tensor parallel inside one node");
+  if (r.stages > 1) {
+    absl::StrAppend(&text, ": ", r.stages, " stages of ", r.chips / r.stages, " chips");
+  } else if (r.topology_nodes > 1) {
+    absl::StrAppend(&text, ": tensor parallel inside one node");
+  }
   return text;
 }
 
@@ -64,13 +68,13 @@ std::string EmulatedRows(const RunReport& r) {
   rows += Row("tokens/s/user", absl::StrFormat("%.0f*", 1 / r.StepSeconds()));
   rows += Row("weight streams", absl::StrFormat("%.1f %% of 20480 B a cycle and chip",
                                                 100 * r.WeightStreamShare()));
-  rows += Row("links", r.links.links == 0
+  rows += Row("links", r.cost.links == 0
                            ? "none used"
                            : absl::StrFormat("%.2f %% busy on average, %.2f %% the busiest, "
                                              "%d a chip used",
                                              100 * r.MeanLinkShare(),
-                                             100 * r.LinkShare(r.links.busiest_vectors),
-                                             r.links.links));
+                                             100 * r.LinkShare(r.cost.busiest_vectors),
+                                             r.cost.links / r.chips));
   return rows + Row("instructions", absl::StrFormat("%d executed in %d steps by %d chips",
                                                     r.Instructions(), r.result.steps, r.chips));
 }
@@ -112,7 +116,9 @@ Json MachineJson(const RunReport& r) {
           {"topology_chips", r.topology_chips},
           {"topology_nodes", r.topology_nodes},
           {"chips", r.chips},
-          {"partition", "tensor parallel inside one node"},
+          {"partition", r.stages == 1 ? "tensor parallel inside one node"
+                                      : "pipeline of nodes, tensor parallel inside each"},
+          {"stages", r.stages},
           {"engine", EngineName(r.options.engine)},
           {"clock_hz", kClockHz},
           {"hop_latency",
@@ -150,11 +156,11 @@ Json EmulatedJson(const RunReport& r) {
           {"tokens_per_second_per_user", 1 / r.StepSeconds()},
           {"weight_stream_bytes_per_token_and_chip", r.cost.weight_stream_bytes},
           {"weight_stream_share", r.WeightStreamShare()},
-          {"links_used_per_chip", r.links.links},
-          {"vectors_sent_per_token_and_chip", r.links.vectors},
+          {"links_used_per_chip", r.cost.links / r.chips},
+          {"vectors_sent_per_token_and_chip", r.cost.vectors_sent / r.chips},
           {"link_share_mean", r.MeanLinkShare()},
-          {"link_share_busiest", r.LinkShare(r.links.busiest_vectors)},
-          {"instructions_per_token_and_chip", r.cost.dispatches},
+          {"link_share_busiest", r.LinkShare(r.cost.busiest_vectors)},
+          {"instructions_per_token_and_chip", r.cost.dispatches / r.chips},
           {"instructions", r.Instructions()},
           {"steps", r.result.steps}};
 }

@@ -53,13 +53,27 @@ absl::Status Write(std::optional<AtomicFile>& file, absl::string_view bytes) {
   return file->Commit();
 }
 
+// Where each chip's programs stand in a step, for the timeline.
+absl::StatusOr<std::vector<std::vector<TimelineProgram>>> ProgramsOf(const RunSetup& setup,
+                                                                     CompiledPipeline& compiled) {
+  std::vector<std::vector<TimelineProgram>> out(setup.chips());
+  for (size_t chip = 0; chip < out.size(); ++chip) {
+    ASSIGN_OR_RETURN(const std::vector<CompiledPipeline::ChipPart> parts,
+                     compiled.PartsOf(static_cast<uint32_t>(chip)));
+    for (const auto& p : parts) out[chip].push_back({p.part->start, &p.role->compiled.spans});
+  }
+  return out;
+}
+
 absl::Status Finish(const RunSetup& setup, const Session& session, const RunResult& result,
                     const HostTimes& host, std::vector<ChipEvent> events, Outputs& outputs,
                     const RunView& view) {
   const RunReport report = MakeReport(setup, session, result, host);
   if (outputs.logits) RETURN_IF_ERROR(outputs.logits->Commit());
   if (outputs.timeline) {
-    const TimelineInput input{setup.wiring, session.compiled().spans, session.cost().cycles,
+    ASSIGN_OR_RETURN(std::vector<std::vector<TimelineProgram>> programs,
+                     ProgramsOf(setup, session.compiled()));
+    const TimelineInput input{setup.wiring, std::move(programs), session.cost().cycles,
                               std::move(events)};
     RETURN_IF_ERROR(Write(outputs.timeline, TimelineJson(input)));
   }
@@ -86,6 +100,11 @@ absl::Status RunProcess(const RunSetup& setup, Transport& transport, const RunVi
                    Session::Create(setup.session, &transport,
                                    setup.checkpoint ? &*setup.checkpoint : nullptr,
                                    recorder ? &*recorder : nullptr));
+  if (recorder) {
+    for (uint32_t chip : transport.chips()) {
+      recorder->SetPrograms(chip, static_cast<int>(session->launches_of(chip)));
+    }
+  }
   HostTimes host{.transport = options.transport, .ranks = transport.process().ranks,
                  .threads = options.threads.value_or(1)};
   host.start_seconds = SecondsSince(start);

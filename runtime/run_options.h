@@ -29,7 +29,8 @@ struct RunOptions {
   TransportKind transport = TransportKind::kMpi;
   EngineKind engine = EngineKind::kFunctional;
   std::optional<std::string> hop_latency;  // preset of fabric/link_model.h
-  std::optional<int> chips;                // the first of the topology
+  std::optional<int> chips;                // of a node; layers are cut over them
+  std::optional<int> nodes;                // stages of the pipeline; absent: as few as have room
   std::optional<int> chips_per_rank;       // MPI only
   std::optional<int> threads;              // in-process only
   std::optional<int> context;              // positions the program is compiled for

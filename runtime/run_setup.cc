@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/deployment.h"
 #include "runtime/image.h"
 #include "runtime/machine.h"
 #include "runtime/topology_file.h"
@@ -31,10 +32,9 @@ absl::StatusOr<ModelConfig> LoadShape(const RunOptions& options) {
   return LoadModelConfig(options.model);
 }
 
-absl::StatusOr<int> ChooseChips(const RunOptions& options, const Topology& topology) {
-  const int node = topology.chips_per_node();
-  if (!options.chips) return std::min({8, node, topology.num_chips()});
-  const int chips = *options.chips;
+absl::Status CheckChips(const RunOptions& options, const Topology& topology) {
+  if (!options.chips) return absl::OkStatus();
+  const int chips = *options.chips, node = topology.chips_per_node();
   if (chips > topology.num_chips()) {
     return absl::InvalidArgumentError(absl::StrCat("--chips ", chips, ": topology ",
                                                    topology.name(), " has ",
@@ -42,10 +42,10 @@ absl::StatusOr<int> ChooseChips(const RunOptions& options, const Topology& topol
   }
   if (chips > node) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--chips ", chips, ": a model is cut over the chips of one node, and one of ",
+        absl::StrCat("--chips ", chips, ": layers are cut over the chips of one node, and one of ",
                      topology.name(), " has ", node));
   }
-  return chips;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<int>> PromptIds(const RunOptions& options,
@@ -103,54 +103,62 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   RETURN_IF_ERROR(ValidateOptions(options));
   ASSIGN_OR_RETURN(TopologySpec spec, LoadTopology(options.topology, topology_dir));
   ASSIGN_OR_RETURN(Topology topology, Topology::Create(std::move(spec)));
-  ASSIGN_OR_RETURN(const int chips, ChooseChips(options, topology));
+  RETURN_IF_ERROR(CheckChips(options, topology));
   const std::string preset = options.hop_latency.value_or(std::string(LinkModel::kDefaultPreset));
   ASSIGN_OR_RETURN(LinkModel links, MakeLinks(topology, preset));
   ASSIGN_OR_RETURN(ChipTiming timing, MakeTiming(options.latencies, links));
-  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
-  ASSIGN_OR_RETURN(std::vector<Group> groups, NodeGroups(topology, chips, links));
 
   ASSIGN_OR_RETURN(ModelConfig model, LoadShape(options));
   ASSIGN_OR_RETURN(std::optional<Tokenizer> tokenizer, Tokenizer::LoadIfPresent(options.model));
   ASSIGN_OR_RETURN(std::vector<int> ids, PromptIds(options, tokenizer, model));
   ASSIGN_OR_RETURN(const int context, ChooseContext(options, model, static_cast<int>(ids.size())));
-  ASSIGN_OR_RETURN(Plan plan, MakePlan(model, chips, context));
+  std::vector<int> eos = EosIds(options, model, tokenizer);
+  const DeploymentRequest request{.model = std::move(model), .context = context,
+                                  .tensor_parallel = options.chips, .nodes = options.nodes};
+  ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
+  ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
+  uint32_t last_chip = 0;
+  for (const PipelineStage& stage : pipeline.stages) {
+    last_chip = std::max(last_chip, *std::max_element(stage.chips.begin(), stage.chips.end()));
+  }
+  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, static_cast<int>(last_chip) + 1, links,
+                                             timing));
   std::optional<Checkpoint> checkpoint;
   if (options.engine == EngineKind::kFunctional) {
     ASSIGN_OR_RETURN(checkpoint, Checkpoint::Open(options.model));
   }
-  std::vector<int> eos = EosIds(options, model, tokenizer);
   return RunSetup{options,
                   std::move(tokenizer),
                   std::move(checkpoint),
                   std::move(topology),
                   std::move(links),
                   std::move(wiring),
-                  {std::move(plan), timing, options.engine, std::move(groups)},
+                  {std::move(pipeline), timing, options.engine},
                   std::move(ids),
                   std::move(eos)};
 }
 
-absl::Status VerifyRun(const RunSetup& setup) {
-  const SessionSetup& session = setup.session;
-  const StageShape stage = WholeModel(session.plan.model);
-  std::vector<std::shared_ptr<const Schedule>> schedules;
+absl::Status VerifyRun(RunSetup* setup) {
+  SessionSetup& session = setup->session;
+  ASSIGN_OR_RETURN(session.compiled, CompiledPipeline::Create(session.pipeline, session.timing));
+  std::vector<Launches> launches;
   std::vector<int64_t> sram_bytes;
-  std::optional<ModelMap> first_map;
-  for (int chip = 0; chip < setup.chips(); ++chip) {
-    ASSIGN_OR_RETURN(const CompiledChip compiled,
-                     CompileChip(session.plan, stage, session.groups[chip], session.timing));
-    DispatchResult dispatched = Dispatch(compiled.program, session.timing,
-                                         {.chip = static_cast<uint32_t>(chip)});
-    if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
-    schedules.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
-    sram_bytes.push_back(compiled.layout.use.total());
-    if (chip == 0) first_map = compiled.layout.map;
+  for (int chip = 0; chip < setup->chips(); ++chip) {
+    ASSIGN_OR_RETURN(const std::vector<CompiledPipeline::ChipPart> parts,
+                     session.compiled->PartsOf(static_cast<uint32_t>(chip)));
+    launches.push_back(LaunchesOf(parts));
+    sram_bytes.push_back(parts.empty() ? 0 : parts.front().role->compiled.layout.use.total());
   }
-  RETURN_IF_ERROR(VerifyNode(schedules, sram_bytes, setup.wiring, session.timing).status());
-  if (!setup.checkpoint) return absl::OkStatus();
+  RETURN_IF_ERROR(VerifyLaunches(launches, sram_bytes, setup->wiring, session.timing).status());
+  if (!setup->checkpoint || setup->options.transport == TransportKind::kLocal) {
+    return absl::OkStatus();
+  }
+  const PipelineStage& stage = session.pipeline.stages.front();
+  ASSIGN_OR_RETURN(const std::vector<CompiledPipeline::ChipPart> parts,
+                   session.compiled->PartsOf(stage.chips.front()));
   Nowhere memory;
-  return WriteModel(session.plan, stage, 0, *first_map, *setup.checkpoint, memory);
+  return WriteModel(session.pipeline.plan, stage.shape, 0, parts.front().role->compiled.layout.map,
+                    *setup->checkpoint, memory);
 }
 
 }  // namespace lockstep

@@ -28,7 +28,8 @@ struct RunSetup {
   std::vector<int> prompt_ids;
   std::vector<int> eos_ids;  // empty with ignore_eos
 
-  int chips() const { return session.plan.chips; }
+  // Chips of the fabric, from chip 0 to the last that has work; spare nodes between are idle.
+  int chips() const { return static_cast<int>(wiring.chips()); }
   int chips_per_rank() const { return options.chips_per_rank.value_or(1); }
   int ranks() const { return (chips() + chips_per_rank() - 1) / chips_per_rank(); }
   // Steps at most: every id but the last generated one is fed.
@@ -40,9 +41,10 @@ struct RunSetup {
 // `topology_dir` is where names of topologies are looked up.
 absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string& topology_dir);
 
-// Compiles every chip, proves the programs and all their transfers legal as a whole
-// (runtime/verify.h), and reads chip 0's weights into nothing. Done once, before any process starts:
-// an error here would be an error of every rank.
-absl::Status VerifyRun(const RunSetup& setup);
+// Compiles every role, proves the programs of all chips and all their transfers legal as a whole
+// (runtime/verify.h), and leaves the programs in setup->session for a run in this process. Where ranks
+// are to start, reads chip 0's weights into nothing, too: done once, before any process starts, an
+// error here would be an error of every rank.
+absl::Status VerifyRun(RunSetup* setup);
 
 }  // namespace lockstep

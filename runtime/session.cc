@@ -3,7 +3,9 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -11,7 +13,6 @@
 #include "fabric/agreement.h"
 #include "runtime/engine_memory.h"
 #include "runtime/image.h"
-#include "runtime/machine.h"
 
 namespace lockstep {
 namespace {
@@ -33,36 +34,30 @@ T FromBytes(const std::string& bytes) {
   return value;
 }
 
+// Checks shared by engines that different threads run.
+class LockedCheckCache : public CheckCache {
+ public:
+  using CheckCache::CheckCache;
+  std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
+                                       const std::shared_ptr<const MxmState>& before) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return CheckCache::Check(schedule, before);
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
+// Logits of one chip on their way to process 0.
+struct LogitsHeader {
+  int32_t first, count;  // rows of the vocabulary
+};
+
 }  // namespace
 
-int NodeFlightCycles(const Topology& topology, const LinkModel& links) {
-  return FlightCycles(topology, links, Place::kNode);
-}
-
-absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chips,
-                                              const LinkModel& links) {
-  std::vector<Group> groups;
-  for (int self = 0; self < chips; ++self) {
-    Group g{chips, self, std::vector<int>(chips, -1), NodeFlightCycles(topology, links)};
-    for (const Link& link : topology.links()) {
-      const bool inside = link.from.value() == static_cast<uint32_t>(self) &&
-                          link.to.value() < static_cast<uint32_t>(chips);
-      if (inside && g.port[link.to.value()] < 0) g.port[link.to.value()] = link.from_port.value();
-    }
-    for (int m = 0; m < chips; ++m) {
-      if (m != self && g.port[m] < 0) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("topology ", topology.name(), ": no link from chip", self, " to chip", m,
-                         "; tensor parallel needs fully connected chips"));
-      }
-    }
-    groups.push_back(std::move(g));
-  }
-  return groups;
-}
-
 Session::Session(const SessionSetup& setup, Transport* transport)
-    : setup_(setup), stage_(WholeModel(setup.plan.model)), transport_(transport) {}
+    : setup_(setup), transport_(transport), compiled_(setup.compiled),
+      checks_(std::make_shared<LockedCheckCache>(setup.timing)) {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& setup,
                                                          Transport* transport,
@@ -75,12 +70,12 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
     RETURN_IF_ERROR(session->AgreeOnStatus(session->Load(*weights)));
   }
+  session->CountCost();
   return session;
 }
 
 absl::Status Session::AgreeOnPlan() {
-  std::string all = absl::StrCat(setup_.plan.Digest(), ",", static_cast<int>(setup_.engine), ",",
-                                 setup_.groups.front().flight_cycles);
+  std::string all = absl::StrCat(setup_.pipeline.Digest(), ",", static_cast<int>(setup_.engine));
   for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) {
     absl::StrAppend(&all, ",", p.value);
   }
@@ -100,42 +95,76 @@ absl::Status Session::AgreeOnStatus(const absl::Status& mine) {
 }
 
 absl::Status Session::Compile(Observer* observer) {
+  if (compiled_ == nullptr) {
+    ASSIGN_OR_RETURN(compiled_, CompiledPipeline::Create(setup_.pipeline, setup_.timing));
+  }
   std::vector<Engine*> engines;
   for (uint32_t chip : transport_->chips()) {
-    ASSIGN_OR_RETURN(CompiledChip compiled,
-                     CompileChip(setup_.plan, stage_, setup_.groups[chip], setup_.timing));
-    DispatchResult dispatched = Dispatch(compiled.program, setup_.timing, {.chip = chip});
-    if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
-    schedules_.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
-    cost_.sram_bytes = compiled.layout.use.total();
-    compiled_.push_back(std::move(compiled));
-    if (setup_.engine == EngineKind::kFunctional) {
-      // Large pages fault in at least one a slice: worth it once a good part of each is used.
-      const Sram::Pages pages =
-          cost_.sram_bytes > kSramBytes / 8 ? Sram::Pages::kHuge : Sram::Pages::kSmall;
-      functional_.push_back(
-          std::make_unique<FunctionalEngine>(chip, setup_.timing, observer, pages));
-      engines.push_back(functional_.back().get());
-    } else {
-      timing_.push_back(std::make_unique<TimingEngine>(chip, setup_.timing, observer));
-      engines.push_back(timing_.back().get());
-    }
+    ASSIGN_OR_RETURN(std::vector<CompiledPipeline::ChipPart> parts, compiled_->PartsOf(chip));
+    launches_.push_back(LaunchesOf(parts));
+    const bool works = !parts.empty();
+    const bool large =
+        works && parts.front().role->compiled.layout.use.total() > kSramBytes / 8;
+    engines.push_back(MakeEngine(chip, large, observer));
+    if (!works) continue;
+    const CompiledPipeline::Seat seat = *compiled_->SeatOf(chip);
+    workers_.push_back({chip, seat, &compiled_->pipeline().stages[seat.stage].shape,
+                        std::move(parts),
+                        functional_.empty() ? nullptr : functional_.back().get()});
   }
   fleet_ = std::make_unique<Fleet>(transport_, engines);
-  const Schedule& s = *schedules_.front();
-  cost_ = {s.end, s.dispatches, s.text_bytes, compiled_.front().weight_stream_bytes, 0,
-           compiled_.front().layout.use.total()};
-  for (const Run& run : s.runs) {
-    if (run.instr.op == Opcode::kSend) cost_.vectors_sent += run.count;
-  }
   return absl::OkStatus();
 }
 
+Engine* Session::MakeEngine(uint32_t chip, bool large, Observer* observer) {
+  if (setup_.engine == EngineKind::kTiming) {
+    timing_.push_back(std::make_unique<TimingEngine>(chip, checks_, observer));
+    return timing_.back().get();
+  }
+  // Large pages fault in at least one a slice: worth it once a good part of each is used.
+  const Sram::Pages pages = large ? Sram::Pages::kHuge : Sram::Pages::kSmall;
+  functional_.push_back(std::make_unique<FunctionalEngine>(chip, setup_.timing, observer, pages));
+  return functional_.back().get();
+}
+
+// Collective.
+void Session::CountCost() {
+  StepCost mine;
+  for (const Worker& worker : workers_) {
+    int64_t text = 0;
+    LinkCounts sent{};
+    for (const CompiledPipeline::ChipPart& part : worker.parts) {
+      const Schedule& schedule = *part.role->schedule;
+      mine.dispatches += schedule.dispatches;
+      text += schedule.text_bytes;
+      for (int link = 0; link < kLinksPerChip; ++link) sent[link] += part.role->sent[link];
+    }
+    for (int64_t vectors : sent) {
+      mine.vectors_sent += vectors;
+      mine.links += vectors > 0;
+      mine.busiest_vectors = std::max(mine.busiest_vectors, vectors);
+    }
+    mine.text_bytes = std::max(mine.text_bytes, text);
+  }
+  for (const std::string& bytes : transport_->Gather(AsBytes(mine))) {
+    const StepCost other = FromBytes<StepCost>(bytes);
+    cost_.dispatches += other.dispatches;
+    cost_.vectors_sent += other.vectors_sent;
+    cost_.links += other.links;
+    cost_.busiest_vectors = std::max(cost_.busiest_vectors, other.busiest_vectors);
+    cost_.text_bytes = std::max(cost_.text_bytes, other.text_bytes);
+  }
+  cost_.cycles = compiled_->cycles();
+  for (const PipelinePart& part : compiled_->parts()) {
+    cost_.weight_stream_bytes += part.weight_stream_bytes;
+  }
+}
+
 absl::Status Session::Load(const Checkpoint& weights) {
-  for (size_t i = 0; i < functional_.size(); ++i) {
-    EngineMemory memory(functional_[i]->sram());
-    RETURN_IF_ERROR(WriteModel(setup_.plan, stage_, static_cast<int>(transport_->chips()[i]),
-                               compiled_[i].layout.map, weights, memory));
+  for (const Worker& worker : workers_) {
+    EngineMemory memory(worker.engine->sram());
+    RETURN_IF_ERROR(WriteModel(plan(), *worker.stage, worker.seat.member, worker.map(), weights,
+                               memory));
   }
   return absl::OkStatus();
 }
@@ -164,13 +193,13 @@ absl::Status Session::Follow() {
 }
 
 absl::Status Session::RunStep(int token, int position) {
-  for (size_t i = 0; i < functional_.size(); ++i) {
-    EngineMemory memory(functional_[i]->sram());
-    WriteStep(setup_.plan, stage_, static_cast<int>(transport_->chips()[i]),
-              compiled_[i].layout.map, token, position, memory);
+  for (const Worker& worker : workers_) {
+    if (worker.engine == nullptr) continue;
+    EngineMemory memory(worker.engine->sram());
+    WriteStep(plan(), *worker.stage, worker.seat.member, worker.map(), token, position, memory);
   }
   // Every process has the same fault: the earliest of all.
-  if (std::optional<Fault> fault = fleet_->Run(schedules_)) {
+  if (std::optional<Fault> fault = fleet_->Run(launches_)) {
     return absl::InternalError(fault->ToString());
   }
   return absl::OkStatus();
@@ -179,18 +208,28 @@ absl::Status Session::RunStep(int token, int position) {
 std::vector<float> Session::GatherLogits() {
   if (setup_.engine == EngineKind::kTiming) return {};
   std::string mine;
-  for (size_t i = 0; i < functional_.size(); ++i) {
-    EngineMemory memory(functional_[i]->sram());
-    const std::vector<float> logits = ReadLogits(
-        setup_.plan, stage_, static_cast<int>(transport_->chips()[i]), compiled_[i].logits,
-        memory);
-    mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
+  for (const Worker& worker : workers_) {
+    EngineMemory memory(worker.engine->sram());
+    for (const CompiledPipeline::ChipPart& part : worker.parts) {
+      if (!part.part->shape.head) continue;
+      const Range rows = plan().ShardOf(worker.stage->head, worker.seat.member);
+      const std::vector<float> logits =
+          ReadLogits(plan(), *worker.stage, worker.seat.member, part.role->compiled.logits, memory);
+      mine += AsBytes(LogitsHeader{rows.begin, rows.size()});
+      mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
+    }
   }
   std::vector<float> all;
-  for (const std::string& part : transport_->Gather(mine)) {
-    const size_t n = part.size() / sizeof(float), at = all.size();
-    all.resize(at + n);
-    std::memcpy(all.data() + at, part.data(), part.size());
+  for (const std::string& bytes : transport_->Gather(mine)) {
+    all.resize(plan().model.vocab_size);
+    for (size_t at = 0; at < bytes.size();) {
+      const auto header = FromBytes<LogitsHeader>(bytes.substr(at, sizeof(LogitsHeader)));
+      at += sizeof header;
+      const size_t size = size_t{static_cast<unsigned>(header.count)} * sizeof(float);
+      LOCKSTEP_CHECK(at + size <= bytes.size(), "%d logits in %d bytes", header.count, bytes.size());
+      std::memcpy(all.data() + header.first, bytes.data() + at, size);
+      at += size;
+    }
   }
   return all;
 }
@@ -199,9 +238,22 @@ uint64_t Session::TimingDigest() {
   std::string mine;
   for (const auto& engine : functional_) mine += AsBytes(engine->timing_digest());
   for (const auto& engine : timing_) mine += AsBytes(engine->timing_digest());
+  // Digests are of programs in their own cycles; where a chip has starts, they count, too.
+  for (const Launches& launches : launches_) {
+    for (const Launch& launch : launches) {
+      if (launches.size() > 1 || launch.start != 0) mine += AsBytes(launch.start);
+    }
+  }
   std::string all;
   for (const std::string& part : transport_->Gather(mine)) all += part;
   return XXH64(all.data(), all.size(), 0);
+}
+
+int Session::launches_of(uint32_t chip) const {
+  const absl::Span<const uint32_t> chips = transport_->chips();
+  const auto at = std::find(chips.begin(), chips.end(), chip);
+  LOCKSTEP_CHECK(at != chips.end(), "chip%d is not of this process", chip);
+  return static_cast<int>(launches_[at - chips.begin()].size());
 }
 
 int64_t Session::SramBytesTouched() const {

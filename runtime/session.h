@@ -1,5 +1,5 @@
 #pragma once
-// A session: one model on one group of chips, stepped token by token. Every process of the fabric
+// A session: one model on a pipeline of nodes, stepped token by token. Every process of the fabric
 // holds one, with the chips that it runs; process 0 talks to the user.
 //
 //   prompt, sampler (process 0) -> token -> all processes -> step inputs into each chip's SRAM
@@ -16,12 +16,9 @@
 #include "chip/functional.h"
 #include "chip/timing.h"
 #include "fabric/fleet.h"
-#include "fabric/link_model.h"
-#include "fabric/topology.h"
 #include "fabric/transport.h"
 #include "runtime/checkpoint.h"
-#include "runtime/compiler.h"
-#include "runtime/plan.h"
+#include "runtime/pipeline.h"
 
 namespace lockstep {
 
@@ -29,27 +26,21 @@ enum class EngineKind : uint8_t { kFunctional, kTiming };
 
 // What every process knows before it starts; equal in all of them.
 struct SessionSetup {
-  Plan plan;
+  Pipeline pipeline;
   ChipTiming timing;
   EngineKind engine = EngineKind::kFunctional;
-  std::vector<Group> groups;  // by chip
+  std::shared_ptr<CompiledPipeline> compiled = {};  // of `pipeline`, if there is one already
 };
 
-// Flight of a bit over the cables inside a node of `topology`, with what its rules add.
-int NodeFlightCycles(const Topology& topology, const LinkModel& links);
-
-// The group of `chips` chips of a fully connected node of `topology`, as each member sees it.
-absl::StatusOr<std::vector<Group>> NodeGroups(const Topology& topology, int chips,
-                                              const LinkModel& links);
-
-// Counted over one program run of one chip.
+// Of one step of the whole pipeline.
 struct StepCost {
-  int64_t cycles = 0;              // of the program
-  int64_t dispatches = 0;
-  int64_t text_bytes = 0;
-  int64_t weight_stream_bytes = 0;
-  int64_t vectors_sent = 0;
-  int64_t sram_bytes = 0;
+  int64_t cycles = 0;              // from the first part's start to the last one's end
+  int64_t dispatches = 0;          // of all chips
+  int64_t vectors_sent = 0;        // by all chips
+  int64_t links = 0;               // that send at all
+  int64_t busiest_vectors = 0;     // sent on the busiest link
+  int64_t text_bytes = 0;          // of the chip with the most
+  int64_t weight_stream_bytes = 0; // of the chips that stream in turn: one of each stage
 };
 
 class Session {
@@ -74,29 +65,41 @@ class Session {
   // In process 0: timing digests of all chips, folded in chip order. Collective.
   uint64_t TimingDigest();
 
-  const Plan& plan() const { return setup_.plan; }
-  const StageShape& stage() const { return stage_; }
-  const StepCost& cost() const { return cost_; }
-  // Of the first chip of this process.
-  const CompiledChip& compiled() const { return compiled_.front(); }
-  const Schedule& schedule() const { return *schedules_.front(); }
+  const Plan& plan() const { return setup_.pipeline.plan; }
+  const StepCost& cost() const { return cost_; }  // in process 0; zeros elsewhere
+  CompiledPipeline& compiled() const { return *compiled_; }
   int64_t SramBytesTouched() const;
+  // Programs that a chip of this process runs in a step.
+  int launches_of(uint32_t chip) const;
 
  private:
+  // A chip of this process that has work.
+  struct Worker {
+    uint32_t chip;
+    CompiledPipeline::Seat seat;
+    const StageShape* stage;
+    std::vector<CompiledPipeline::ChipPart> parts;
+    FunctionalEngine* engine;  // null with the timing engine
+    const ModelMap& map() const { return parts.front().role->compiled.layout.map; }
+  };
+
   Session(const SessionSetup& setup, Transport* transport);
   absl::Status Compile(Observer* observer);
+  Engine* MakeEngine(uint32_t chip, bool large, Observer* observer);
   absl::Status Load(const Checkpoint& weights);
   absl::Status AgreeOnPlan();
   // `mine`, or the first process' error, in every process.
   absl::Status AgreeOnStatus(const absl::Status& mine);
+  void CountCost();
   absl::Status RunStep(int token, int position);
   std::vector<float> GatherLogits();
 
   const SessionSetup setup_;
-  const StageShape stage_;  // that the node holds
   Transport* transport_;
-  std::vector<CompiledChip> compiled_;                      // by local chip
-  std::vector<std::shared_ptr<const Schedule>> schedules_;  // by local chip
+  std::shared_ptr<CompiledPipeline> compiled_;
+  std::shared_ptr<CheckCache> checks_;  // of all timing engines
+  std::vector<Launches> launches_;      // by local chip
+  std::vector<Worker> workers_;
   std::vector<std::unique_ptr<FunctionalEngine>> functional_;
   std::vector<std::unique_ptr<TimingEngine>> timing_;
   std::unique_ptr<Fleet> fleet_;

@@ -9,9 +9,7 @@ namespace lockstep {
 struct StageShape {
   Range layers;     // of the model
   Range embedding;  // rows of the vocabulary whose embedding the stage holds; empty: none
-  Range head;       // rows of the output head
-  bool receives_hidden = false;  // from the stage before
-  bool sends_hidden = false;     // to the stage after
+  Range head;       // rows of the output head; empty: none
 
   bool operator==(const StageShape&) const = default;
 };

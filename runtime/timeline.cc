@@ -60,12 +60,15 @@ class Writer {
       int steps = 0;
       for (; at < in_.events.size() && in_.events[at].chip == chip; ++at) {
         const ChipEvent& e = in_.events[at];
-        const int64_t offset = e.step * in_.step_cycles;
+        const std::vector<TimelineProgram>& programs = in_.programs[chip];
+        const int step = e.program / static_cast<int>(programs.size());
+        const int64_t offset =
+            step * in_.step_cycles + programs[e.program % programs.size()].start;
         tracks[1 + e.run.queue].push_back(
-            {"", offset + e.run.first, offset + e.run.last, &e.run, e.step});
-        steps = std::max(steps, e.step + 1);
+            {"", offset + e.run.first, offset + e.run.last, &e.run, step});
+        steps = std::max(steps, step + 1);
       }
-      AddKernels(steps, tracks[0]);
+      AddKernels(chip, steps, tracks[0]);
       WriteChip(chip, tracks);
     }
     WriteFlows();
@@ -79,11 +82,13 @@ class Writer {
     int tid;
   };
 
-  void AddKernels(int steps, std::vector<Slice>& track) const {
+  void AddKernels(uint32_t chip, int steps, std::vector<Slice>& track) const {
     for (int step = 0; step < steps; ++step) {
-      for (const Placer::Span& span : in_.kernels) {
-        const int64_t offset = step * in_.step_cycles;
-        track.push_back({span.name, offset + span.first, offset + span.last, nullptr, step});
+      for (const TimelineProgram& program : in_.programs[chip]) {
+        const int64_t offset = step * in_.step_cycles + program.start;
+        for (const Placer::Span& span : *program.kernels) {
+          track.push_back({span.name, offset + span.first, offset + span.last, nullptr, step});
+        }
       }
     }
   }
@@ -169,8 +174,8 @@ class Writer {
 
 void TimelineRecorder::OnRun(uint32_t chip, const RunRetired& run) {
   Log& log = logs_[chip];
-  if (run.run == 0) ++log.step;  // runs are reported in their order
-  if (log.step < steps_) log.events.push_back({chip, log.step, run});
+  if (run.run == 0) ++log.program;  // runs are reported in their order
+  if (log.program < steps_ * log.programs) log.events.push_back({chip, log.program, run});
 }
 
 std::vector<ChipEvent> TimelineRecorder::Take() {

@@ -23,22 +23,25 @@ namespace lockstep {
 
 struct ChipEvent {
   uint32_t chip;
-  int32_t step;
+  int32_t program;  // of the chip, counted over all steps
   RunRetired run;
 };
 
-// Keeps the events of the first `steps` program runs. Chips may report from different threads, each
-// from one at a time. REQUIRES of Take: no run under way.
+// Keeps the events of the first `steps` steps. Chips may report from different threads, each from one
+// at a time. REQUIRES of Take: no run under way.
 class TimelineRecorder : public Observer {
  public:
   TimelineRecorder(int chips, int steps) : steps_(steps), logs_(static_cast<size_t>(chips)) {}
 
+  // Of a step of the chip; 1 unless told. Before it runs.
+  void SetPrograms(uint32_t chip, int programs) { logs_[chip].programs = programs; }
   void OnRun(uint32_t chip, const RunRetired& run) override;
   std::vector<ChipEvent> Take();  // by chip, then in order
 
  private:
   struct Log {
-    int step = -1;
+    int programs = 1;
+    int program = -1;  // counted over all steps
     std::vector<ChipEvent> events;
   };
   const int steps_;
@@ -48,9 +51,15 @@ class TimelineRecorder : public Observer {
 // The events of all processes, by chip, in process 0; elsewhere nothing. Collective.
 std::vector<ChipEvent> GatherEvents(Transport& transport, const std::vector<ChipEvent>& mine);
 
+// One program of a chip's step.
+struct TimelineProgram {
+  int64_t start;                             // cycle of the step
+  const std::vector<Placer::Span>* kernels;  // in the program's cycles
+};
+
 struct TimelineInput {
   const Wiring& wiring;
-  const std::vector<Placer::Span>& kernels;  // the same on every chip and in every step
+  std::vector<std::vector<TimelineProgram>> programs;  // by chip, of every step
   int64_t step_cycles;
   std::vector<ChipEvent> events;  // by chip, then in order
 };

@@ -1,12 +1,14 @@
 // Verification of a node's programs (runtime/verify.h).
 #include "runtime/verify.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "chip/geometry.h"
 
 namespace lockstep {
 
@@ -28,11 +30,56 @@ ChipOperations LinkOperationsOf(const Schedule& schedule, const ProgramCheck& ch
   return out;
 }
 
-absl::StatusOr<FabricSchedule> VerifyNode(
-    absl::Span<const std::shared_ptr<const Schedule>> schedules,
-    absl::Span<const int64_t> sram_bytes, const Wiring& wiring, const ChipTiming& timing) {
-  if (schedules.size() != wiring.chips() || sram_bytes.size() != schedules.size()) {
-    return absl::InvalidArgumentError(absl::StrCat(schedules.size(), " programs and ",
+namespace {
+
+// Checks programs on chip, each once, and keeps what they do on links.
+class Checker {
+ public:
+  explicit Checker(const ChipTiming& timing) : cache_(timing) {}
+
+  absl::StatusOr<std::shared_ptr<const ChipOperations>> Check(
+      uint32_t chip, const std::shared_ptr<const Schedule>& schedule, int64_t sram_bytes) {
+    std::shared_ptr<const ChipOperations>& ops = known_[{schedule.get(), sram_bytes}];
+    if (ops != nullptr) return ops;
+    const std::shared_ptr<const Verdict> verdict = cache_.Check(schedule, empty_);
+    if (verdict->fault) {
+      return absl::InvalidArgumentError(verdict->fault->ToFault(*schedule, chip).ToString());
+    }
+    ChipOperations made = LinkOperationsOf(*schedule, *verdict->program);
+    made.sram_bytes = sram_bytes;
+    return ops = std::make_shared<const ChipOperations>(std::move(made));
+  }
+
+ private:
+  CheckCache cache_;
+  const std::shared_ptr<const MxmState> empty_ = std::make_shared<const MxmState>();
+  std::map<std::pair<const Schedule*, int64_t>, std::shared_ptr<const ChipOperations>> known_;
+};
+
+absl::Status CheckGaps(size_t chip, const Launches& launches, const ChipTiming& timing) {
+  for (size_t i = 1; i < launches.size(); ++i) {
+    const int64_t free = launches[i - 1].start + launches[i - 1].schedule->end +
+                         DrainCycles(timing);
+    if (launches[i].start >= free) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("chip", chip, ": program ", i, " starts in cycle ", launches[i].start,
+                     ", results of the one before move until cycle ", free));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int64_t DrainCycles(const ChipTiming& timing) {
+  const int longest = *std::max_element(timing.d_func.begin(), timing.d_func.end());
+  return longest + timing.receive_turnaround + timing.mxm_array + kPositions + (timing.link_ticks + kTicksPerCycle - 1) / kTicksPerCycle;
+}
+
+absl::StatusOr<FabricSchedule> VerifyLaunches(absl::Span<const Launches> chips,
+                                              absl::Span<const int64_t> sram_bytes,
+                                              const Wiring& wiring, const ChipTiming& timing) {
+  if (chips.size() != wiring.chips() || sram_bytes.size() != chips.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(chips.size(), " programs and ",
                                                    sram_bytes.size(), " SRAM budgets for ",
                                                    wiring.chips(), " chips"));
   }
@@ -41,25 +88,25 @@ absl::StatusOr<FabricSchedule> VerifyNode(
                                                    " ticks a vector, the links take ",
                                                    wiring.vector_ticks()));
   }
-  CheckCache cache(timing);
-  const auto empty = std::make_shared<const MxmState>();
-  std::map<std::pair<const Schedule*, int64_t>, std::shared_ptr<const ChipOperations>> known;
-  std::vector<std::shared_ptr<const ChipOperations>> chips;
-  for (size_t c = 0; c < schedules.size(); ++c) {
-    std::shared_ptr<const ChipOperations>& ops = known[{schedules[c].get(), sram_bytes[c]}];
-    if (ops == nullptr) {
-      const std::shared_ptr<const Verdict> verdict = cache.Check(schedules[c], empty);
-      if (verdict->fault) {
-        return absl::InvalidArgumentError(
-            verdict->fault->ToFault(*schedules[c], static_cast<uint32_t>(c)).ToString());
-      }
-      ChipOperations made = LinkOperationsOf(*schedules[c], *verdict->program);
-      made.sram_bytes = sram_bytes[c];
-      ops = std::make_shared<const ChipOperations>(std::move(made));
+  Checker checker(timing);
+  std::vector<ChipPrograms> programs(chips.size());
+  for (size_t c = 0; c < chips.size(); ++c) {
+    for (const Launch& launch : chips[c]) {
+      ASSIGN_OR_RETURN(std::shared_ptr<const ChipOperations> operations,
+                       checker.Check(static_cast<uint32_t>(c), launch.schedule, sram_bytes[c]));
+      programs[c].push_back({std::move(operations), launch.start});
     }
-    chips.push_back(ops);
+    RETURN_IF_ERROR(CheckGaps(c, chips[c], timing));
   }
-  return FabricSchedule::Create(wiring, timing.receive_fifo, chips);
+  return FabricSchedule::Create(wiring, timing.receive_fifo, programs);
+}
+
+absl::StatusOr<FabricSchedule> VerifyNode(
+    absl::Span<const std::shared_ptr<const Schedule>> schedules,
+    absl::Span<const int64_t> sram_bytes, const Wiring& wiring, const ChipTiming& timing) {
+  std::vector<Launches> launches;
+  for (const auto& schedule : schedules) launches.push_back({{schedule, 0}});
+  return VerifyLaunches(launches, sram_bytes, wiring, timing);
 }
 
 }  // namespace lockstep

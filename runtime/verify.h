@@ -12,6 +12,7 @@
 #include "chip/latency.h"
 #include "chip/program.h"
 #include "chip/timing_check.h"
+#include "fabric/launch.h"
 #include "fabric/schedule.h"
 #include "fabric/wiring.h"
 
@@ -27,5 +28,14 @@ ChipOperations LinkOperationsOf(const Schedule& schedule, const ProgramCheck& ch
 absl::StatusOr<FabricSchedule> VerifyNode(
     absl::Span<const std::shared_ptr<const Schedule>> schedules,
     absl::Span<const int64_t> sram_bytes, const Wiring& wiring, const ChipTiming& timing);
+
+// The same for chips that each run a row of programs (fabric/launch.h); a fault's cycle is the
+// program's own. Refused, too: a program that starts while results of the one before still flow.
+absl::StatusOr<FabricSchedule> VerifyLaunches(absl::Span<const Launches> chips,
+                                              absl::Span<const int64_t> sram_bytes,
+                                              const Wiring& wiring, const ChipTiming& timing);
+
+// Cycles after the last dispatch of a program until none of its results moves any more.
+int64_t DrainCycles(const ChipTiming& timing);
 
 }  // namespace lockstep

@@ -121,14 +121,15 @@ std::string WithoutRoots(absl::string_view message, const JobRoots& roots) {
 
 v1::Needs Estimate(const RunSetup& setup, int cores) {
   const bool local = setup.options.transport == TransportKind::kLocal;
-  const ModelConfig& model = setup.session.plan.model;
+  const Plan& plan = setup.session.pipeline.plan;
+  const ModelConfig& model = plan.model;
   v1::Needs needs;
   needs.set_ranks(local ? 1 : setup.ranks());
   needs.set_cores(std::min(cores, local ? setup.options.threads.value_or(1) : setup.ranks()));
   int64_t bytes = needs.ranks() * kRankBytes;
   if (setup.options.engine == EngineKind::kFunctional) {
     // Keys and values of two bytes; the words of values are half ones (runtime/attention.h).
-    const int64_t cache = int64_t{6} * model.layers * model.kv_size() * setup.session.plan.context;
+    const int64_t cache = int64_t{6} * model.layers * model.kv_size() * plan.context;
     bytes += static_cast<int64_t>(kBytesPerParameter * model.ParameterCount()) + cache +
              setup.chips() * kChipBytes;
   } else {

@@ -29,12 +29,16 @@ LinkOperation Receive(int link, int64_t first, int64_t count = 1, int64_t period
   return {LinkOp::kReceive, link, {first, period, count}, slice, address, stride};
 }
 
+PlacedOperations Program(std::vector<LinkOperation> operations, int64_t sram = 0,
+                         int64_t start = 0) {
+  return {std::make_shared<const ChipOperations>(ChipOperations{std::move(operations), sram}),
+          start};
+}
+
 absl::StatusOr<FabricSchedule> Check(std::vector<LinkOperation> chip0,
                                      std::vector<LinkOperation> chip1, int64_t sram = 0) {
-  return FabricSchedule::Create(
-      TwoChips(), kFifo,
-      {std::make_shared<const ChipOperations>(ChipOperations{std::move(chip0), sram}),
-       std::make_shared<const ChipOperations>(ChipOperations{std::move(chip1), 0})});
+  return FabricSchedule::Create(TwoChips(), kFifo, {{Program(std::move(chip0), sram)},
+                                                    {Program(std::move(chip1))}});
 }
 
 void ExpectRefused(const absl::StatusOr<FabricSchedule>& s, const std::string& place,
@@ -162,6 +166,36 @@ TEST(ScheduleTest, RunsAreMatchedInOrderWhereverTheyAreCut) {
   EXPECT_EQ(s->transfers()[1], (Transfer{0, {48, 24, 3}, {kArrival + 48, 24, 3}, 6, 9, 1}));
   EXPECT_EQ(s->last_arrival(), kArrival + 4 * 24);
   EXPECT_EQ(s->ToString(), absl::StrCat("5 vectors over 1 links, last arrival @", kArrival + 96));
+}
+
+// One program of each chip twice: what it does is the same, later.
+absl::StatusOr<FabricSchedule> Twice(int64_t send_start, int64_t receive_start) {
+  const PlacedOperations send = Program({Send(0, 0, 3)});
+  const PlacedOperations receive = Program({Receive(1, 5, 3)});
+  return FabricSchedule::Create(
+      TwoChips(), kFifo,
+      {{{send.operations, 0}, {send.operations, send_start}},
+       {{receive.operations, kArrival - 5}, {receive.operations, receive_start}}});
+}
+
+TEST(ScheduleTest, AProgramStartsWhereItIsPlaced) {
+  const auto s = Twice(1000, kArrival + 995);
+  ASSERT_TRUE(s.ok()) << s.status();
+  EXPECT_EQ(s->vectors(), 6);
+  EXPECT_EQ(s->transfers()[1].sent, (Progression{1000, 24, 3}));
+  EXPECT_EQ(s->transfers()[1].received, (Progression{1000 + kArrival, 24, 3}));
+  ExpectRefused(Twice(1000, kArrival + 994), absl::StrCat("chip1 link 1 @", kArrival + 999),
+                "before arrival");
+}
+
+TEST(ScheduleTest, ProgramsOfAChipThatMeetAreRefused) {
+  EXPECT_TRUE(Twice(72, kArrival + 67).ok());
+  ExpectRefused(Twice(48, kArrival + 67), "chip0 link 0 @48", "sends of one link begin before");
+  // On different links, too.
+  const auto s = FabricSchedule::Create(
+      TwoChips(), kFifo,
+      {{Program({Send(0, 0, 3)}), Program({Send(2, 0)}, 0, 40)}, {Program({Receive(1, kArrival, 3)})}});
+  ExpectRefused(s, "chip0 link 2 @40", "the program before has link operations until cycle 48");
 }
 
 }  // namespace

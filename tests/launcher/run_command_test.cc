@@ -102,6 +102,20 @@ TEST_F(RunCommandTest, ASeedRepeatsItsText) {
   EXPECT_EQ(LocalRun(sampled + "3").output, LocalRun(sampled + "3").output);
 }
 
+TEST_F(RunCommandTest, APipelineOfNodesGivesTheLogitsOfOne) {
+  const std::string on = std::string(kModel) + "--topology groqrack --prompt-ids 1,5 --tokens 3 ";
+  std::string logits;
+  for (int nodes = 1; nodes <= 3; ++nodes) {
+    ASSERT_EQ(LocalRun(on + "--nodes " + std::to_string(nodes) + " --report " + File("r") +
+                       " --timeline " + File("t") + " --logits " + File("l")).exit_code, 0);
+    EXPECT_EQ(Json("r")["machine"]["stages"], nodes);
+    EXPECT_EQ(Json("r")["machine"]["chips"], 8 * nodes);
+    EXPECT_FALSE(Json("t").is_discarded());
+    if (nodes == 1) logits = Read("l");
+    EXPECT_EQ(Read("l"), logits) << nodes;
+  }
+}
+
 TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
   ASSERT_EQ(LocalRun(std::string(kStory) + "--report " + File("r")).exit_code, 0);
   const nlohmann::json sram = Json("r")["plan"]["sram_bytes_per_chip"];

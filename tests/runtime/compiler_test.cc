@@ -26,7 +26,7 @@ Group GroupOf(int chips, int self) {
 CompiledChip Compiled(const ModelConfig& model, int chips, int self, int context) {
   const auto plan = MakePlan(model, chips, context);
   EXPECT_TRUE(plan.ok()) << plan.status();
-  auto compiled = CompileChip(*plan, WholeModel(plan->model), GroupOf(chips, self),
+  auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(chips, self),
                               ChipTiming::Default());
   EXPECT_TRUE(compiled.ok()) << compiled.status();
   return *std::move(compiled);
@@ -55,7 +55,7 @@ TEST(CompilerTest, LatenciesMayBeSweptBothWays) {
   const auto plan = MakePlan(Model(), 3, 400);
   for (int percent : {50, 100, 150, 200}) {
     const ChipTiming timing = ChipTiming::Default().Scaled(percent);
-    const auto compiled = CompileChip(*plan, WholeModel(plan->model), GroupOf(3, 0), timing);
+    const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(3, 0), timing);
     ASSERT_TRUE(compiled.ok()) << percent;
     const DispatchResult result = Dispatch(compiled->program, timing);
     EXPECT_FALSE(result.fault) << percent << ": " << result.fault->ToString();
@@ -69,7 +69,7 @@ TEST(CompilerTest, EveryLatencyAloneIsTakenOrRefusedByName) {
     for (int value : {1, 3, 4, 7}) {
       const auto timing = ChipTiming::Default().With(p.name, value);
       ASSERT_TRUE(timing.ok()) << timing.status();
-      const auto compiled = CompileChip(*plan, WholeModel(plan->model), GroupOf(2, 0), *timing);
+      const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(2, 0), *timing);
       if (compiled.ok()) {
         const DispatchResult result = Dispatch(compiled->program, *timing);
         EXPECT_FALSE(result.fault) << p.name << " = " << value << ": " << result.fault->ToString();
@@ -86,7 +86,7 @@ TEST(CompilerTest, AShardTooLargeIsRefusedWithTheNumbers) {
   large.hidden_size = 8192, large.intermediate_size = 28672, large.layers = 80;
   const auto plan = MakePlan(large, 8, 100);
   ASSERT_TRUE(plan.ok());
-  const auto compiled = CompileChip(*plan, WholeModel(plan->model), GroupOf(8, 0),
+  const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(8, 0),
                                     ChipTiming::Default());
   ASSERT_FALSE(compiled.ok());
   EXPECT_EQ(compiled.status().code(), absl::StatusCode::kResourceExhausted);
@@ -99,7 +99,7 @@ TEST(CompilerTest, AContextTooLongForTheTablesIsRefused) {
   for (int context : {8191, 9000, 60'000}) {
     const auto plan = MakePlan(m, 8, context);
     ASSERT_TRUE(plan.ok());
-    const auto compiled = CompileChip(*plan, WholeModel(plan->model), GroupOf(8, 0),
+    const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(8, 0),
                                     ChipTiming::Default());
     ASSERT_FALSE(compiled.ok()) << context;
     EXPECT_EQ(compiled.status().code(), absl::StatusCode::kResourceExhausted) << context;

@@ -29,8 +29,8 @@ TEST(LayoutTest, WeightsAreAtLeastTheBytesOfTheShard) {
 
 TEST(LayoutTest, StagesShareTheLayersAndEachHasItsOwnTables) {
   const SramUse whole = Use(WholeModel(Model())), none = Use({});
-  const SramUse first = Use({{0, 2}, {0, 1001}, {}, false, true});
-  const SramUse last = Use({{2, 6}, {}, {0, 1001}, true, false});
+  const SramUse first = Use({{0, 2}, {0, 1001}, {}});
+  const SramUse last = Use({{2, 6}, {}, {0, 1001}});
   EXPECT_EQ(first.layers + last.layers, whole.layers);
   EXPECT_EQ(first.kv_cache * 2, last.kv_cache);
   EXPECT_EQ(first.embedding, whole.embedding);
@@ -54,7 +54,7 @@ TEST(LayoutTest, WhatDoesNotFitIsCountedAllTheSame) {
   EXPECT_EQ(layout.fits.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_GT(layout.use.layers, int64_t{80} * 3 * 8192 * 28672 * 2 / 3);
   m.intermediate_size = 14336;
-  EXPECT_TRUE(LayOut(*MakePlan(m, 8, 100), {{3, 4}, {}, {}, true, true}).fits.ok());
+  EXPECT_TRUE(LayOut(*MakePlan(m, 8, 100), {{3, 4}, {}, {}}).fits.ok());
 }
 
 }  // namespace

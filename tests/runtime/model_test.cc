@@ -46,8 +46,7 @@ class Node {
     const auto links = LinkModel::Create();
     const int flight = static_cast<int>(links->flight_cycles());
     std::vector<Wire> wires;
-    SessionSetup setup{*MakePlan(config, chips, context), timing,
-                       EngineKind::kFunctional, {}};
+    std::vector<Group> groups;
     const auto port = [chips](int from, int to) { return (to - from - 1 + chips) % chips; };
     for (int i = 0; i < chips; ++i) {
       Group group{chips, i, std::vector<int>(chips, -1), flight};
@@ -57,8 +56,10 @@ class Node {
         wires.push_back({static_cast<uint32_t>(i), static_cast<uint8_t>(port(i, j)),
                          static_cast<uint8_t>(port(j, i)), static_cast<uint32_t>(j), flight});
       }
-      setup.groups.push_back(group);
+      groups.push_back(group);
     }
+    SessionSetup setup{OneStage(*MakePlan(config, chips, context), std::move(groups)), timing,
+                       EngineKind::kFunctional};
     for (EngineKind kind : {EngineKind::kFunctional, EngineKind::kTiming}) {
       auto wiring = Wiring::Create(chips, wires, setup.timing.link_ticks);
       auto fabric = LocalFabric::Create(*wiring, 1);
@@ -182,7 +183,7 @@ TEST(ModelLatenciesTest, LogitsAreTheSameBitsWhateverTheLatencies) {
   for (const ChipTiming::Parameter& p : ChipTiming::Default().Parameters()) {
     if (!p.assumed || p.name == "receive_fifo") continue;
     const auto up = ChipTiming::Default().With(p.name, p.value + 3);
-    const auto compiled = CompileChip(*MakePlan(model.config, 1, 8), WholeModel(model.config),
+    const auto compiled = CompileChip(*MakePlan(model.config, 1, 8), WholeModel(model.config), kWholeStep,
                                       Group{1, 0, {-1}, 0}, *up);
     if (compiled.ok()) {
       tables.push_back(*up);

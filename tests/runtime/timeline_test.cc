@@ -31,9 +31,12 @@ class TimelineTest : public ::testing::Test {
   void NextStep() { next_[0] = next_[1] = 0; }
 
   Json Trace() {
-    const TimelineInput input{wiring_, kernels_, 1000, recorder_.Take()};
+    const std::vector<TimelineProgram> programs = {{0, &kernels_}};
+    const TimelineInput input{wiring_, {programs, two_programs_ ? Two() : programs}, 1000,
+                              recorder_.Take()};
     return Json::parse(TimelineJson(input), nullptr, false);
   }
+  std::vector<TimelineProgram> Two() const { return {{100, &kernels_}, {500, &kernels_}}; }
   static std::vector<Json> Events(const Json& trace, const std::string& phase) {
     std::vector<Json> out;
     for (const Json& e : trace["traceEvents"]) {
@@ -53,6 +56,7 @@ class TimelineTest : public ::testing::Test {
   std::vector<Placer::Span> kernels_ = {{"norm", 0, 90}, {"q", 40, 200}, {"k", 100, 150}};
   TimelineRecorder recorder_{2, 2};
   int32_t next_[2] = {0, 0};
+  bool two_programs_ = false;  // a step of chip 1
 };
 
 TEST_F(TimelineTest, HasAProcessAChipAndATrackAQueue) {
@@ -112,6 +116,19 @@ TEST_F(TimelineTest, StepsFollowEachOtherUpToTheNumberAskedFor) {
     if (e["cat"] == "run") starts.insert(e["ts"].get<int>());
   }
   EXPECT_THAT(starts, ElementsAre(5, 1005));
+}
+
+TEST_F(TimelineTest, ProgramsOfAStepStandWhereTheyStart) {
+  two_programs_ = true;
+  recorder_.SetPrograms(1, 2);
+  for (int program = 0; program < 5; ++program, NextStep()) {
+    Run(1, MemQueue(0), Opcode::kRead, 5, 5, 1);
+  }
+  std::set<int> starts;
+  for (const Json& e : Events(Trace(), "X")) {
+    if (e["cat"] == "run") starts.insert(e["ts"].get<int>());
+  }
+  EXPECT_THAT(starts, ElementsAre(105, 505, 1105, 1505));
 }
 
 TEST_F(TimelineTest, GatheredEventsAreWhatWasRecorded) {

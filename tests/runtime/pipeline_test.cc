@@ -1,0 +1,162 @@
+// Pipelines of nodes: the bits of one node, one digest of both engines, roles that are shared.
+#include "runtime/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "fabric/local_fabric.h"
+#include "runtime/machine.h"
+#include "runtime/session.h"
+#include "runtime/verify.h"
+#include "tests/runtime/random_model.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+
+Topology Rack(int cables = 4) {
+  TopologySpec spec;
+  spec.name = "rack";
+  spec.node.chips = 8;
+  spec.rack = GroupRule{9, 1, cables, cables, {CableKind::kQsfpCopper, 2000}};
+  return *Topology::Create(spec);
+}
+
+ModelConfig Model(int layers, int hidden) {
+  ModelConfig m;
+  m.architecture = "LlamaForCausalLM";
+  m.hidden_size = hidden, m.intermediate_size = 191, m.layers = layers, m.head_dim = 16;
+  m.heads = 6, m.kv_heads = 2, m.vocab_size = 105, m.max_positions = 256;
+  return m;
+}
+
+// One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on the
+// last `heads`.
+Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8) {
+  Deployment d{*MakePlan(model, chips, 20), {}, {}};
+  const auto part = [](int total, int parts, int i) {
+    return i < 0 || i >= parts ? Range{} : Range{total * i / parts, total * (i + 1) / parts};
+  };
+  for (int s = 0; s < stages; ++s) {
+    Deployment::Stage stage{NodeId(s), {}, part(model.layers, stages, s),
+                            part(model.vocab_size, embeds, s),
+                            part(model.vocab_size, heads, s - (stages - heads))};
+    for (int c = 0; c < chips; ++c) stage.chips.push_back(ChipId(8 * s + c));
+    d.stages.push_back(stage);
+  }
+  return d;
+}
+
+struct Machine {
+  Machine(const Deployment& deployment, const ChipTiming& timing,
+          const char* preset = LinkModel::kDefaultPreset.data(), int cables = 4)
+      : topology(Rack(cables)), links(*MakeLinks(topology, preset)), timing(timing),
+        pipeline(*MakePipeline(deployment, topology, links, timing)),
+        wiring(*MakeWiring(topology, 8 * deployment.num_stages(), links, timing)) {}
+
+  // Logits of a few tokens; empty with the timing engine.
+  std::vector<std::vector<float>> Run(EngineKind engine, const Checkpoint* weights, int threads) {
+    auto fabric = LocalFabric::Create(wiring, threads);
+    auto session = Session::Create({pipeline, timing, engine}, fabric->get(), weights, nullptr);
+    EXPECT_TRUE(session.ok()) << session.status();
+    std::vector<std::vector<float>> logits;
+    for (int position = 0; position < 3; ++position) {
+      const auto step = (*session)->Step((position * 41 + 7) % 105, position);
+      EXPECT_TRUE(step.ok()) << step.status();
+      if (step.ok()) logits.push_back(*step);
+    }
+    digest = (*session)->TimingDigest();
+    return logits;
+  }
+  absl::StatusOr<FabricSchedule> Verify() {
+    auto compiled = *CompiledPipeline::Create(pipeline, timing);
+    std::vector<Launches> launches;
+    for (uint32_t chip = 0; chip < wiring.chips(); ++chip) {
+      launches.push_back(LaunchesOf(*compiled->PartsOf(chip)));
+    }
+    roles = compiled->roles();
+    return VerifyLaunches(launches, std::vector<int64_t>(launches.size(), 0), wiring, timing);
+  }
+
+  const Topology topology;
+  const LinkModel links;
+  const ChipTiming timing;
+  const Pipeline pipeline;
+  const Wiring wiring;
+  uint64_t digest = 0;
+  size_t roles = 0;
+};
+
+struct Cut {
+  int stages, embeds, heads, hidden, cables = 4;  // cables: of a pair of nodes
+};
+class PipelineTest : public ::testing::TestWithParam<Cut> {};
+
+TEST_P(PipelineTest, GivesTheBitsOfOneNodeOnBothEnginesAndAnyThreads) {
+  const Cut& c = GetParam();
+  const RandomModel model(Model(4, c.hidden), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  const ChipTiming timing = ChipTiming::Default();
+  const auto want = Machine(Deploy(model.config, 1, 1, 1), timing)
+                        .Run(EngineKind::kFunctional, &weights, 1);
+  Machine machine(Deploy(model.config, c.stages, c.embeds, c.heads), timing,
+                  LinkModel::kDefaultPreset.data(), c.cables);
+  EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1), want);
+  const uint64_t digest = machine.digest;
+  machine.Run(EngineKind::kTiming, nullptr, 3);
+  EXPECT_EQ(machine.digest, digest);
+  const auto verified = machine.Verify();
+  EXPECT_TRUE(verified.ok()) << verified.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuts, PipelineTest,
+                         ::testing::Values(Cut{2, 1, 1, 96}, Cut{2, 2, 2, 700}, Cut{4, 1, 1, 350},
+                                           Cut{4, 3, 4, 96}, Cut{3, 2, 3, 1300}, Cut{2, 2, 2, 2600, 1}));
+
+TEST(PipelineRolesTest, GrowWithTheKindsOfStagesAndNotWithTheirNumber) {
+  // First, inner and last stages, eight members each.
+  for (int stages : {3, 5, 8}) {
+    Machine machine(Deploy(Model(8 * 3 * 5, 96), stages, 1, 1), ChipTiming::Default());
+    const auto verified = machine.Verify();
+    ASSERT_TRUE(verified.ok()) << verified.status();
+    EXPECT_EQ(machine.roles, 24u) << stages;
+  }
+}
+
+TEST(PipelineRolesTest, StartsFollowEachOtherByOnePeriodAStage) {
+  Machine machine(Deploy(Model(8, 96), 8, 1, 1), ChipTiming::Default());
+  const auto compiled = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+  const auto parts = compiled->parts();
+  ASSERT_EQ(parts.size(), 8u);
+  for (size_t s = 2; s + 1 < parts.size(); ++s) {
+    EXPECT_EQ(parts[s + 1].start - parts[s].start, parts[2].start - parts[1].start);
+  }
+}
+
+TEST(PipelineRolesTest, LegalWithEveryHopPresetAndOtherLatencies) {
+  const Deployment d = Deploy(Model(4, 350), 4, 2, 2);
+  for (int percent : {50, 150, 200}) {
+    Machine machine(d, ChipTiming::Default().Scaled(percent));
+    EXPECT_TRUE(machine.Verify().ok()) << percent;
+  }
+  for (const char* preset : {"A", "B", "C"}) {
+    Machine machine(d, *MakeTiming({}, *MakeLinks(Rack(), preset)), preset);
+    EXPECT_TRUE(machine.Verify().ok()) << preset;
+  }
+}
+
+TEST(PipelineRolesTest, StagesWithoutACableBetweenThemAreRefused) {
+  // With two chips a node in use, no cable joins chips that are used on both sides.
+  const Topology topology = Rack();
+  const LinkModel links = *LinkModel::Create();
+  const auto pipeline =
+      MakePipeline(Deploy(Model(4, 96), 2, 1, 1, 2), topology, links, ChipTiming::Default());
+  ASSERT_FALSE(pipeline.ok());
+  EXPECT_THAT(std::string(pipeline.status().message()), HasSubstr("no cable joins stage 0"));
+}
+
+}  // namespace
+}  // namespace lockstep
