@@ -38,6 +38,9 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
                  "Use the first N chips of each node (default: all, at most 8)");
   app.add_option("--nodes", o.nodes,
                  "Cut the layers over N nodes in a pipeline (default: as few as have room)");
+  app.add_option("--sequences", o.sequences,
+                 "Generate N texts at once from the same prompt, one behind the other in the pipeline;\n"
+                 "text i is sampled with the seed plus i (default 1)");
   app.add_option("--chips-per-rank", o.chips_per_rank, "Chips that one MPI rank runs (default 1)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");

@@ -15,7 +15,7 @@ class Compiler {
   Compiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
            const Group& group, const ChipTiming& timing)
       : plan_(plan), m_(plan.model), stage_(stage), part_(part), layout_(std::move(layout)),
-        map_(layout_.map), at_(layout_.scratch), timing_(timing), placer_(timing),
+        map_(AtSequence(layout_.map, plan, part.sequence)), at_(layout_.scratch), timing_(timing), placer_(timing),
         kernels_{timing, placer_}, collectives_(timing, placer_, group),
         attention_{timing, placer_, plan.cache(), kAttentionSide}, group_(group) {}
 
@@ -23,11 +23,12 @@ class Compiler {
     CompiledChip out;
     if (part_.layers) Tables();
     if (part_.embedding) Embedding();
-    if (part_.receive != nullptr) out.received_from = Receive();
+    if (part_.receive != nullptr) Receive(out);
     if (part_.layers) Layers();
     if (part_.send != nullptr) {
-      out.sent_from = part_.send->PlaceSend(placer_, timing_, group_.self, at_.residual,
-                                            plan_.hidden_words());
+      const NodeRoute::Moved sent = part_.send->PlaceSend(placer_, timing_, group_.self,
+                                                          at_.residual, plan_.hidden_words());
+      out.sent_from = sent.from, out.moved_until = sent.last;
     }
     if (part_.head) out.logits = Head();
     out.layout = layout_;
@@ -68,16 +69,17 @@ class Compiler {
                                  false, at_.residual);
   }
 
-  // The hidden vector into the residual; returns when its first vector left the node before.
-  int64_t Receive() {
+  // The hidden vector into the residual.
+  void Receive(CompiledChip& out) {
     const int words = plan_.hidden_words();
     const Quad target = part_.embedding ? at_.landing : at_.residual;
-    const int64_t from = part_.receive->PlaceReceive(placer_, timing_, group_, target, words);
+    const NodeRoute::Moved received =
+        part_.receive->PlaceReceive(placer_, timing_, group_, target, words);
+    out.received_from = received.from, out.moved_until = received.last;
     // Word by word, since source and sum share their slices.
     for (int w = 0; part_.embedding && w < words; ++w) {
       kernels_.Add(at_.residual + w, target + w, 1, at_.residual + w);
     }
-    return from;
   }
 
   void Layers() {
@@ -164,7 +166,9 @@ class Compiler {
 
   std::vector<Segment32> Head() {
     Norm(map_.final_gain);
-    return MatVec("head", map_.head, at_.normed, at_.logits);
+    const int first = part_.sequence * plan_.ShardWords(stage_.head);
+    const Quad logits[2] = {at_.logits[0] + first, at_.logits[1] + first};
+    return MatVec("head", map_.head, at_.normed, logits);
   }
 
   static int64_t StreamedBytes(const Program& program) {
@@ -185,7 +189,7 @@ class Compiler {
   const StageShape& stage_;
   const PartShape part_;
   const Layout layout_;
-  const ModelMap& map_;
+  const ModelMap map_;  // as the sequence sees it
   const ScratchMap& at_;
   const ChipTiming timing_;
   Placer placer_;

@@ -33,6 +33,7 @@ struct PartShape {
   bool layers = false;
   const NodeRoute* send = nullptr;     // the hidden vector goes out
   bool head = false;
+  int sequence = 0;                    // whose step it is
 };
 inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
 
@@ -44,6 +45,7 @@ struct CompiledChip {
   int64_t weight_stream_bytes = 0;   // of one step: what LW took
   // Cycles in which the first vector of the hidden vector leaves: at the node before, here.
   int64_t received_from = 0, sent_from = 0;
+  int64_t moved_until = 0;  // last cycle of a transfer, on every member of the node
 };
 
 // Errors: the shard does not fit in SRAM (with the numbers); latencies that the kernels' layout does

@@ -16,14 +16,6 @@ namespace lockstep {
 namespace {
 
 absl::Status CheckFormats(const DeploymentRequest& request) {
-  if (request.sequences < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(request.sequences, " sequences in flight: at least 1"));
-  }
-  if (request.sequences > 1) {
-    return absl::UnimplementedError(absl::StrCat(
-        request.sequences, " sequences in flight: layouts have the KV cache of one sequence"));
-  }
   for (NumberFormat format : {request.weights, request.kv_cache}) {
     if (format == NumberFormat::kFp16) continue;
     return absl::UnimplementedError(absl::StrCat(format == request.weights ? "weights" : "KV cache",
@@ -150,7 +142,8 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
   }
   ASSIGN_OR_RETURN(const int chips, ChooseTensorParallel(request, topology));
   Deployment out;
-  ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context));
+  ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context,
+                                      request.sequences));
   const std::vector<NodeId> usable = UsableNodes(topology, chips);
   const int most = std::min<int>(static_cast<int>(usable.size()), request.model.layers);
   if (request.nodes && (*request.nodes < 1 || *request.nodes > most)) {

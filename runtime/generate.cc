@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -22,10 +23,11 @@ struct FreeXxh {
 
 class Generator {
  public:
-  Generator(const RunSetup& setup, const GenerateSinks& sinks, Sampler sampler)
+  Generator(const RunSetup& setup, const GenerateSinks& sinks, std::vector<Sampler> samplers)
       : setup_(setup),
         sinks_(sinks),
-        sampler_(std::move(sampler)),
+        samplers_(std::move(samplers)),
+        texts_(samplers_.size()),
         digest_(XXH64_createState()),
         decoder_(setup.tokenizer ? &*setup.tokenizer : nullptr) {
     XXH64_reset(digest_.get(), 0);
@@ -35,27 +37,27 @@ class Generator {
   absl::Status Run(Session& session, bool* failed) {
     const std::vector<int>& prompt = setup_.prompt_ids;
     for (int id : prompt) RETURN_IF_ERROR(Show(id));
-    int token = prompt.front();
+    std::vector<FedToken> fed(texts_.size());
     for (int position = 0; position < setup_.positions(); ++position) {
-      const absl::StatusOr<std::vector<float>> logits = session.Step(token, position);
+      for (size_t i = 0; i < fed.size(); ++i) fed[i] = {Token(position, texts_[i]), position};
+      const absl::StatusOr<std::vector<float>> logits = session.Step(fed);
       *failed = !logits.ok();
       RETURN_IF_ERROR(logits.status());
       ++result_.steps;
       RETURN_IF_ERROR(Keep(*logits));
       if (sinks_.progress) sinks_.progress(result_.steps, setup_.positions());
-      const size_t next = static_cast<size_t>(position) + 1;
-      if (next < prompt.size()) {
-        token = prompt[next];
-        continue;
-      }
-      ASSIGN_OR_RETURN(token, Choose(*logits));
-      if (result_.stop == StopReason::kEndOfText) break;
+      if (static_cast<size_t>(position) + 1 < prompt.size() || logits->empty()) continue;
+      RETURN_IF_ERROR(Choose(*logits));
+      if (std::all_of(texts_.begin(), texts_.end(), [](const Text& t) { return t.ended; })) break;
     }
     return absl::OkStatus();
   }
 
   RunResult Take() {
     if (setup_.tokenizer) Emit(decoder_.Finish());
+    for (Text& text : texts_) result_.all_ids.push_back(std::move(text.ids));
+    result_.ids = result_.all_ids.front();
+    if (texts_.front().ended) result_.stop = StopReason::kEndOfText;
     result_.value_digest = XXH64_digest(digest_.get());
     return std::move(result_);
   }
@@ -69,15 +71,30 @@ class Generator {
     return sinks_.logits == nullptr ? absl::OkStatus() : sinks_.logits->Append(bytes);
   }
 
-  // The timing engine has no logits: any id costs the same.
-  absl::StatusOr<int> Choose(const std::vector<float>& logits) {
-    if (logits.empty()) return 0;
-    ASSIGN_OR_RETURN(const int id, sampler_.Sample(logits));
-    result_.ids.push_back(id);
-    const auto& eos = setup_.eos_ids;
-    if (std::find(eos.begin(), eos.end(), id) != eos.end()) result_.stop = StopReason::kEndOfText;
-    else RETURN_IF_ERROR(Show(id));
-    return id;
+  struct Text {
+    std::vector<int> ids;  // generated
+    bool ended = false;    // by an end-of-text id; then that is fed on, since the others need the step
+  };
+
+  // What a text is fed at a position. The timing engine has no logits: any id costs the same.
+  int Token(int position, const Text& text) const {
+    const std::vector<int>& prompt = setup_.prompt_ids;
+    if (static_cast<size_t>(position) < prompt.size()) return prompt[position];
+    return text.ids.empty() ? 0 : text.ids.back();
+  }
+
+  absl::Status Choose(const std::vector<float>& logits) {
+    const size_t vocabulary = logits.size() / texts_.size();
+    for (size_t i = 0; i < texts_.size(); ++i) {
+      if (texts_[i].ended) continue;
+      const std::span<const float> mine(logits.data() + i * vocabulary, vocabulary);
+      ASSIGN_OR_RETURN(const int id, samplers_[i].Sample(mine));
+      texts_[i].ids.push_back(id);
+      const auto& eos = setup_.eos_ids;
+      texts_[i].ended = std::find(eos.begin(), eos.end(), id) != eos.end();
+      if (i == 0 && !texts_[i].ended) RETURN_IF_ERROR(Show(id));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Show(int id) {
@@ -97,23 +114,35 @@ class Generator {
 
   const RunSetup& setup_;
   const GenerateSinks& sinks_;
-  Sampler sampler_;
+  std::vector<Sampler> samplers_;  // by sequence
+  std::vector<Text> texts_;
   std::unique_ptr<XXH64_state_t, FreeXxh> digest_;
   StreamDecoder decoder_;
   int shown_ = 0;
   RunResult result_;
 };
 
+// One a sequence, each with a seed of its own.
+absl::StatusOr<std::vector<Sampler>> MakeSamplers(SamplerOptions options, int count) {
+  std::vector<Sampler> samplers;
+  for (int i = 0; i < count; ++i, ++options.seed) {
+    ASSIGN_OR_RETURN(Sampler sampler, Sampler::Create(options));
+    samplers.push_back(std::move(sampler));
+  }
+  return samplers;
+}
+
 }  // namespace
 
 absl::StatusOr<RunResult> Generate(const RunSetup& setup, Session& session,
                                    const GenerateSinks& sinks) {
-  absl::StatusOr<Sampler> sampler = Sampler::Create(setup.options.Sampler());
-  absl::Status status = sampler.status();
+  absl::StatusOr<std::vector<Sampler>> samplers =
+      MakeSamplers(setup.options.Sampler(), session.plan().sequences);
+  absl::Status status = samplers.status();
   bool failed = false;
   std::optional<Generator> generator;
   if (status.ok()) {
-    generator.emplace(setup, sinks, *std::move(sampler));
+    generator.emplace(setup, sinks, *std::move(samplers));
     status = generator->Run(session, &failed);
   }
   if (!failed) session.End();

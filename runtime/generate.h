@@ -5,6 +5,9 @@
 //   position   0    1    2    3    4         the last id generated is never fed:
 //   fed        p0   p1   p2   g0   g1        prompt + generated - 1 steps
 //   gives      -    -    g0   g1   g2
+//
+// Several sequences go on side by side, each with a sampler of its own, until all have ended; text is
+// shown of the first.
 
 #include <cstdint>
 #include <functional>
@@ -21,8 +24,9 @@ enum class StopReason : uint8_t { kTokens, kEndOfText };
 
 struct RunResult {
   std::vector<int> ids;  // generated, an end-of-text id included; empty with the timing engine
+  std::vector<std::vector<int>> all_ids;  // of every sequence; the first is `ids`
   std::string text;      // of prompt and ids, if there is a tokenizer
-  StopReason stop = StopReason::kTokens;
+  StopReason stop = StopReason::kTokens;  // of the first sequence
   int steps = 0;              // positions that were run
   uint64_t value_digest = 0;  // xxHash64 of the bits of all logits, in order; functional only
   uint64_t timing_digest = 0;

@@ -334,7 +334,7 @@ int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {
 
 std::vector<float> ReadLogits(const Plan& plan, const StageShape& stage, int chip,
                               const std::vector<Segment32>& logits, const HostMemory& memory) {
-  const unsigned words = CeilDiv(plan.ShardRows(stage.head), kLanes);
+  const unsigned words = plan.ShardWords(stage.head);
   std::vector<float> out(size_t{words} * kLanes);
   for (const Segment32& s : logits) {
     for (int w = 0; w < s.words; ++w) {

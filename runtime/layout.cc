@@ -8,6 +8,8 @@ namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
+constexpr int kStepMaps = kWeightSlices / 2;  // of keys, and of values, for one step
+
 int SlotsOf(int elements) { return CeilDiv(elements, kHalfLanes); }
 
 class LayoutMaker {
@@ -88,7 +90,7 @@ class LayoutMaker {
     layer.attention_gain = memory_.Words(kEast, 0, words);
     layer.mlp_gain = memory_.Words(kEast, 0, words);
     Count(&SramUse::layers);
-    for (int s = 0; s < plan_.kv_slots; ++s) {
+    for (int s = 0; s < plan_.sequences * plan_.kv_slots; ++s) {
       layer.keys.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().key_rows()));
       layer.values.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().value_rows()));
     }
@@ -116,15 +118,16 @@ class LayoutMaker {
   }
 
   void MapStep() {
-    map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, 1);
-    map_.position_map_west = memory_.SingleWords(kWest, 0, 0, 1);
-    map_.position_map_east = memory_.SingleWords(kEast, 0, 0, 1);
-    map_.position = memory_.Words(kWest, 0, 1);
-    map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, kWeightSlices / 2);
-    map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, kWeightSlices / 2);
-    map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, 1);
-    map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 2, 1);
-    map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, 1);
+    const int n = plan_.sequences;
+    map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, n);
+    map_.position_map_west = memory_.SingleWords(kWest, 0, 0, n);
+    map_.position_map_east = memory_.SingleWords(kEast, 0, 0, n);
+    map_.position = memory_.Words(kWest, 0, n);
+    map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, n * kStepMaps);
+    map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, n * kStepMaps);
+    map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, n);
+    map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 2, n);
+    map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, n);
   }
 
   void MapScratch() {
@@ -155,7 +158,7 @@ class LayoutMaker {
       s.q32[i] = memory_.Words(side, 2, query_vectors);
       s.k32[i] = memory_.Words(side, 2, keys);
       s.v32[i] = memory_.Words(side, 2, values);
-      s.logits[i] = memory_.Words(side, 2, CeilDiv(plan_.ShardRows(stage_.head), kLanes));
+      s.logits[i] = memory_.Words(side, 2, plan_.sequences * plan_.ShardWords(stage_.head));
     }
     s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
     s.k = memory_.PairWords(kAttentionSide, 1, 0, keys);
@@ -177,6 +180,24 @@ class LayoutMaker {
 };
 
 }  // namespace
+
+ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
+  for (Single* single : {&map.token_map, &map.position_map_west, &map.position_map_east,
+                         &map.value_map_read, &map.value_map_write}) {
+    *single = *single + sequence;
+  }
+  map.key_maps = map.key_maps + sequence * kStepMaps;
+  map.transpose_maps = map.transpose_maps + sequence * kStepMaps;
+  map.position = map.position + sequence;
+  map.one_hot = map.one_hot + sequence;
+  const int first = sequence * plan.kv_slots;
+  for (LayerMap& layer : map.layers) {
+    for (std::vector<int>* rows : {&layer.keys, &layer.values}) {
+      *rows = std::vector<int>(rows->begin() + first, rows->begin() + first + plan.kv_slots);
+    }
+  }
+  return map;
+}
 
 Layout LayOut(const Plan& plan, const StageShape& stage) {
   return LayoutMaker(plan, stage).Make();

@@ -28,7 +28,7 @@ struct SplitMatrix {
 struct LayerMap {
   SplitMatrix q, k, v, o, gate, up, down;
   Quad attention_gain, mlp_gain;
-  std::vector<int> keys, values;  // weight rows of the cache, by KV slot
+  std::vector<int> keys, values;  // weight rows of the cache, by sequence, then KV slot
 };
 
 // Everything in a chip's SRAM that the host fills.
@@ -46,7 +46,7 @@ struct ModelMap {
   Quad low_half{};   // all bits in lanes 0..159
   Pair identity{};   // vector e: fp16 1.0 in lane e
   int transpose_row = 0;  // eastern weight rows: scratch of Attention::AppendValue
-  // Inputs of a step.
+  // Inputs of a step, of each sequence after the other.
   Single token_map{};                     // row of the token in the embedding, or 0xffff
   Single position_map_west{}, position_map_east{};  // the position
   Quad position{};                        // the position in every lane, as fp32
@@ -86,6 +86,9 @@ struct Layout {
   SramUse use;
   absl::Status fits;  // ok, or what is too small and by how much; the rest is filled in all the same
 };
+
+// The map as sequence `sequence` sees it: its step inputs, its part of the KV cache.
+ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence);
 
 // REQUIRES: ranges of the stage lie inside the model.
 Layout LayOut(const Plan& plan, const StageShape& stage);

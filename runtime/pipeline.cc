@@ -168,7 +168,7 @@ absl::Status CompiledPipeline::SetStarts() {
   for (PipelinePart& part : parts_) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
     if (part.shape.receive != nullptr) part.start = first_sent - role->compiled.received_from;
-    part.end = part.start + role->schedule->end;
+    part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
     part.weight_stream_bytes = role->compiled.weight_stream_bytes;
     part.sram = role->compiled.layout.use;
     first_sent = part.start + role->compiled.sent_from;
@@ -185,7 +185,44 @@ absl::Status CompiledPipeline::SetStarts() {
     }
     last = &part;
   }
+  latency_ = cycles();
+  if (pipeline_.plan.sequences > 1) Repeat();
+  // Where a node has parts of several sequences, they are not in the order of the step.
+  std::stable_sort(parts_.begin(), parts_.end(), [](const PipelinePart& a, const PipelinePart& b) {
+    return a.shape.sequence != b.shape.sequence ? a.shape.sequence < b.shape.sequence
+                                                : a.start < b.start;
+  });
   return absl::OkStatus();
+}
+
+// The least period in which a part of a node is clear of the same node's parts of all other
+// sequences: whatever still meets, k sequences apart, moves it up.
+void CompiledPipeline::Repeat() {
+  const int64_t drain = DrainCycles(timing_);
+  const int sequences = pipeline_.plan.sequences;
+  const auto least = [&](int64_t period) {
+    for (const PipelinePart& a : parts_) {
+      for (const PipelinePart& b : parts_) {
+        if (a.stage != b.stage) continue;
+        for (int k = 1; k < sequences; ++k) {
+          const int64_t start = b.start + k * period, end = b.end + drain + k * period;
+          if (start >= a.end + drain || end <= a.start) continue;
+          return (a.end + drain - b.start + k - 1) / k;
+        }
+      }
+    }
+    return period;
+  };
+  period_ = 1;
+  for (int64_t next = least(period_); next != period_; next = least(period_)) period_ = next;
+  const std::vector<PipelinePart> one = parts_;
+  for (int s = 1; s < sequences; ++s) {
+    for (PipelinePart part : one) {
+      part.shape.sequence = s;
+      part.start += s * period_, part.end += s * period_;
+      parts_.push_back(part);
+    }
+  }
 }
 
 std::string CompiledPipeline::Picture(const PipelinePart& part, int member) const {
@@ -194,7 +231,8 @@ std::string CompiledPipeline::Picture(const PipelinePart& part, int member) cons
   std::string out = absl::StrCat(stage.shape.layers.size(), "+",
                                  pipeline_.plan.ShardRows(stage.shape.embedding), "+",
                                  pipeline_.plan.ShardRows(stage.shape.head), "/",
-                                 part.shape.embedding, part.shape.layers, part.shape.head, "/",
+                                 part.shape.embedding, part.shape.layers, part.shape.head, "#",
+                                 part.shape.sequence, "/",
                                  group.self, "@", group.flight_cycles);
   for (int port : group.port) absl::StrAppend(&out, ",", port);
   if (part.shape.receive != nullptr) {
@@ -242,6 +280,9 @@ absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsO
     ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, RoleOf(part, seat->member));
     out.push_back({&part, std::move(role)});
   }
+  std::sort(out.begin(), out.end(), [](const ChipPart& a, const ChipPart& b) {
+    return a.part->start < b.part->start;
+  });
   return out;
 }
 

@@ -9,6 +9,9 @@
 // 0 and S-1 hold are part of their layers' programs; other parts are programs of their own. All starts
 // follow from the programs: each part starts so that it receives what the part before it sends.
 //
+// With several sequences in flight the row of parts is there once for each, a period apart, on step
+// inputs and KV rows of its own; the period is the least in which no two parts of a node meet.
+//
 // Chips in one role share one program: the same part on the same shapes, by the same member of a node,
 // with the same cables in use. Starts differ.
 
@@ -82,7 +85,9 @@ class CompiledPipeline {
 
   const Pipeline& pipeline() const { return pipeline_; }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
-  int64_t cycles() const;  // of a step, until the last part's end
+  int64_t cycles() const;  // of a step of all sequences, until the last part's end
+  int64_t latency() const { return latency_; }  // of one sequence's step
+  int64_t period() const { return period_; }    // from one sequence's step to the next one's; 0: one
 
   // Where a chip of the fabric stands; nothing for chips without work.
   struct Seat {
@@ -103,12 +108,14 @@ class CompiledPipeline {
       : pipeline_(std::move(pipeline)), timing_(timing) {}
   void ListParts();
   absl::Status SetStarts();
+  void Repeat();
   absl::StatusOr<std::shared_ptr<const Role>> RoleOf(const PipelinePart& part, int member);
   std::string Picture(const PipelinePart& part, int member) const;
 
   const Pipeline pipeline_;
   const ChipTiming timing_;
   std::vector<PipelinePart> parts_;
+  int64_t latency_ = 0, period_ = 0;
   std::map<uint32_t, Seat> seats_;
   std::map<std::string, std::shared_ptr<const Role>> roles_;  // by picture
 };

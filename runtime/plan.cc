@@ -59,11 +59,11 @@ uint64_t Plan::Digest() const {
       absl::StrCat(static_cast<int>(m.rope.kind), ",", bits(m.rope.theta), ",",
                    bits(m.rope.factor), ",", bits(m.rope.low_freq_factor), ",",
                    bits(m.rope.high_freq_factor), ",", m.rope.original_max_positions),
-      ";", chips, ",", context);
+      ";", chips, ",", context, ",", sequences);
   return XXH64(all.data(), all.size(), 0);
 }
 
-absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context) {
+absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, int sequences) {
   if (chips < 1 || chips > 8) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor parallel over ", chips, " chips: a node has 1..8"));
@@ -73,7 +73,10 @@ absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context) 
                                                    " positions: the model has 1..",
                                                    model.max_context()));
   }
-  Plan plan{.model = model, .chips = chips, .context = context};
+  if (sequences < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(sequences, " sequences in flight: at least 1"));
+  }
+  Plan plan{.model = model, .chips = chips, .context = context, .sequences = sequences};
   const int sharing = ChipsPerKvHead(plan);
   plan.kv_slots = sharing == 1 ? CeilDiv(model.kv_heads, chips) : 1;
   plan.queries_per_slot = CeilDiv(model.heads / model.kv_heads, sharing);

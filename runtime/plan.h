@@ -33,6 +33,7 @@ struct Plan {
   ModelConfig model;
   int chips = 1;
   int context = 0;  // positions one run can hold
+  int sequences = 1;  // that are in flight, each with a KV cache of its own
   int kv_slots = 0, queries_per_slot = 0;
   int ffn_rows = 0;
 
@@ -47,12 +48,14 @@ struct Plan {
   // Of rows of the vocabulary that the node holds: chip `chip`'s, and the most that a chip has.
   Range ShardOf(Range rows, int chip) const;
   int ShardRows(Range rows) const { return CeilDiv(rows.size(), chips); }
+  int ShardWords(Range rows) const { return CeilDiv(ShardRows(rows), kLanes); }
 
   // Of everything that decides the programs and images: ranks compare it before they start.
   uint64_t Digest() const;
 };
 
 // Errors name what cannot be planned: more chips than a node has, a context beyond the model's.
-absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context);
+absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context,
+                              int sequences = 1);
 
 }  // namespace lockstep

@@ -12,6 +12,11 @@ double RunReport::HostLinkSeconds() const {
          static_cast<double>(step_input_bytes + step_output_bytes) / kHostLinkBytesPerSecond;
 }
 
+double RunReport::StepSeconds() const {
+  const double all = static_cast<double>(cost.period) * sequences / kClockHz;
+  return std::max(LatencySeconds(), all);
+}
+
 double RunReport::FirstTokenSeconds() const {
   return static_cast<double>(prompt_ids.size()) * StepSeconds();
 }
@@ -20,7 +25,7 @@ double RunReport::EmulatedSeconds() const { return result.steps * StepSeconds();
 
 double RunReport::WeightStreamShare() const {
   return static_cast<double>(cost.weight_stream_bytes) /
-         (static_cast<double>(cost.cycles) * kWeightStreamBytesPerCycle);
+         (static_cast<double>(cost.latency) * kWeightStreamBytesPerCycle);
 }
 
 double RunReport::LinkShare(int64_t vectors_of_one_link) const {
@@ -50,6 +55,7 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.stages = static_cast<int>(pipeline.stages.size());
   r.chips = r.stages * plan.chips;
   r.context = plan.context;
+  r.sequences = plan.sequences;
   r.hop_latency = std::string(setup.links.preset());
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();

@@ -35,6 +35,7 @@ struct RunReport {
   std::string topology, topology_rules;
   int topology_chips = 0, topology_nodes = 0;
   int chips = 0, stages = 0, context = 0;  // chips that have work
+  int sequences = 1;
   std::string hop_latency, hop_origin;
   int64_t hop_cycles = 0, link_ticks = 0;
   StepCost cost;
@@ -47,9 +48,12 @@ struct RunReport {
   HostTimes host;
 
   // Seconds of the emulated machine.
-  double ProgramSeconds() const { return static_cast<double>(cost.cycles) / kClockHz; }
+  double ProgramSeconds() const { return static_cast<double>(cost.latency) / kClockHz; }
   double HostLinkSeconds() const;  // in and out, all chips at once
-  double StepSeconds() const { return ProgramSeconds() + HostLinkSeconds(); }
+  double LatencySeconds() const { return ProgramSeconds() + HostLinkSeconds(); }
+  // From a sequence's step to its next one: its own way through the pipeline, or, where that takes
+  // longer, that of all sequences through the slowest stage.
+  double StepSeconds() const;
   double FirstTokenSeconds() const;
   double EmulatedSeconds() const;  // of all steps
   // Shares, 0..1.

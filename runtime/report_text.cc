@@ -63,9 +63,14 @@ std::string EmulatedRows(const RunReport& r) {
   std::string rows = Row("first token", absl::StrFormat("%s (%d prompt steps)",
                                                         Time(r.FirstTokenSeconds()),
                                                         r.prompt_ids.size()));
-  rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.cycles,
-                                         Time(r.ProgramSeconds()), Time(r.StepSeconds())));
+  rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.latency,
+                                         Time(r.ProgramSeconds()), Time(r.LatencySeconds())));
   rows += Row("tokens/s/user", absl::StrFormat("%.0f*", 1 / r.StepSeconds()));
+  if (r.sequences > 1) {
+    rows += Row("sequences", absl::StrFormat("%d, %d cycles behind each other: %.0f tokens/s*",
+                                             r.sequences, r.cost.period,
+                                             r.sequences / r.StepSeconds()));
+  }
   rows += Row("weight streams", absl::StrFormat("%.1f %% of 20480 B a cycle and chip",
                                                 100 * r.WeightStreamShare()));
   rows += Row("links", r.cost.links == 0
@@ -148,12 +153,17 @@ Json PlanJson(const RunReport& r) {
 
 Json EmulatedJson(const RunReport& r) {
   return {{"first_token_us", r.FirstTokenSeconds() * 1e6},
-          {"cycles_per_token", r.cost.cycles},
+          {"cycles_per_token", r.cost.latency},
+          {"sequences", r.sequences},
+          {"cycles_between_sequences", r.cost.period},
+          {"cycles_per_step", r.cost.cycles},
           {"program_us_per_token", r.ProgramSeconds() * 1e6},
           {"host_link_us_per_token", r.HostLinkSeconds() * 1e6},
           {"host_link_assumption", "PCIe at 24 GB/s, 10 us each way (groqflow's estimator)"},
+          {"latency_us_per_token", r.LatencySeconds() * 1e6},
           {"us_per_token", r.StepSeconds() * 1e6},
           {"tokens_per_second_per_user", 1 / r.StepSeconds()},
+          {"tokens_per_second", r.sequences / r.StepSeconds()},
           {"weight_stream_bytes_per_token_and_chip", r.cost.weight_stream_bytes},
           {"weight_stream_share", r.WeightStreamShare()},
           {"links_used_per_chip", r.cost.links / r.chips},
@@ -170,6 +180,7 @@ Json OutputJson(const RunReport& r) {
   Json json = {{"prompt_ids", r.prompt_ids}};
   if (values) {
     json["ids"] = r.result.ids;
+    if (r.sequences > 1) json["ids_of_all_sequences"] = r.result.all_ids;
     json["text"] = r.result.text;
     json["stop"] = r.result.stop == StopReason::kEndOfText ? "end of text" : "tokens";
   }

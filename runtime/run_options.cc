@@ -35,6 +35,7 @@ absl::Status CheckInput(const RunOptions& o) {
 absl::Status CheckNumbers(const RunOptions& o) {
   RETURN_IF_ERROR(AtLeastOne("--chips", o.chips));
   RETURN_IF_ERROR(AtLeastOne("--nodes", o.nodes));
+  RETURN_IF_ERROR(AtLeastOne("--sequences", o.sequences));
   RETURN_IF_ERROR(AtLeastOne("--chips-per-rank", o.chips_per_rank));
   RETURN_IF_ERROR(AtLeastOne("--threads", o.threads));
   RETURN_IF_ERROR(AtLeastOne("--context", o.context));
@@ -143,6 +144,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   if (o.hop_latency) add("--hop-latency", *o.hop_latency);
   number("--chips", o.chips);
   number("--nodes", o.nodes);
+  number("--sequences", o.sequences);
   number("--chips-per-rank", o.chips_per_rank);
   number("--context", o.context);
   for (const std::string& latency : o.latencies) add("--set", latency);

@@ -31,6 +31,7 @@ struct RunOptions {
   std::optional<std::string> hop_latency;  // preset of fabric/link_model.h
   std::optional<int> chips;                // of a node; layers are cut over them
   std::optional<int> nodes;                // stages of the pipeline; absent: as few as have room
+  std::optional<int> sequences;            // in flight, all with the same prompt
   std::optional<int> chips_per_rank;       // MPI only
   std::optional<int> threads;              // in-process only
   std::optional<int> context;              // positions the program is compiled for

@@ -114,6 +114,7 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(const int context, ChooseContext(options, model, static_cast<int>(ids.size())));
   std::vector<int> eos = EosIds(options, model, tokenizer);
   const DeploymentRequest request{.model = std::move(model), .context = context,
+                                  .sequences = options.sequences.value_or(1),
                                   .tensor_parallel = options.chips, .nodes = options.nodes};
   ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));

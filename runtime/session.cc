@@ -17,11 +17,6 @@
 namespace lockstep {
 namespace {
 
-struct StepCommand {
-  int32_t token, position;
-};
-constexpr int32_t kNoMoreSteps = -1;
-
 template <typename T>
 std::string AsBytes(const T& value) {
   return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
@@ -50,7 +45,7 @@ class LockedCheckCache : public CheckCache {
 
 // Logits of one chip on their way to process 0.
 struct LogitsHeader {
-  int32_t first, count;  // rows of the vocabulary
+  int32_t sequence, first, count;  // rows of the vocabulary
 };
 
 }  // namespace
@@ -110,7 +105,11 @@ absl::Status Session::Compile(Observer* observer) {
     const CompiledPipeline::Seat seat = *compiled_->SeatOf(chip);
     workers_.push_back({chip, seat, &compiled_->pipeline().stages[seat.stage].shape,
                         std::move(parts),
-                        functional_.empty() ? nullptr : functional_.back().get()});
+                        functional_.empty() ? nullptr : functional_.back().get(), {}});
+    Worker& worker = workers_.back();
+    for (int i = 0; worker.engine != nullptr && i < plan().sequences; ++i) {
+      worker.inputs.push_back(AtSequence(worker.map(), plan(), i));
+    }
   }
   fleet_ = std::make_unique<Fleet>(transport_, engines);
   return absl::OkStatus();
@@ -155,8 +154,10 @@ void Session::CountCost() {
     cost_.text_bytes = std::max(cost_.text_bytes, other.text_bytes);
   }
   cost_.cycles = compiled_->cycles();
+  cost_.latency = compiled_->latency();
+  cost_.period = compiled_->period();
   for (const PipelinePart& part : compiled_->parts()) {
-    cost_.weight_stream_bytes += part.weight_stream_bytes;
+    if (part.shape.sequence == 0) cost_.weight_stream_bytes += part.weight_stream_bytes;
   }
 }
 
@@ -169,34 +170,41 @@ absl::Status Session::Load(const Checkpoint& weights) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<float>> Session::Step(int token, int position) {
-  std::string bytes = AsBytes(StepCommand{token, position});
+absl::StatusOr<std::vector<float>> Session::Step(const std::vector<FedToken>& fed) {
+  LOCKSTEP_CHECK(fed.size() == static_cast<size_t>(plan().sequences), "%d tokens for %d sequences",
+                 fed.size(), plan().sequences);
+  std::string bytes(reinterpret_cast<const char*>(fed.data()), fed.size() * sizeof(FedToken));
   transport_->Broadcast(&bytes);
-  RETURN_IF_ERROR(RunStep(token, position));
+  RETURN_IF_ERROR(RunStep(fed));
   return GatherLogits();
 }
 
+// A step without tokens is the end.
 void Session::End() {
-  std::string bytes = AsBytes(StepCommand{kNoMoreSteps, 0});
-  transport_->Broadcast(&bytes);
+  std::string none;
+  transport_->Broadcast(&none);
 }
 
 absl::Status Session::Follow() {
   while (true) {
     std::string bytes;
     transport_->Broadcast(&bytes);
-    const StepCommand command = FromBytes<StepCommand>(bytes);
-    if (command.token == kNoMoreSteps) return absl::OkStatus();
-    RETURN_IF_ERROR(RunStep(command.token, command.position));
+    if (bytes.empty()) return absl::OkStatus();
+    std::vector<FedToken> fed(bytes.size() / sizeof(FedToken));
+    std::memcpy(fed.data(), bytes.data(), bytes.size());
+    RETURN_IF_ERROR(RunStep(fed));
     GatherLogits();
   }
 }
 
-absl::Status Session::RunStep(int token, int position) {
+absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
   for (const Worker& worker : workers_) {
     if (worker.engine == nullptr) continue;
     EngineMemory memory(worker.engine->sram());
-    WriteStep(plan(), *worker.stage, worker.seat.member, worker.map(), token, position, memory);
+    for (size_t i = 0; i < fed.size(); ++i) {
+      WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[i], fed[i].token,
+                fed[i].position, memory);
+    }
   }
   // Every process has the same fault: the earliest of all.
   if (std::optional<Fault> fault = fleet_->Run(launches_)) {
@@ -215,19 +223,20 @@ std::vector<float> Session::GatherLogits() {
       const Range rows = plan().ShardOf(worker.stage->head, worker.seat.member);
       const std::vector<float> logits =
           ReadLogits(plan(), *worker.stage, worker.seat.member, part.role->compiled.logits, memory);
-      mine += AsBytes(LogitsHeader{rows.begin, rows.size()});
+      mine += AsBytes(LogitsHeader{part.part->shape.sequence, rows.begin, rows.size()});
       mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
     }
   }
   std::vector<float> all;
   for (const std::string& bytes : transport_->Gather(mine)) {
-    all.resize(plan().model.vocab_size);
+    const size_t vocabulary = plan().model.vocab_size;
+    all.resize(vocabulary * plan().sequences);
     for (size_t at = 0; at < bytes.size();) {
       const auto header = FromBytes<LogitsHeader>(bytes.substr(at, sizeof(LogitsHeader)));
       at += sizeof header;
       const size_t size = size_t{static_cast<unsigned>(header.count)} * sizeof(float);
       LOCKSTEP_CHECK(at + size <= bytes.size(), "%d logits in %d bytes", header.count, bytes.size());
-      std::memcpy(all.data() + header.first, bytes.data() + at, size);
+      std::memcpy(all.data() + header.sequence * vocabulary + header.first, bytes.data() + at, size);
       at += size;
     }
   }

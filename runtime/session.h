@@ -32,15 +32,22 @@ struct SessionSetup {
   std::shared_ptr<CompiledPipeline> compiled = {};  // of `pipeline`, if there is one already
 };
 
-// Of one step of the whole pipeline.
+// What a sequence is fed in a step.
+struct FedToken {
+  int32_t token, position;
+};
+
+// Of one step of the whole pipeline, of all sequences.
 struct StepCost {
   int64_t cycles = 0;              // from the first part's start to the last one's end
+  int64_t latency = 0;             // of one sequence; the same with one
+  int64_t period = 0;              // from a sequence's step to the next one's; 0 with one
   int64_t dispatches = 0;          // of all chips
   int64_t vectors_sent = 0;        // by all chips
   int64_t links = 0;               // that send at all
   int64_t busiest_vectors = 0;     // sent on the busiest link
   int64_t text_bytes = 0;          // of the chip with the most
-  int64_t weight_stream_bytes = 0; // of the chips that stream in turn: one of each stage
+  int64_t weight_stream_bytes = 0; // of a sequence, by the chips that stream in turn: one a stage
 };
 
 class Session {
@@ -54,9 +61,13 @@ class Session {
                                                          const Checkpoint* weights,
                                                          Observer* observer);
 
-  // Process 0 only: one step of all chips, `token` at `position`. Returns the logits of the whole
-  // vocabulary, nothing with the timing engine. Errors: a Fault of the program, as text.
-  absl::StatusOr<std::vector<float>> Step(int token, int position);
+  // Process 0 only: one step of all chips, a token for each sequence of the plan. Returns the logits
+  // of the whole vocabulary, a sequence after the other, nothing with the timing engine. Errors: a
+  // Fault of the program, as text.
+  absl::StatusOr<std::vector<float>> Step(const std::vector<FedToken>& fed);
+  absl::StatusOr<std::vector<float>> Step(int token, int position) {
+    return Step(std::vector<FedToken>{{token, position}});
+  }
   // Process 0 only, once, unless a Step failed: lets the others return from Follow.
   void End();
   // All other processes: takes part in the steps of process 0 until it ends. Errors as of Step.
@@ -81,6 +92,7 @@ class Session {
     std::vector<CompiledPipeline::ChipPart> parts;
     FunctionalEngine* engine;  // null with the timing engine
     const ModelMap& map() const { return parts.front().role->compiled.layout.map; }
+    std::vector<ModelMap> inputs;  // the map as each sequence sees it; functional engine only
   };
 
   Session(const SessionSetup& setup, Transport* transport);
@@ -91,7 +103,7 @@ class Session {
   // `mine`, or the first process' error, in every process.
   absl::Status AgreeOnStatus(const absl::Status& mine);
   void CountCost();
-  absl::Status RunStep(int token, int position);
+  absl::Status RunStep(const std::vector<FedToken>& fed);
   std::vector<float> GatherLogits();
 
   const SessionSetup setup_;

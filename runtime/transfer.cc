@@ -132,8 +132,8 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
                    " cables at once: a link period of ", period, " cycles has no free cycle left"));
 }
 
-int64_t NodeRoute::PlaceSend(Placer& placer, const ChipTiming& timing, int self, Quad source,
-                             int words) const {
+NodeRoute::Moved NodeRoute::PlaceSend(Placer& placer, const ChipTiming& timing, int self,
+                                      Quad source, int words) const {
   const int period = LinkPeriod(timing), shares = static_cast<int>(cables_.size());
   Block b("send hidden");
   int64_t last = 0;
@@ -144,11 +144,12 @@ int64_t NodeRoute::PlaceSend(Placer& placer, const ChipTiming& timing, int self,
     if (cables_[c].from_member != self) continue;
     ReadAndSend(b, timing, source + c, shares, count, c, period, {cables_[c].from_port});
   }
-  return placer.PlaceApart(b, -Latency(timing, Opcode::kRead) - kPositions, last);
+  const int64_t from = placer.PlaceApart(b, -Latency(timing, Opcode::kRead) - kPositions, last);
+  return {from, from + last};
 }
 
-int64_t NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timing, const Group& group,
-                                Quad target, int words) const {
+NodeRoute::Moved NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timing,
+                                         const Group& group, Quad target, int words) const {
   const int period = LinkPeriod(timing), shares = static_cast<int>(cables_.size());
   const int position = SlicePosition(ColumnSlice(target.side, target.column, 0));
   Block b("receive hidden");
@@ -169,7 +170,8 @@ int64_t NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timing, const 
       ReadAndSend(b, timing, target + c, shares, count, c + t.forward, period, PortsOf(group));
     }
   }
-  return placer.PlaceApart(b, first, last);
+  const int64_t from = placer.PlaceApart(b, first, last);
+  return {from, from + last};
 }
 
 std::string NodeRoute::SendPicture(int self) const {

@@ -39,12 +39,14 @@ class NodeRoute {
   const std::vector<NodeCable>& cables() const { return cables_; }
 
   // Emits `self`'s part of sending `words` vectors from `source`, or of receiving them in `target`
-  // (western columns). Returns the cycle in which the first vector leaves; members of one node get
-  // the same, and hold their whole chip for the same time.
-  int64_t PlaceSend(Placer& placer, const ChipTiming& timing, int self, Quad source,
-                    int words) const;
-  int64_t PlaceReceive(Placer& placer, const ChipTiming& timing, const Group& group, Quad target,
-                       int words) const;
+  // (western columns). Members of one node hold their whole chip in the same cycles.
+  struct Moved {
+    int64_t from;  // cycle in which the first vector leaves the sending node
+    int64_t last;  // in which this node is done
+  };
+  Moved PlaceSend(Placer& placer, const ChipTiming& timing, int self, Quad source, int words) const;
+  Moved PlaceReceive(Placer& placer, const ChipTiming& timing, const Group& group, Quad target,
+                     int words) const;
 
   // What decides member `self`'s part, and nothing else: programs with equal pictures are equal.
   std::string SendPicture(int self) const;

@@ -116,6 +116,21 @@ TEST_F(RunCommandTest, APipelineOfNodesGivesTheLogitsOfOne) {
   }
 }
 
+TEST_F(RunCommandTest, SequencesInFlightAllGiveTheTextOfOne) {
+  const std::string on = std::string(kModel) +
+                         "--topology groqrack --prompt-ids 1,5 --tokens 6 --nodes 2 ";
+  ASSERT_EQ(LocalRun(on + "--report " + File("one")).exit_code, 0);
+  ASSERT_EQ(LocalRun(on + "--sequences 3 --report " + File("all")).exit_code, 0);
+  const nlohmann::json one = Json("one"), all = Json("all");
+  ASSERT_EQ(all["output"]["ids_of_all_sequences"].size(), 3u);
+  for (const auto& ids : all["output"]["ids_of_all_sequences"]) {
+    EXPECT_EQ(ids, one["output"]["ids"]);
+  }
+  EXPECT_EQ(all["emulated"]["cycles_per_token"], one["emulated"]["cycles_per_token"]);
+  EXPECT_GT(all["emulated"]["tokens_per_second"].get<double>(),
+            2 * one["emulated"]["tokens_per_second"].get<double>());
+}
+
 TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
   ASSERT_EQ(LocalRun(std::string(kStory) + "--report " + File("r")).exit_code, 0);
   const nlohmann::json sram = Json("r")["plan"]["sram_bytes_per_chip"];

@@ -33,8 +33,9 @@ ModelConfig Model(int layers, int hidden) {
 
 // One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on the
 // last `heads`.
-Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8) {
-  Deployment d{*MakePlan(model, chips, 20), {}, {}};
+Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8,
+                  int sequences = 1) {
+  Deployment d{*MakePlan(model, chips, 20, sequences), {}, {}};
   const auto part = [](int total, int parts, int i) {
     return i < 0 || i >= parts ? Range{} : Range{total * i / parts, total * (i + 1) / parts};
   };
@@ -55,14 +56,17 @@ struct Machine {
         pipeline(*MakePipeline(deployment, topology, links, timing)),
         wiring(*MakeWiring(topology, 8 * deployment.num_stages(), links, timing)) {}
 
-  // Logits of a few tokens; empty with the timing engine.
-  std::vector<std::vector<float>> Run(EngineKind engine, const Checkpoint* weights, int threads) {
+  // Logits of a few tokens, of each sequence from an id of its own on; empty with the timing engine.
+  std::vector<std::vector<float>> Run(EngineKind engine, const Checkpoint* weights, int threads,
+                                      const std::vector<int>& first = {7}) {
     auto fabric = LocalFabric::Create(wiring, threads);
     auto session = Session::Create({pipeline, timing, engine}, fabric->get(), weights, nullptr);
     EXPECT_TRUE(session.ok()) << session.status();
     std::vector<std::vector<float>> logits;
     for (int position = 0; position < 3; ++position) {
-      const auto step = (*session)->Step((position * 41 + 7) % 105, position);
+      std::vector<FedToken> fed;
+      for (int id : first) fed.push_back({(position * 41 + id) % 105, position});
+      const auto step = (*session)->Step(fed);
       EXPECT_TRUE(step.ok()) << step.status();
       if (step.ok()) logits.push_back(*step);
     }
@@ -115,6 +119,46 @@ TEST_P(PipelineTest, GivesTheBitsOfOneNodeOnBothEnginesAndAnyThreads) {
 INSTANTIATE_TEST_SUITE_P(Cuts, PipelineTest,
                          ::testing::Values(Cut{2, 1, 1, 96}, Cut{2, 2, 2, 700}, Cut{4, 1, 1, 350},
                                            Cut{4, 3, 4, 96}, Cut{3, 2, 3, 1300}, Cut{2, 2, 2, 2600, 1}));
+
+// A step of three sequences is, for each of them, the step it would have alone.
+TEST(PipelineSequencesTest, EachHasTheLogitsItHasAlone) {
+  const RandomModel model(Model(4, 96), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  const ChipTiming timing = ChipTiming::Default();
+  Machine machine(Deploy(model.config, 3, 2, 2, 8, 3), timing);
+  const std::vector<int> first = {7, 70, 33};
+  const auto all = machine.Run(EngineKind::kFunctional, &weights, 2, first);
+  const uint64_t digest = machine.digest;
+  machine.Run(EngineKind::kTiming, nullptr, 1, first);
+  EXPECT_EQ(machine.digest, digest);
+  EXPECT_TRUE(machine.Verify().ok()) << machine.Verify().status();
+  for (size_t i = 0; i < first.size(); ++i) {
+    const auto alone = Machine(Deploy(model.config, 1, 1, 1), timing)
+                           .Run(EngineKind::kFunctional, &weights, 1, {first[i]});
+    for (size_t position = 0; position < all.size(); ++position) {
+      const std::vector<float> mine(all[position].begin() + i * 105,
+                                    all[position].begin() + (i + 1) * 105);
+      EXPECT_EQ(mine, alone[position]) << "sequence " << i << ", position " << position;
+    }
+  }
+}
+
+TEST(PipelineSequencesTest, FollowEachOtherAsCloselyAsTheSlowestStageAllows) {
+  Machine one(Deploy(Model(8, 350), 4, 1, 1), ChipTiming::Default());
+  Machine many(Deploy(Model(8, 350), 4, 1, 1, 8, 5), ChipTiming::Default());
+  EXPECT_TRUE(many.Verify().ok()) << many.Verify().status();
+  const auto alone = *CompiledPipeline::Create(one.pipeline, one.timing);
+  const auto together = *CompiledPipeline::Create(many.pipeline, many.timing);
+  int64_t slowest = 0;
+  for (const PipelinePart& part : alone->parts()) {
+    slowest = std::max(slowest, part.end - part.start + DrainCycles(one.timing));
+  }
+  EXPECT_EQ(together->latency(), alone->latency());
+  EXPECT_EQ(together->period(), slowest);  // each stage has one part
+  EXPECT_EQ(together->cycles(), alone->latency() + 4 * slowest);
+}
 
 TEST(PipelineRolesTest, GrowWithTheKindsOfStagesAndNotWithTheirNumber) {
   // First, inner and last stages, eight members each.
