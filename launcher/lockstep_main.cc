@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "launcher/asm_command.h"
 #include "launcher/collective_command.h"
+#include "launcher/compare_command.h"
 #include "launcher/exec_command.h"
 #include "launcher/exit_code.h"
 #include "launcher/plan_command.h"
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   absl::Status result;
   lockstep::AddAsmCommands(app, &result);
   lockstep::AddCollectiveCommand(app, &result);
+  lockstep::AddCompareCommand(app, &result);
   lockstep::AddExecCommand(app, &result);
   lockstep::AddPlanCommand(app, &result);
   lockstep::AddRunCommand(app, &result);

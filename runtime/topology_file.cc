@@ -1,38 +1,16 @@
-// Reading topology files. Protobuf's text parser does the syntax; what it accepts is turned into
+// Reading topology files. What the text parser (runtime/textproto_file.h) accepts is turned into
 // our own rules, with the defaults of fabric/topology_spec.h where a field is left out.
 #include "runtime/topology_file.h"
 
-#include <google/protobuf/io/tokenizer.h>
-#include <google/protobuf/text_format.h>
-
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <system_error>
-
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "chip/check.h"
 #include "lockstep/v1/topology.pb.h"
+#include "runtime/textproto_file.h"
 
 namespace lockstep {
 namespace {
 
-constexpr char kSuffix[] = ".textproto";
-
-// Keeps the first error, as "line:column: what".
-class FirstError : public google::protobuf::io::ErrorCollector {
- public:
-  void AddError(int line, google::protobuf::io::ColumnNumber column,
-                const std::string& message) override {
-    if (text_.empty()) text_ = absl::StrCat(line + 1, ":", column + 1, ": ", message);
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
+constexpr TextprotoKind kKind = {"topology", ""};
 
 void ApplyCable(const v1::Cable& from, CableRule& cable) {
   switch (from.kind()) {
@@ -115,66 +93,24 @@ absl::StatusOr<TopologySpec> ToSpec(const v1::Topology& from) {
   return spec;
 }
 
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": a folder, not a topology file"));
-  }
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return absl::NotFoundError(absl::StrCat(path, ": cannot open topology file"));
-  std::string text(kMaxTopologyFileBytes + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad()) return absl::DataLossError(absl::StrCat(path, ": cannot read topology file"));
-  text.resize(static_cast<size_t>(in.gcount()));
-  return text;
-}
-
 }  // namespace
 
 absl::StatusOr<TopologySpec> ParseTopology(absl::string_view text, absl::string_view file) {
-  if (text.size() > kMaxTopologyFileBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(file, ": more than ", kMaxTopologyFileBytes,
-                                                   " bytes, too long for a topology file"));
-  }
-  FirstError error;
-  google::protobuf::TextFormat::Parser parser;
-  parser.RecordErrorsTo(&error);
   v1::Topology message;
-  if (!parser.ParseFromString(std::string(text), &message)) {
-    return absl::InvalidArgumentError(absl::StrCat(file, ":", error.text()));
-  }
+  RETURN_IF_ERROR(ParseTextproto(text, file, kKind, message));
   absl::StatusOr<TopologySpec> spec = ToSpec(message);
   if (spec.ok()) return spec;
   return absl::Status(spec.status().code(), absl::StrCat(file, ": ", spec.status().message()));
 }
 
 std::vector<std::string> KnownTopologies(const std::string& search_dir) {
-  std::vector<std::string> names;
-  std::error_code error;
-  std::filesystem::directory_iterator entry(search_dir, error), end;
-  for (; !error && entry != end; entry.increment(error)) {
-    if (entry->path().extension() == kSuffix) names.push_back(entry->path().stem().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  return KnownTextprotos(search_dir, kKind);
 }
 
 absl::StatusOr<TopologySpec> LoadTopology(const std::string& name_or_path,
                                           const std::string& search_dir) {
-  const bool is_path =
-      absl::StrContains(name_or_path, '/') || absl::EndsWith(name_or_path, kSuffix);
-  std::string path = name_or_path;
-  if (!is_path) {
-    const std::vector<std::string> known = KnownTopologies(search_dir);
-    if (!std::binary_search(known.begin(), known.end(), name_or_path)) {
-      return absl::NotFoundError(absl::StrCat("unknown topology \"", name_or_path, "\"; known in ",
-                                              search_dir, ": ",
-                                              known.empty() ? "none" : absl::StrJoin(known, ", ")));
-    }
-    path = absl::StrCat(search_dir, "/", name_or_path, kSuffix);
-  }
-  ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(path));
-  return ParseTopology(text, path);
+  ASSIGN_OR_RETURN(const TextprotoFile file, ReadTextproto(name_or_path, search_dir, kKind));
+  return ParseTopology(file.text, file.path);
 }
 
 }  // namespace lockstep

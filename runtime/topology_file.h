@@ -1,7 +1,7 @@
 #pragma once
 // Topology files: textproto (proto/lockstep/v1/topology.proto) to TopologySpec.
 //
-// A file is untrusted: at most kMaxTopologyFileBytes are read, unknown fields are errors, and
+// A file is untrusted: at most kMaxTextprotoBytes are read, unknown fields are errors, and
 // every error names the file, where the text itself is wrong also line and column (from 1):
 //   topologies/x.textproto:3:9: Message type "lockstep.v1.Node" has no field named "chps".
 
@@ -13,8 +13,6 @@
 #include "fabric/topology_spec.h"
 
 namespace lockstep {
-
-inline constexpr size_t kMaxTopologyFileBytes = 64 * 1024;
 
 // Rules of the text; `file` is what errors call it. InvalidArgument for bad text or bad rules; the
 // result satisfies ValidateSpec.

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "fabric/topology.h"
+#include "runtime/textproto_file.h"
 
 namespace lockstep {
 namespace {
@@ -111,7 +112,7 @@ TEST(TopologyFileTest, BadRulesAreErrorsWithFileAndField) {
 
 TEST(TopologyFileTest, AFileLongerThanTheLimitIsRefused) {
   std::string text = "name: \"x\" node { chips: 1 } #";
-  text.resize(kMaxTopologyFileBytes, ' ');
+  text.resize(kMaxTextprotoBytes, ' ');
   EXPECT_TRUE(ParseTopology(text, "x.textproto").ok());
   EXPECT_THAT(ErrorOf(text + " "), HasSubstr("more than 65536 bytes"));
 }
