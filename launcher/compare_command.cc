@@ -12,12 +12,14 @@
 #include "runtime/calibration.h"
 #include "runtime/compare.h"
 #include "runtime/message_sizes.h"
+#include "runtime/topology_file.h"
 
 namespace lockstep {
 namespace {
 
 struct CompareFlags {
   std::string collective = "all_reduce", sizes = "8:8G:2", baseline = "dgx-a100";
+  std::string topology = "groqnode", check = "64K";
   std::string csv, explain, calibration, version, launch = "mpi", algorithm, protocol, topology_dir;
   int gpus = 8;
   bool baseline_only = false;
@@ -43,19 +45,33 @@ absl::Status Print(const std::string& text) {
   return std::cout ? absl::OkStatus() : absl::DataLossError("cannot write to standard output");
 }
 
+absl::Status RunOurSide(const CompareFlags& flags, nccl::Operation collective,
+                        std::vector<ComparedSize>& rows, Channels& channels) {
+  const auto checked = ParseMessageSize(flags.check, kRoundBytes);
+  if (!checked.ok()) return AsUsage(checked.status());
+  ASSIGN_OR_RETURN(TopologySpec spec,
+                   LoadTopology(flags.topology, TopologyDir(flags.topology_dir)));
+  ASSIGN_OR_RETURN(const Topology topology, Topology::Create(std::move(spec)));
+  channels.lockstep = ChannelGbPerS(topology);
+  LockstepSide side(topology, collective, *checked);
+  for (ComparedSize& row : rows) {
+    ASSIGN_OR_RETURN(row.lockstep, side.Run(row.baseline.point.bytes));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PrintComparison(const CompareFlags& flags, const nccl::Options& options,
                              nccl::Operation collective, const GpuMachine& machine) {
   const auto sizes = ParseMessageSizes(flags.sizes, nccl::kMostBytes);
   if (!sizes.ok()) return AsUsage(sizes.status());
-  if (!flags.baseline_only) {
-    return AsUsage(absl::InvalidArgumentError(
-        "say what to show: --baseline-only, --explain SIZE or --calibration FILE"));
-  }
   ASSIGN_OR_RETURN(const auto baseline,
                    RunBaseline(machine.machine, options, collective, flags.gpus, *sizes));
   std::vector<ComparedSize> rows;
   for (const BaselineRow& row : baseline) rows.push_back({std::nullopt, row});
-  RETURN_IF_ERROR(Print(CompareTable(collective, rows)));
+  Channels channels{0, machine.machine.pin_mb_per_s / 1e3};
+  if (!flags.baseline_only) RETURN_IF_ERROR(RunOurSide(flags, collective, rows, channels));
+  RETURN_IF_ERROR(Print(CompareTable(collective, rows, channels)));
+  if (!flags.baseline_only) RETURN_IF_ERROR(Print(CompareSummary(rows, channels)));
   if (flags.csv.empty()) return absl::OkStatus();
   return WriteAtomically(flags.csv, CompareCsv(collective, rows));
 }
@@ -93,6 +109,10 @@ void AddCompareCommand(CLI::App& app, absl::Status* result) {
                       "all_reduce, all_gather, reduce_scatter, broadcast, all_to_all, sendrecv");
   CLI::Option* sizes = command->add_option(
       "--sizes", flags->sizes, "FIRST:LAST:FACTOR, or a list; K, M, G are binary");
+  CLI::Option* topology =
+      command->add_option("--topology", flags->topology, "Our side: name, or path of a file");
+  CLI::Option* check = command->add_option(
+      "--check", flags->check, "Our side: check values up to this size (functional engine)");
   command->add_option("--baseline", flags->baseline,
                       "dgx-a100, dgx-h100, a100-pcie, or path of a .textproto file");
   command->add_option("--gpus", flags->gpus, "GPUs of the baseline")
@@ -105,8 +125,11 @@ void AddCompareCommand(CLI::App& app, absl::Status* result) {
   CLI::Option* calibration = command->add_option(
       "--calibration", flags->calibration,
       "Measured times (CSV with bytes,time_us): errors by band, ablation, constants");
-  for (CLI::Option* other : {sizes, only, csv, calibration}) explain->excludes(other);
-  for (CLI::Option* other : {sizes, only, csv}) calibration->excludes(other);
+  for (CLI::Option* other : {sizes, only, csv, calibration, topology, check}) {
+    explain->excludes(other);
+    if (other != calibration) calibration->excludes(other);
+  }
+  only->excludes(check);
   command->add_option("--nccl-version", flags->version, "2.8 to 2.30; else the machine's");
   command->add_option("--launch", flags->launch,
                       "How the baseline's kernels are started: mpi (a process a GPU) or "

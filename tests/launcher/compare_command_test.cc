@@ -18,7 +18,7 @@ using ::testing::StartsWith;
 TEST(CompareCommandTest, BaselineOnlyPrintsNcclTestsColumns) {
   const Outcome run = Lockstep("compare --baseline-only --sizes 8:8G:2");
   EXPECT_EQ(run.exit_code, 0);
-  EXPECT_THAT(run.output, StartsWith("all_reduce\n       bytes      time us     algbw     busbw"));
+  EXPECT_THAT(run.output, StartsWith("all_reduce\n       bytes      time us    algbw    busbw"));
   EXPECT_THAT(run.output, HasSubstr("  8589934592 "));
 }
 
@@ -48,6 +48,14 @@ TEST(CompareCommandTest, ExplainSaysWhatNcclChoosesAndWhy) {
   EXPECT_THAT(run.output, HasSubstr("waits and barriers in thread blocks"));
 }
 
+TEST(CompareCommandTest, OurSideIsExecutedCheckedAndSummed) {
+  const Outcome run = Lockstep("compare --sizes 1K,64K,1M --topology groqnode --check 1K");
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("1v  Ring/LL"));  // 1 round, values checked
+  EXPECT_THAT(run.output, HasSubstr("Channels each way: 87.5 GB/s a chip, 300.0 GB/s a GPU: 3.43"));
+  EXPECT_THAT(run.output, HasSubstr("Ours is faster at: 1K to 1M"));
+}
+
 TEST(CompareCommandTest, BadUseIsOneLine) {
   const auto fails = [](const std::string& arguments, int code, const char* what) {
     const Outcome run = Lockstep("compare --baseline-only " + arguments);
@@ -65,6 +73,11 @@ TEST(CompareCommandTest, BadUseIsOneLine) {
   fails("--algorithm NVLS", 1, "is not among what NCCL");
   fails("--csv /nosuch/file --sizes 8", 1, "/nosuch/file");
   fails("--explain 8", 2, "excludes");
+  fails("--check 1K", 2, "excludes");
+  const Outcome sendrecv = Lockstep("compare --sizes 1K --collective sendrecv");
+  EXPECT_EQ(sendrecv.exit_code, 1);
+  EXPECT_THAT(sendrecv.output, HasSubstr("sendrecv has no compiled form on our side"));
+  EXPECT_EQ(Lockstep("compare --sizes 1K --topology nosuch").exit_code, 1);
 }
 
 }  // namespace

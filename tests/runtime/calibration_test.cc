@@ -74,7 +74,7 @@ TEST(CompareCsvTest, AnAbsentSideIsEmptyFields) {
       "baseline_time_us,baseline_algbw_GBps,baseline_busbw_GBps\n";
   EXPECT_EQ(CompareCsv(nccl::Operation::kAllReduce, {row}),
             header + "all_reduce,8000,,,,2.000,4,7\n");
-  row.lockstep = MakePoint(nccl::Operation::kAllReduce, 8000, 8, 1);
+  row.lockstep = LockstepPoint{MakePoint(nccl::Operation::kAllReduce, 8000, 8, 1)};
   EXPECT_EQ(CompareCsv(nccl::Operation::kAllReduce, {row}),
             header + "all_reduce,8000,1.000,8,14,2.000,4,7\n");
 }
