@@ -1,6 +1,8 @@
 // Emission of collectives (runtime/collective.h).
 #include "runtime/collective.h"
 
+#include <algorithm>
+
 #include "chip/check.h"
 #include "chip/instructions.h"
 #include "chip/queue.h"
@@ -50,6 +52,7 @@ void Collectives::AllGather(Quad part, Quad landing, int words) {
   const int base = ReceiveOffset(period, own_hops);
 
   Block b("all-gather");
+  int64_t first_receive = INT64_MAX, last_receive = 0;
   for (int w = 0; w < words; ++w) {
     for (int k = 0; k < 4; ++k) {
       const int64_t send = int64_t{w * 4 + k} * period;
@@ -68,9 +71,13 @@ void Collectives::AllGather(Quad part, Quad landing, int words) {
         const int64_t arrival = send + period + group.flight_cycles;
         const int64_t receive = arrival + base + PortOrder(group, port);
         b.At(C2cQueue(port), ops::Receive(target, slot + m, 0), receive);
+        first_receive = std::min(first_receive, receive);
+        last_receive = std::max(last_receive, receive);
       }
     }
   }
+  b.HoldFor(HoldIndex(Hold::kSends, Hemisphere::kWest), 0, int64_t{words * 4 - 1} * period);
+  b.HoldFor(HoldIndex(Hold::kReceives, Hemisphere::kWest), first_receive, last_receive);
   placer.Place(b);
 }
 
