@@ -26,6 +26,7 @@ int CacheShape::KeyElement(int slot, int lane) const {
 void Attention::AppendRows(const char* name, Pair rows, int stride, Single maps, int address) {
   LOCKSTEP_CHECK(kPairs % batch == 0, "a batch of %d positions", batch);
   Block b(name);
+  b.Reach(std::max(shape.key_slot_rows(), shape.transpose_rows()));
   const int d_read = timing.d_func[static_cast<int>(Opcode::kRead)];
   const int data = StreamNumber(Outward(side), kDataStream);
   const int map = StreamNumber(Outward(side), kMapStream);
@@ -87,6 +88,7 @@ void Attention::MergeValues(const ValueTables& tables, int elements, int address
   const auto when = [&](int row) { return int64_t{row} / kPairs * group_period + row % kPairs; };
 
   Block b("append value");
+  b.Reach(shape.group_rows());
   const int in = StreamNumber(Inward(side), 8);         // old rows, at the VXM
   const int hot_in = StreamNumber(Inward(side), 20), others = StreamNumber(Inward(side), 22);
   const int kept = StreamNumber(Inward(side), 26);      // old rows without the lanes to be written

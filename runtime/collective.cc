@@ -44,50 +44,70 @@ int Collectives::ReceiveOffset(int period, int own_hops) const {
   return 0;
 }
 
-void Collectives::AllGather(Quad part, Quad landing, int words) {
+void Collectives::GatherWord(const Planes& part, const Planes& landing) {
   const int stream = StreamNumber(Direction::kWest, kSendStream);
   const int period = LinkPeriod(timing);
   const int d_read = timing.d_func[static_cast<int>(Opcode::kRead)];
-  const int own_hops = Hops(SlicePosition(ColumnSlice(landing.side, landing.column, 0)), kSxmWest);
-  const int base = ReceiveOffset(period, own_hops);
+  const Quad from = part.at, to = landing.at;
+  const int own_hops = Hops(SlicePosition(ColumnSlice(to.side, to.column, 0)), kSxmWest);
+  const int64_t wait = period + group.flight_cycles + ReceiveOffset(period, own_hops);
 
   Block b("all-gather");
-  int64_t first_receive = INT64_MAX, last_receive = 0;
-  for (int w = 0; w < words; ++w) {
-    for (int k = 0; k < 4; ++k) {
-      const int64_t send = int64_t{w * 4 + k} * period;
-      const int source = ColumnSlice(part.side, part.column, k);
-      b.At(MemQueue(source), ops::Read(part.address + w, 0, stream),
-           send - Hops(SlicePosition(source), kSxmWest) - d_read);
-      const int target = ColumnSlice(landing.side, landing.column, k);
-      const int slot = landing.address + w * group.size;
-      b.At(MemQueue(target), ops::Write(slot + group.self, 0, stream),
-           send - Hops(SlicePosition(target), kSxmWest));
-      for (int m = 0; m < group.size; ++m) {
-        const int port = group.port[m];
-        if (port < 0) continue;
-        LOCKSTEP_CHECK(port < kLocalPorts, "port %d is not beside the western SXM", port);
-        b.At(C2cQueue(port), ops::Send(stream), send);
-        const int64_t arrival = send + period + group.flight_cycles;
-        const int64_t receive = arrival + base + PortOrder(group, port);
-        b.At(C2cQueue(port), ops::Receive(target, slot + m, 0), receive);
-        first_receive = std::min(first_receive, receive);
-        last_receive = std::max(last_receive, receive);
-      }
+  for (int k = 0; k < part.planes; ++k) {
+    const int64_t send = int64_t{k} * period;
+    const int source = ColumnSlice(from.side, from.column, part.plane + k);
+    b.At(MemQueue(source), ops::Read(from.address, 0, stream),
+         send - Hops(SlicePosition(source), kSxmWest) - d_read);
+    const int target = ColumnSlice(to.side, to.column, landing.plane + k);
+    b.At(MemQueue(target), ops::Write(to.address + group.self, 0, stream),
+         send - Hops(SlicePosition(target), kSxmWest));
+    for (int m = 0; m < group.size; ++m) {
+      const int port = group.port[m];
+      if (port < 0) continue;
+      LOCKSTEP_CHECK(port < kLocalPorts, "port %d is not beside the western SXM", port);
+      b.At(C2cQueue(port), ops::Send(stream), send);
+      b.At(C2cQueue(port), ops::Receive(target, to.address + m, 0),
+           send + wait + PortOrder(group, port));
     }
   }
-  b.HoldFor(HoldIndex(Hold::kSends, Hemisphere::kWest), 0, int64_t{words * 4 - 1} * period);
-  b.HoldFor(HoldIndex(Hold::kReceives, Hemisphere::kWest), first_receive, last_receive);
+  // Links carry vectors in order, `period` apart; what follows comes after both.
+  const int64_t last = int64_t{part.planes} * period - 1;
+  b.HoldFor(HoldIndex(Hold::kSends, Hemisphere::kWest), 0, last);
+  b.HoldFor(HoldIndex(Hold::kReceives, Hemisphere::kWest), wait, wait + last);
   placer.Place(b);
+}
+
+void Collectives::AllGather(Quad part, Quad landing, int words) {
+  for (int w = 0; w < words; ++w) {
+    GatherWord({part + w, 0, 4}, {landing + w * group.size, 0, 4});
+  }
 }
 
 void Collectives::AllReduceDirect(Quad part, Quad landing, int words, Quad base, bool add_base,
                                   Quad sum) {
-  if (group.size > 1) AllGather(part, landing, words);
   for (int w = 0; w < words; ++w) {
+    if (group.size > 1) AllGather(part + w, landing + w * group.size, 1);
     Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd));
     const Quad source = group.size > 1 ? landing + w * group.size : part + w;
     Chain::Value v = c.Accumulate(Opcode::kAdd, c.Load(source));
+    if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
+    c.Store(v, sum + w);
+    placer.Place(c.Build());
+  }
+}
+
+void Collectives::AllReduceDirect16(Quad part, Pair half, Pair landing, int words, Quad base,
+                                    bool add_base, Quad sum) {
+  if (group.size == 1) return AllReduceDirect(part, {}, words, base, add_base, sum);
+  for (int w = 0; w < words; ++w) {
+    Chain round(timing, "to half", 1);
+    round.Store16(round.To16(round.Load(part + w)), half + w);
+    placer.Place(round.Build());
+    const Pair from = half + w, to = landing + w * group.size;
+    GatherWord({{from.side, from.column, from.address}, from.plane, 2},
+               {{to.side, to.column, to.address}, to.plane, 2});
+    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd));
+    Chain::Value v = c.Accumulate(Opcode::kAdd, c.To32(c.Load16(to)));
     if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
     c.Store(v, sum + w);
     placer.Place(c.Build());

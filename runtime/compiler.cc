@@ -1,11 +1,14 @@
 // The forward pass of a Llama as kernels in order (runtime/compiler.h).
 #include "runtime/compiler.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/product.h"
 
 namespace lockstep {
 namespace {
@@ -39,14 +42,43 @@ class Compiler {
   }
 
  private:
-  // y = W x on both hemispheres; returns where y's vectors went.
-  std::vector<Segment32> MatVec(const char* name, const SplitMatrix& w, const Pair x[2],
-                                const Quad y[2]) {
+  struct Term {
+    const char* name;
+    const SplitMatrix& w;
+    const Pair* x;  // by hemisphere
+    const Quad* y;
+  };
+  // Called when word `word` of a term's y is stored, at `at`.
+  using OnWord = std::function<void(size_t term, int word, Quad at)>;
+
+  // y = W x for all terms, on both hemispheres at once.
+  void Multiply(const std::vector<Term>& terms, const OnWord& on_word) {
+    struct Source {
+      size_t term;
+      int first_word;
+      Quad y;
+    };
+    std::vector<std::vector<Product>> products(2);
+    std::vector<std::vector<Source>> sources(2);
+    for (size_t t = 0; t < terms.size(); ++t) {
+      for (const SplitMatrix::Part& part : terms[t].w.parts) {
+        const int side = static_cast<int>(part.matrix.side);
+        const Quad y = terms[t].y[side];
+        products[side].emplace_back(placer_, timing_, terms[t].name, part.matrix, terms[t].x[side],
+                                    std::array<Quad, 2>{y, y});
+        sources[side].push_back({t, part.first_row / kTileRows, y});
+      }
+    }
+    PlaceTogether(products, [&](size_t side, size_t product, int tile) {
+      const Source& s = sources[side][product];
+      on_word(s.term, s.first_word + tile, s.y + tile);
+    });
+  }
+  static std::vector<Segment32> SegmentsOf(const Term& term) {
     std::vector<Segment32> out;
-    for (const SplitMatrix::Part& part : w.parts) {
-      const int side = static_cast<int>(part.matrix.side);
-      PlaceMatVec(placer_, timing_, name, part.matrix, x[side], y[side]);
-      out.push_back({y[side], part.first_row / kTileRows, part.matrix.tiles()});
+    for (const SplitMatrix::Part& part : term.w.parts) {
+      out.push_back({term.y[static_cast<int>(part.matrix.side)], part.first_row / kTileRows,
+                     part.matrix.tiles()});
     }
     return out;
   }
@@ -65,8 +97,9 @@ class Compiler {
   void Embedding() {
     kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, plan_.ShardRows(stage_.embedding),
                        map_.token_map, plan_.hidden_words(), at_.partial[0]);
-    collectives_.AllReduceDirect(at_.partial[0], at_.landing, plan_.hidden_words(), at_.residual,
-                                 false, at_.residual);
+    // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
+    collectives_.AllReduceDirect16(at_.partial[0], at_.partial16, HalfLanding(),
+                                   plan_.hidden_words(), at_.residual, false, at_.residual);
   }
 
   // The hidden vector into the residual.
@@ -89,11 +122,27 @@ class Compiler {
     }
   }
 
-  void AddToResidual(const std::vector<Segment32>& partial) {
-    for (const Segment32& s : partial) {
-      collectives_.AllReduceDirect(s.at, at_.landing + s.first * group_.size, s.words,
-                                   at_.residual + s.first, true, at_.residual + s.first);
+  Pair HalfLanding() const { return {at_.landing.side, at_.landing.column, 0, at_.landing.address}; }
+
+  // Residual += sum over the chips of W x, each word on its way while the next ones are made. Links
+  // that would be busy for more than a hop longer than the product carry fp16.
+  void AddToResidual(const char* name, const SplitMatrix& w, const Pair x[2]) {
+    int product = 0;
+    for (const SplitMatrix::Part& part : w.parts) {
+      product = std::max(product, part.matrix.weight_rows());
     }
+    const int words = plan_.hidden_words();
+    const bool half = words * 4 * LinkPeriod(timing_) > product + group_.flight_cycles;
+    Multiply({{name, w, x, at_.partial}}, [&](size_t, int word, Quad at) {
+      const Quad to = at_.residual + word;
+      const int landing = word * group_.size;
+      if (half) {
+        collectives_.AllReduceDirect16(at, at_.partial16 + word, HalfLanding() + landing, 1, to, true,
+                                       to);
+      } else {
+        collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
+      }
+    });
   }
 
   void Norm(Quad gain) {
@@ -130,11 +179,12 @@ class Compiler {
 
   void AttentionPart(const LayerMap& layer) {
     Norm(layer.attention_gain);
-    for (const Segment32& s : MatVec("k", layer.k, at_.normed, at_.k32)) RotateKeys(s, at_.k);
-    for (const Segment32& s : MatVec("v", layer.v, at_.normed, at_.v32)) {
-      kernels_.ToHalf(s.at, s.words, at_.v + s.first);
-    }
-    for (const Segment32& s : MatVec("q", layer.q, at_.normed, at_.q32)) RotateQueries(s, at_.q);
+    const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
+    const Term q{"q", layer.q, at_.normed, at_.q32};
+    Multiply({k, v, q}, [](size_t, int, Quad) {});
+    for (const Segment32& s : SegmentsOf(k)) RotateKeys(s, at_.k);
+    for (const Segment32& s : SegmentsOf(v)) kernels_.ToHalf(s.at, s.words, at_.v + s.first);
+    for (const Segment32& s : SegmentsOf(q)) RotateQueries(s, at_.q);
     const Attention::ValueTables tables{map_.identity,       map_.one_hot,
                                         map_.transpose_row,  map_.transpose_maps,
                                         map_.value_map_read, map_.value_map_write};
@@ -150,25 +200,29 @@ class Compiler {
     }
     attention_.Normalise(at_.weighed, map_.low_half, all * groups, at_.heads_out[0],
                          at_.heads_out[1]);
-    AddToResidual(MatVec("o", layer.o, at_.heads_out, at_.partial));
+    AddToResidual("o", layer.o, at_.heads_out);
   }
 
   void MlpPart(const LayerMap& layer) {
     Norm(layer.mlp_gain);
-    const std::vector<Segment32> gate = MatVec("gate", layer.gate, at_.normed, at_.gate);
-    const std::vector<Segment32> up = MatVec("up", layer.up, at_.normed, at_.up);
-    for (size_t i = 0; i < gate.size(); ++i) {
-      kernels_.SwiGlu(gate[i].at, up[i].at, gate[i].words, at_.mlp[0] + gate[i].first,
-                      at_.mlp[1] + gate[i].first);
-    }
-    AddToResidual(MatVec("down", layer.down, at_.mlp, at_.partial));
+    std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
+    std::vector<int> parts(plan_.ffn_words());
+    Multiply({{"gate", layer.gate, at_.normed, at_.gate}, {"up", layer.up, at_.normed, at_.up}},
+             [&](size_t term, int word, Quad at) {
+               (term == 0 ? gate : up)[word] = at;
+               if (++parts[word] < 2) return;
+               kernels_.SwiGlu(gate[word], up[word], 1, at_.mlp[0] + word, at_.mlp[1] + word);
+             });
+    AddToResidual("down", layer.down, at_.mlp);
   }
 
   std::vector<Segment32> Head() {
     Norm(map_.final_gain);
     const int first = part_.sequence * plan_.ShardWords(stage_.head);
     const Quad logits[2] = {at_.logits[0] + first, at_.logits[1] + first};
-    return MatVec("head", map_.head, at_.normed, logits);
+    const Term head{"head", map_.head, at_.normed, logits};
+    Multiply({head}, [](size_t, int, Quad) {});
+    return SegmentsOf(head);
   }
 
   static int64_t StreamedBytes(const Program& program) {

@@ -227,6 +227,7 @@ void Kernels::GatherRow(Hemisphere side, int address, int rows, Single map, int 
   const Chain::Value in = c.Inbound(side, kTypeF16);
   c.Store(c.To32(in), y);
   Block& b = c.Build();
+  b.Reach(rows);
   const int stream = c.StreamOf(in), map_stream = StreamNumber(Outward(side), 31);
   const int d_gather = timing.d_func[static_cast<int>(Opcode::kGather)];
   int64_t map_first = INT64_MAX, map_last = INT64_MIN;  // by arrival at the map's own slice

@@ -14,8 +14,9 @@ int SlotsOf(int elements) { return CeilDiv(elements, kHalfLanes); }
 
 class LayoutMaker {
  public:
-  LayoutMaker(const Plan& plan, const StageShape& stage)
-      : plan_(plan), m_(plan.model), stage_(stage) {}
+  // share: of the slots of a matrix that also use the activation columns (runtime/memory_map.h).
+  LayoutMaker(const Plan& plan, const StageShape& stage, int share)
+      : plan_(plan), m_(plan.model), stage_(stage), memory_(share) {}
 
   Layout Make() {
     MapEmbedding();
@@ -35,10 +36,14 @@ class LayoutMaker {
     counted_ = memory_.bytes_used();
   }
 
+  // Sums of these matrices leave for other chips while they stream, and western column 2 takes what
+  // arrives: no weights of them there.
+  static int ColumnsBesideLanding(Hemisphere side) { return side == kWest ? kColumns - 1 : kColumns; }
+
   // Row tiles shared between the hemispheres. A single tile goes to the roomier one, and so does the
   // odd tile of an odd number.
-  SplitMatrix Split(int rows, int slots, int slot_stride = 1) {
-    return SplitAt(rows, slots, WesternTiles(rows), slot_stride);
+  SplitMatrix Split(int rows, int slots, int slot_stride = 1, bool summed = false) {
+    return SplitAt(rows, slots, WesternTiles(rows), slot_stride, summed);
   }
   // Groups of `unit` tiles stay together.
   SplitMatrix SplitUnits(int rows, int slots, int unit) {
@@ -48,11 +53,16 @@ class LayoutMaker {
     const int tiles = CeilDiv(rows, kTileRows);
     return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
   }
-  SplitMatrix SplitAt(int rows, int slots, int western_tiles, int slot_stride = 1) {
+  SplitMatrix SplitAt(int rows, int slots, int western_tiles, int slot_stride = 1,
+                      bool summed = false) {
     const int cut = std::min(western_tiles * kTileRows, rows);
     SplitMatrix out;
-    if (cut > 0) out.parts.push_back({memory_.Place(kWest, cut, slots, slot_stride), 0});
-    if (cut < rows) out.parts.push_back({memory_.Place(kEast, rows - cut, slots, slot_stride), cut});
+    for (Hemisphere side : {kWest, kEast}) {
+      const int first = side == kWest ? 0 : cut, count = side == kWest ? cut : rows - cut;
+      const int columns = summed ? ColumnsBesideLanding(side) : kColumns;
+      if (count == 0) continue;
+      out.parts.push_back({memory_.Place(side, count, slots, slot_stride, columns), first});
+    }
     return out;
   }
 
@@ -80,13 +90,11 @@ class LayoutMaker {
                          slots);
     layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
                     hidden);
-    layer.o = Split(m_.hidden_size, heads * groups, 2);
-    // Gate and up in step, word for word, unless they are a tile each: then side by side.
-    const int cut = WesternTiles(plan_.ffn_rows);
-    const bool single = plan_.ffn_rows <= kTileRows;
-    layer.gate = SplitAt(plan_.ffn_rows, hidden, cut);
-    layer.up = SplitAt(plan_.ffn_rows, hidden, single ? 1 - cut : cut);
-    layer.down = Split(m_.hidden_size, SlotsOf(plan_.ffn_rows));
+    layer.o = Split(m_.hidden_size, heads * groups, 2, true);
+    // Side by side, so that words of both are there at the same time.
+    layer.gate = SplitAt(plan_.ffn_rows, hidden, CeilDiv(plan_.ffn_rows, kTileRows));
+    layer.up = SplitAt(plan_.ffn_rows, hidden, 0);
+    layer.down = Split(m_.hidden_size, SlotsOf(plan_.ffn_rows), 1, true);
     layer.attention_gain = memory_.Words(kEast, 0, words);
     layer.mlp_gain = memory_.Words(kEast, 0, words);
     Count(&SramUse::layers);
@@ -146,13 +154,14 @@ class LayoutMaker {
     s.sin_high = memory_.Words(kEast, 0, tables);
     s.bias = memory_.Words(kWest, 1, tiles);
     s.norm_scratch = memory_.Words(kEast, 2, 2);
+    s.partial16 = memory_.PairWords(kWest, 1, 0, words);
     s.landing = memory_.Words(kWest, 2, words * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {
       const int i = static_cast<int>(side);
       s.normed[i] = memory_.PairWords(side, 1, 0, words);
       s.partial[i] = memory_.Words(side, 1, words);
-      s.gate[i] = memory_.Words(side, 1, ffn);
-      s.up[i] = memory_.Words(side, 2, ffn);
+      if (side == kWest) s.gate[i] = memory_.Words(side, 1, ffn);
+      if (side == kEast) s.up[i] = memory_.Words(side, 2, ffn);
       s.mlp[i] = memory_.PairWords(side, 0, 0, ffn);
       s.heads_out[i] = memory_.PairWords(side, 0, 0, outputs);
       s.q32[i] = memory_.Words(side, 2, query_vectors);
@@ -199,8 +208,13 @@ ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
   return map;
 }
 
+// Weights keep to their own columns if they fit there, and take as little of the others as they need.
 Layout LayOut(const Plan& plan, const StageShape& stage) {
-  return LayoutMaker(plan, stage).Make();
+  constexpr int kSteps = 32;
+  for (int step = 0;; ++step) {
+    Layout layout = LayoutMaker(plan, stage, step * MemoryMap::kWhole / kSteps).Make();
+    if (layout.fits.ok() || step == kSteps) return layout;
+  }
 }
 
 }  // namespace lockstep

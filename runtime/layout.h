@@ -61,6 +61,7 @@ struct ScratchMap {
   Quad scores{}, weighed{};
   Pair q{}, k{}, v{}, p{};
   Pair normed[2]{}, mlp[2]{}, heads_out[2]{};
+  Pair partial16{};  // sums of a product that travel as fp16
   Quad partial[2]{}, gate[2]{}, up[2]{}, q32[2]{}, k32[2]{}, v32[2]{}, logits[2]{};
 };
 

@@ -13,10 +13,14 @@
 //              other plane's sums of that row are zero
 //     a slot   320 consecutive elements of x: one vector
 //
-// Weight rows lie in the order in which they stream: for groups of up to 16 row tiles, for segments
-// of up to 64 slots of x (what the activation buffer holds), row tile by row tile, slot by slot.
+// Weights stream for groups of up to 16 row tiles, for segments of up to 64 slots of x (what the
+// activation buffer holds), row tile by row tile, slot by slot. A matrix lies in this order either in
+// one piece, from weight row `address` of the 32 weight slices, or in strips: some slots of a row
+// tile, whose eight quads of streams each come from a column of their own. So more columns than the
+// eight that stream at a time hold weights (runtime/memory_map.h).
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -40,6 +44,25 @@ constexpr int TileCycles(int rows, WeightFormat format = WeightFormat::kFp16) {
   return rows > kHalfLanes ? kHalfLanes / 16 : std::max(2, CeilDiv(rows, 16));
 }
 
+inline constexpr int kStreamQuads = kWeightSlices / kSlicesPerColumn;
+
+// Where the weights of one slot of a row tile begin: words of a column for each quad of streams.
+struct QuadWords {
+  int column, address;
+};
+using WeightWords = std::array<QuadWords, kStreamQuads>;
+
+struct Strip {
+  int first_slot, slots;  // of a row tile
+  WeightWords at;         // of the first slot; the others follow
+};
+
+// The slots of a segment, and the row tiles that share the accumulators while it streams.
+struct SegmentOfTiles {
+  int first_tile, tiles;
+  int first_slot, slots;
+};
+
 // A matrix in SRAM: `rows` x (slots * slot_lanes), on one side, from weight row `address`.
 struct Matrix {
   Hemisphere side = Hemisphere::kEast;
@@ -48,6 +71,7 @@ struct Matrix {
   int slots = 0;        // of x that meet weights
   int slot_stride = 1;  // fp16: 1: x packs two slots a vector; 2: one slot a vector (lanes 0..159)
   WeightFormat format = WeightFormat::kFp16;
+  std::vector<std::vector<Strip>> strips{};  // by row tile; empty: in one piece
 
   int tiles() const { return CeilDiv(rows, kTileRows); }
   int tile_rows(int tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
@@ -60,11 +84,11 @@ struct Matrix {
     return format == WeightFormat::kInt8 ? count : CeilDiv(count * slot_stride, 2);
   }
   int vectors() const { return vectors_of(slots); }  // of x
-  int weight_rows() const;                           // of each of the 32 slices
+  int weight_rows() const;  // of each of 32 streams
+  // In the order of streaming.
+  std::vector<SegmentOfTiles> Segments() const;
+  WeightWords WordsOf(int tile, int slot) const;
 };
-
-// Visits (tile, slot, weight row of its first cycle) in the order of streaming.
-void ForEachTile(const Matrix& m, const std::function<void(int tile, int slot, int row)>& visit);
 
 // Emits y = W x: x an fp16 vector pair of the matrix' side, y fp32 vectors, one a tile of rows.
 // REQUIRES: m.format is fp16.
@@ -101,8 +125,10 @@ struct TandemPlanes {
 
   // Weight rows address, address + stride, ... arrive at the planes in cycles at, at + 1, ...
   void Stream(Block& b, int address, int cycles, int64_t at, int stride = 1) const;
-  // Loads what arrives in those cycles as rows 0.. of a tile.
-  void LoadTile(Block& b, int cycles, int64_t at) const;
+  // The same of words `first`.. of a slot.
+  void Stream(Block& b, const WeightWords& words, int first, int cycles, int64_t at) const;
+  // Loads what arrives in those cycles as rows of a tile: those of its weight rows first_row...
+  void LoadTile(Block& b, int cycles, int64_t at, int first_row = 0) const;
   // Reads vectors src.. (int8: of its one slice) into activation entries entry.. from cycle `at` on.
   void Activate(Block& b, Pair src, int entry, int count, int64_t at, int stride = 1) const;
   void Install(Block& b, int64_t at, int count = 1, int period = 1) const;
@@ -110,11 +136,6 @@ struct TandemPlanes {
   int64_t InstallAt(int64_t last_load) const { return last_load + d(Opcode::kLw); }
   int64_t FeedAt(int64_t install) const { return install + d(Opcode::kIw); }
   int64_t ResultAt(int64_t feed) const { return feed + timing.mxm_array; }
-  // Cycles from one tile's first load to the next one's: loads wait for the install of the tile
-  // before, an install for the feed of the tile before.
-  int TilePeriod(int cycles) const {
-    return std::max(cycles + d(Opcode::kLw) - 1, d(Opcode::kIw) + 1);
-  }
   // Stores what ACC emitted in cycle `acc` (count of them, period apart) on quad `stream`.
   void StoreResult(Block& b, int stream, Quad dst, int64_t acc, int count = 1, int period = 1,
                    int stride = 1) const;

@@ -2,16 +2,22 @@
 #include "runtime/memory_map.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 
 namespace lockstep {
 namespace {
-const char* SideName(int side) { return side == 0 ? "west" : "east"; }
+const char* SideName(Hemisphere side) { return side == Hemisphere::kWest ? "western" : "eastern"; }
 }  // namespace
 
+int64_t MemoryMap::Side::quads() const {
+  return std::accumulate(weights.begin(), weights.end(), int64_t{0}) +
+         std::accumulate(more.begin(), more.end(), int64_t{0});
+}
+
 int MemoryMap::Take(Hemisphere side, int column, int plane, int planes, int count) {
-  auto& slices = words_[static_cast<int>(side)][column];
+  auto& slices = sides_[static_cast<int>(side)].words[column];
   const int address = *std::max_element(slices.begin() + plane, slices.begin() + plane + planes);
   std::fill_n(slices.begin() + plane, planes, address + count);
   return std::min(address, kWordsPerSlice - 1);
@@ -30,54 +36,99 @@ Single MemoryMap::SingleWords(Hemisphere side, int column, int plane, int count)
 }
 
 int MemoryMap::WeightRows(Hemisphere side, int count) {
-  int& used = weights_[static_cast<int>(side)];
-  const int first = used;
-  used += count;
+  auto& weights = sides_[static_cast<int>(side)].weights;
+  const int first = *std::max_element(weights.begin(), weights.end());
+  weights.fill(first + count);
   return first;
 }
 
 Hemisphere MemoryMap::Roomier() const {
-  return weights_[1] < weights_[0] ? Hemisphere::kEast : Hemisphere::kWest;
+  return sides_[1].quads() < sides_[0].quads() ? Hemisphere::kEast : Hemisphere::kWest;
 }
 
-Matrix MemoryMap::Place(Hemisphere side, int rows, int slots, int slot_stride) {
-  Matrix m{side, 0, rows, slots, slot_stride};
-  m.address = WeightRows(side, m.weight_rows());
+Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns) {
+  Strip strip{first_slot, slots, {}};
+  const int words = slots * cycles;
+  std::array<int, kStreamQuads> quads;  // the fullest first
+  std::iota(quads.begin(), quads.end(), 0);
+  std::stable_sort(quads.begin(), quads.end(),
+                   [&](int a, int b) { return side.weights[a] > side.weights[b]; });
+  for (int i = 0; i < kStreamQuads; ++i) {
+    const int q = quads[i];
+    if (i < columns) {
+      side.more[i] += words;
+      strip.at[q] = {i, kWordsPerSlice - side.more[i]};
+    } else {
+      strip.at[q] = {kColumns + q, side.weights[q]};
+      side.weights[q] += words;
+    }
+  }
+  return strip;
+}
+
+Matrix MemoryMap::Place(Hemisphere on, int rows, int slots, int slot_stride, int columns) {
+  Matrix m{on, 0, rows, slots, slot_stride};
+  if (share_ == 0) {
+    m.address = WeightRows(on, m.weight_rows());
+    return m;
+  }
+  Side& side = sides_[static_cast<int>(on)];
+  m.strips.resize(m.tiles());
+  for (const SegmentOfTiles& s : m.Segments()) {
+    for (int t = s.first_tile; t < s.first_tile + s.tiles; ++t) {
+      owed_ += s.slots * share_;
+      const int more = std::min(owed_ / kWhole, s.slots), own = s.slots - more;
+      owed_ -= more * kWhole;
+      const int cycles = m.tile_cycles(t);
+      if (own > 0) m.strips[t].push_back(TakeStrip(side, s.first_slot, own, cycles, 0));
+      if (more > 0) m.strips[t].push_back(TakeStrip(side, s.first_slot + own, more, cycles, columns));
+    }
+  }
   return m;
 }
 
 int MemoryMap::column_words_used(Hemisphere side, int column) const {
-  const auto& slices = words_[static_cast<int>(side)][column];
+  const auto& slices = sides_[static_cast<int>(side)].words[column];
   return *std::max_element(slices.begin(), slices.end());
 }
 
 int64_t MemoryMap::bytes_used() const {
   int64_t words = 0;
-  for (int side = 0; side < 2; ++side) {
-    words += int64_t{weights_[side]} * kWeightSlices;
-    for (const auto& column : words_[side]) {
+  for (const Side& side : sides_) {
+    words += side.quads() * kSlicesPerColumn;
+    for (const auto& column : side.words) {
       for (int used : column) words += used;
     }
   }
   return words * kVectorBytes;
 }
 
+absl::Status MemoryMap::CheckSide(Hemisphere which) const {
+  const Side& side = sides_[static_cast<int>(which)];
+  const int fullest = *std::max_element(side.weights.begin(), side.weights.end());
+  if (fullest > kWordsPerSlice) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "weights and KV cache take ", fullest, " words of a slice of the ", SideName(which),
+        " weight columns, which has ", kWordsPerSlice, " (",
+        (int64_t{fullest} - kWordsPerSlice) * kWeightSlices * kVectorBytes,
+        " B too many a chip); use more chips or a shorter context"));
+  }
+  for (int c = 0; c < kColumns; ++c) {
+    const int used = column_words_used(which, c);
+    if (used + side.more[c] <= kWordsPerSlice) continue;
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "activations and tables take ", used, " words and weights ", side.more[c],
+        " of a slice of ", SideName(which), " column ", c, ", which has ", kWordsPerSlice, " (",
+        (int64_t{used} + side.more[c] - kWordsPerSlice) * kSlicesPerColumn * kVectorBytes,
+        " B too many a chip); use more chips or a shorter context"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status MemoryMap::Check() const {
-  for (int side = 0; side < 2; ++side) {
-    if (weights_[side] > kWordsPerSlice) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "weights and KV cache take ", weights_[side], " rows of the ", SideName(side),
-          " weight slices, which have ", kWordsPerSlice, " (",
-          (int64_t{weights_[side]} - kWordsPerSlice) * kWeightSlices * kVectorBytes,
-          " B too many a chip); use more chips or a shorter context"));
-    }
-    for (int c = 0; c < kColumns; ++c) {
-      const int used = *std::max_element(words_[side][c].begin(), words_[side][c].end());
-      if (used <= kWordsPerSlice) continue;
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "activations and tables take ", used, " words of ", SideName(side), " column ", c,
-          ", which has ", kWordsPerSlice, "; use a shorter context"));
-    }
+  for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+    absl::Status status = CheckSide(side);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,15 @@
 #pragma once
-// Hands out SRAM: words of the activation columns and weight rows, per hemisphere, upwards from 0.
+// Hands out SRAM. Of a hemisphere's eleven columns the three next to the VXM hold activations, words
+// upwards from 0; the eight others hold weights, rows of all their 32 slices upwards from 0.
+//
+// Where that is not enough for the weights, the activation columns hold weights too, downwards from
+// their ends. As 32 slices stream at a time, a slot of a matrix then comes from them and from all but
+// the fullest of the others, so that all columns fill alike:
+//
+//   streams      0..3  4..7  8..11 ..  28..31
+//   most slots   c3    c4    c5    ..  c10      a stream's own column
+//   the others   c3    c0    c5    ..  c2       activation columns in place of the fullest ones
+//
 // Running out is remembered, not an abort: the compiler asks once, at the end, what was too small.
 
 #include <array>
@@ -13,28 +23,40 @@ namespace lockstep {
 
 class MemoryMap {
  public:
+  static constexpr int kWhole = 1024;
+  // `share` of kWhole slots of a matrix take words of the activation columns.
+  explicit MemoryMap(int share = 0) : share_(share) {}
+
   Quad Words(Hemisphere side, int column, int count);
   Pair PairWords(Hemisphere side, int column, int plane, int count);
   // One slice of a column.
   Single SingleWords(Hemisphere side, int column, int plane, int count);
   // Rows of all 32 weight slices; returns the first.
   int WeightRows(Hemisphere side, int count);
-  // The side with more weight rows left (west where equal).
+  // The side with more room for weights left (west where equal).
   Hemisphere Roomier() const;
-  // Rows of a matrix on `side`.
-  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1);
+  // A matrix on `side`. Only activation columns below `columns` hold weights of it.
+  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns);
 
-  int weight_rows_used(Hemisphere side) const { return weights_[static_cast<int>(side)]; }
   int column_words_used(Hemisphere side, int column) const;
   int64_t bytes_used() const;
   // Ok, or which part of SRAM is too small and by how much.
   absl::Status Check() const;
 
  private:
+  struct Side {
+    std::array<int, kStreamQuads> weights{};  // words of a slice of each weight column
+    std::array<int, kColumns> more{};         // of an activation column, from its end
+    std::array<std::array<int, kSlicesPerColumn>, kColumns> words{};
+    int64_t quads() const;                    // of weights
+  };
   int Take(Hemisphere side, int column, int plane, int planes, int count);
+  Strip TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns);
+  absl::Status CheckSide(Hemisphere side) const;
 
-  std::array<int, 2> weights_{};
-  std::array<std::array<std::array<int, kSlicesPerColumn>, kColumns>, 2> words_{};
+  const int share_;
+  int owed_ = 0;  // slots, in 1/kWhole, that the activation columns are behind their share
+  std::array<Side, 2> sides_{};
 };
 
 }  // namespace lockstep

@@ -52,8 +52,68 @@ TEST_F(PlacerTest, AStreamIsHeldByDiagonalNotByCycle) {
   const int near = MemQueue(SliceNumber(Hemisphere::kWest, 0));
   EXPECT_EQ(SlicePosition(0) - SlicePosition(5), 1);
   EXPECT_EQ(Place(far, ops::Read(1, 0, stream), 0), 0);
-  // One position further on, the same diagonal is one cycle later: the next free one is two later.
-  EXPECT_EQ(Place(near, ops::Read(1, 0, stream), 0), 2);
+  // One position further on, the same diagonal is one cycle later.
+  EXPECT_EQ(Place(near, ops::Read(1, 0, stream), 0), 0);
+  EXPECT_EQ(Place(near + 1, ops::Read(1, 0, stream), 0), 2);
+}
+
+TEST_F(PlacerTest, GapsAreFilled) {
+  EXPECT_EQ(Place(kMem, ops::Read(1, 0, ops::East(0)), 10), 0);
+  EXPECT_EQ(Place(kMem, ops::Read(2, 1, ops::East(8)), 0, 11), 11);
+  EXPECT_EQ(Place(kMem, ops::Read(40, 1, ops::East(8)), 0, 10), 0);
+  EXPECT_EQ(Place(kMem, ops::Read(60, 0, ops::East(8)), 0), 22);
+}
+
+TEST_F(PlacerTest, WordsOfSramKeepTheOrderOfPlacement) {
+  const auto read = [&](int address) { return Place(kMem, ops::Read(address, 0, ops::East(0)), 0); };
+  const auto write = [&](int address) { return Place(kMem, ops::Write(address, 0, ops::East(1)), 0); };
+  EXPECT_EQ(Place(kMem, ops::Write(5, 0, ops::East(1)), 100), 0);
+  EXPECT_EQ(read(6), 0);
+  EXPECT_EQ(read(5), 101);   // what was written
+  EXPECT_EQ(write(6), 1);    // over what was read
+  EXPECT_EQ(write(5), 102);  // over what was read after the write
+  EXPECT_EQ(write(7), 2);
+}
+
+TEST_F(PlacerTest, AMapReachesTheWordsBehindItsAddressAndNoMoreThanTheBlockSays) {
+  Block scatter("scatter");
+  scatter.At(kMem, ops::Scatter(10, 0, ops::East(0), ops::East(1)), 50);
+  scatter.Reach(5);
+  EXPECT_EQ(placer.Place(scatter), 0);
+  EXPECT_EQ(Place(kMem, ops::Read(9, 0, ops::East(2)), 0), 0);
+  EXPECT_EQ(Place(kMem, ops::Read(15, 0, ops::East(2)), 0), 1);
+  EXPECT_EQ(Place(kMem, ops::Read(14, 0, ops::East(2)), 0), 51);
+}
+
+TEST_F(PlacerTest, RunsThatContinueEachOtherAreOne) {
+  for (int i = 0; i < 50; ++i) Place(kMem, ops::Read(7 + i, 1, ops::East(0)), 0);
+  for (int i = 0; i < 3; ++i) Place(MemQueue(6), ops::Read(7, 0, ops::East(4)), 10 * i);
+  const Program program = placer.Finish();
+  EXPECT_EQ(program.queues[kMem].size(), 2u);
+  EXPECT_EQ(program.queues[MemQueue(6)].size(), 2u);
+  EXPECT_EQ(Dispatches(kMem)[49], (std::pair<int64_t, int>{49, 56}));
+}
+
+TEST_F(PlacerTest, FindSaysWherePlaceWouldPut) {
+  Block b("b");
+  b.At(kMem, ops::Read(1, 1, ops::East(0)), 0, 10);
+  EXPECT_EQ(placer.Find(b), 0);
+  EXPECT_EQ(placer.Place(b), 0);
+  EXPECT_EQ(placer.Find(b, 3), 10);
+}
+
+TEST_F(PlacerTest, AVectorOfTheActivationBufferIsHeldAloneOrWithAllOthers) {
+  const auto hold = [&](int queue, int index) {
+    Block b("hold");
+    b.At(MemQueue(queue), ops::Read(1, 0, ops::East(queue)), 0);
+    b.HoldFor(index, 0, 9);
+    return placer.Place(b);
+  };
+  EXPECT_EQ(hold(0, ActivationHold(Hemisphere::kEast, 3)), 0);
+  EXPECT_EQ(hold(1, ActivationHold(Hemisphere::kEast, 4)), 0);
+  EXPECT_EQ(hold(2, HoldIndex(Hold::kActivations, Hemisphere::kEast)), 10);
+  EXPECT_EQ(hold(3, ActivationHold(Hemisphere::kEast, 63)), 20);
+  EXPECT_EQ(hold(4, ActivationHold(Hemisphere::kWest, 3)), 0);
 }
 
 TEST_F(PlacerTest, StreamsOfOtherPartsOfTheChipDoNotDisturb) {

@@ -4,6 +4,8 @@
 // at most 2 * slots roundings, each of at most 2^-24 of the sum of all |w x|.
 #include "runtime/matvec.h"
 
+#include "runtime/memory_map.h"
+#include "runtime/product.h"
 #include "tests/runtime/one_chip.h"
 
 namespace lockstep {
@@ -76,24 +78,88 @@ INSTANTIATE_TEST_SUITE_P(
                       Shape{321, 10250, 1, kEast}, Shape{1000, 64 * 160 + 330, 1, kWest},
                       Shape{40, 129 * 160, 1, kWest}, Shape{17 * 320 - 300, 33 * 160, 2, kEast}));
 
+// All quads of streams lie in row `row` of their columns, and rows of the matrix in their lanes.
+void ExpectSlotAt(const Matrix& m, int tile, int slot, int row) {
+  const WeightWords words = m.WordsOf(tile, slot);
+  for (int q = 0; q < kStreamQuads; ++q) {
+    EXPECT_EQ(words[q].column, kColumns + q);
+    EXPECT_EQ(words[q].address, row);
+  }
+  const std::vector<uint16_t> values(kHalfLanes);
+  for (int r : {0, m.tile_rows(tile) - 1}) {
+    StoreWeightRow(m, tile * kTileRows + r, slot, values.data(),
+                   [&](int, int address, int lane, const uint8_t*) {
+                     EXPECT_EQ(address, row + r % kHalfLanes / 16);
+                     EXPECT_EQ(lane, r / kHalfLanes * kHalfLanes);
+                   });
+  }
+}
+
+// y = W x with x in column 0 and y in column 1 of the matrix' side.
+std::vector<float> Multiply(OneChip&& chip, const Matrix& m, const std::vector<float>& w,
+                            const std::vector<float>& x) {
+  const int columns = static_cast<int>(x.size());
+  chip.StoreMatrix(m, w, columns);
+  chip.Store(Pair{m.side, 0, 0, 0}, Halves(x));
+  PlaceMatVec(chip.placer, chip.timing, "product", m, {m.side, 0, 0, 0}, {m.side, 1, 0});
+  chip.Run();
+  return chip.Load(Quad{m.side, 1, 0}, m.tiles());
+}
+
 TEST(MatrixTest, StoresEveryRowAndSlotWhereItStreamsFrom) {
   for (const auto& [rows, slots, stride] : {std::array{1, 1, 1}, std::array{17 * 320 + 40, 70, 1},
                                             std::array{33 * 320, 33, 2}, std::array{321, 40, 2}}) {
     const Matrix m{kEast, 100, rows, slots, stride};
     int last = m.address;
-    ForEachTile(m, [&](int tile, int slot, int row) {
-      EXPECT_EQ(row, last);
-      last = row + TileCycles(m.tile_rows(tile));
-      const std::vector<uint16_t> values(kHalfLanes);
-      for (int r : {0, m.tile_rows(tile) - 1}) {
-        StoreWeightRow(m, tile * kTileRows + r, slot, values.data(),
-                       [&](int, int address, int lane, const uint8_t*) {
-                         EXPECT_EQ(address, row + r % kHalfLanes / 16);
-                         EXPECT_EQ(lane, r / kHalfLanes * kHalfLanes);
-                       });
+    for (const SegmentOfTiles& part : m.Segments()) {
+      for (int tile = part.first_tile; tile < part.first_tile + part.tiles; ++tile) {
+        for (int slot = part.first_slot; slot < part.first_slot + part.slots; ++slot) {
+          ExpectSlotAt(m, tile, slot, last);
+          last += m.tile_cycles(tile);
+        }
       }
-    });
+    }
     EXPECT_EQ(last - m.address, m.weight_rows());
+  }
+}
+
+// ---- Matrices in strips, as runtime/memory_map.h lays them out when weights fill more columns.
+
+TEST(StripsTest, ProductsOfMatricesThatFillAllColumnsAreTheSame) {
+  for (int share : {1, 400, 700, MemoryMap::kWhole}) {
+    OneChip chip;
+    MemoryMap memory(share);
+    memory.Words(kEast, 1, 40);
+    const int rows = 1000, columns = 64 * 160 + 330;
+    const Matrix m = memory.Place(kEast, rows, CeilDiv(columns, kHalfLanes), 1, share > 600 ? 3 : 2);
+    ASSERT_TRUE(memory.Check().ok()) << memory.Check();
+    const std::vector<float> w = Rounded16(RandomFloats(chip.random, size_t{1} * rows * columns));
+    const std::vector<float> x = Rounded16(RandomFloats(chip.random, columns));
+    const Matrix whole{kEast, 0, rows, m.slots, 1};
+    const std::vector<float> got = Multiply(std::move(chip), m, w, x), want = Multiply(OneChip(), whole, w, x);
+    EXPECT_EQ(got, want) << share;
+  }
+}
+
+// 20,480 B a cycle on both sides but for fill and drain, also from all eleven columns.
+TEST(StripsTest, AllColumnsStreamAtFullRate) {
+  for (int share : {0, 683, MemoryMap::kWhole}) {
+    OneChip chip;
+    MemoryMap memory(share);
+    int64_t bytes = 0;
+    std::vector<std::vector<Product>> products(2);
+    for (Hemisphere side : {kWest, kEast}) {
+      const Matrix m = memory.Place(side, 13 * kTileRows, 23);
+      bytes += int64_t{m.weight_rows()} * kWeightSlices * kVectorBytes;
+      const Pair x{side, 0, 0, 0};
+      const Quad y{side, 1, 0};
+      products[static_cast<int>(side)].emplace_back(chip.placer, chip.timing, "p", m, x,
+                                                    std::array<Quad, 2>{y, y});
+    }
+    PlaceTogether(products, [](size_t, size_t, int) {});
+    chip.Run();
+    const int64_t cycles = Dispatch(chip.placer.Finish(), chip.timing).schedule.end;
+    EXPECT_GT(bytes, 20480 * cycles * 0.95) << share;
   }
 }
 
