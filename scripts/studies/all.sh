@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# All studies, one after the other; arguments go to each: --quick, --out FOLDER, --lockstep FILE.
+# The figures of docs/results.md: scripts/studies/all.sh --out docs/results
+set -euo pipefail
+folder=$(dirname "${BASH_SOURCE[0]}")
+for study in bandwidth hop_latency chips; do
+  /usr/bin/python3 -B "$folder/$study.py" "$@"
+done

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Bus bandwidth of collectives by message size: eight emulated chips of a node, executed, beside
+eight GPUs under NCCL, simulated (`lockstep compare`). Above in GB/s, below as share of each machine's
+channels, where the distance is what "an A100 system needs about 3 times the channel bandwidth" means.
+"""
+import csv
+
+import study
+
+CHANNELS = {"lockstep": 87.5, "dgx-a100": 300.0, "dgx-h100": 450.0}  # GB/s each way
+ROUND = 32 << 20
+COLLECTIVES = ("all_reduce", "all_gather")
+
+
+def main():
+    arguments = study.parse_arguments(__doc__)
+    s = study.Study("bandwidth", ["collective", "baseline", "bytes", "lockstep_time_us",
+                                  "lockstep_busbw_GBps", "baseline_time_us",
+                                  "baseline_busbw_GBps"], 3, arguments)
+    sizes = [2 ** k for k in (range(5, 21, 5) if arguments.quick else range(5, 34))]
+    baselines = ("dgx-a100",) if arguments.quick else ("dgx-a100", "dgx-h100")
+
+    fetched = {}
+
+    def measure(collective, baseline, size):
+        # Large messages are rounds of 32 MiB: asked for together, a round is executed once.
+        together = [size] if int(size) < ROUND else [str(n) for n in sizes if n >= ROUND]
+        if (collective, baseline, size) not in fetched:
+            out = arguments.out / "bandwidth.rows.csv"
+            s.lockstep("compare", "--collective", collective, "--baseline", baseline, "--sizes",
+                       ",".join(together), "--topology", "groqnode", "--csv", out)
+            with out.open() as rows:
+                for row in csv.DictReader(rows):
+                    fetched[collective, baseline, row["bytes"]] = [row[c] for c in s.columns[3:]]
+            out.unlink()
+        return fetched[collective, baseline, size]
+
+    s.measure([(c, b, size) for c in COLLECTIVES for b in baselines for size in sizes], measure)
+    plt = study.pyplot()
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), sharex=True)
+    for i, collective in enumerate(COLLECTIVES):
+        where = {"collective": collective, "baseline": baselines[0]}
+        curves = [("lockstep", "8 chips of a node (executed)", s.column("lockstep_busbw_GBps", **where))]
+        for b in baselines:
+            curves.append((b, f"8 GPUs, {b}, NCCL (simulated)",
+                           s.column("baseline_busbw_GBps", collective=collective, baseline=b)))
+        for machine, label, busbw in curves:
+            axes[0][i].plot(sizes, busbw, marker=".", label=label)
+            axes[1][i].plot(sizes, [100 * b / CHANNELS[machine] for b in busbw], marker=".",
+                            label=f"{label}, of {CHANNELS[machine]:g} GB/s")
+        axes[0][i].set_title(collective)
+        axes[0][i].set_yscale("log")
+        axes[0][i].set_ylabel("bus bandwidth, GB/s")
+        axes[1][i].set_ylabel("bus bandwidth, % of channel bandwidth")
+        axes[1][i].set_ylim(0, 100)
+        for a in (axes[0][i], axes[1][i]):
+            study.size_axis(a)
+            a.legend(fontsize=7)
+    s.save(figure)
+
+
+if __name__ == "__main__":
+    main()

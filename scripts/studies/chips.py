@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""An all-reduce of a fixed message (strong scaling) and of a fixed share a chip (weak scaling) over
+node, racks and systems, and how long the emulator takes for it (`lockstep collective`). Times of the
+emulated machine are the same on every host; the emulator's are those of this one.
+"""
+import re
+
+import study
+
+TOPOLOGIES = ("groqnode", "groqrack", "dragonfly-264", "groqrack-x8", "groqrack-x10")
+STRONG, WEAK = 65536, 1280  # bytes of the message; bytes a chip
+
+
+def main():
+    arguments = study.parse_arguments(__doc__)
+    s = study.Study("chips", ["scaling", "topology", "chips", "bytes", "time_us", "busbw_GBps",
+                              "link_share", "compile_s", "verify_s", "run_s"], 2, arguments)
+    topologies = TOPOLOGIES[:2] if arguments.quick else TOPOLOGIES
+    points = [("strong", t) for t in topologies]
+    # Compiling a word of each chip of hundreds takes minutes.
+    points += [("weak", t) for t in topologies[:1 if arguments.quick else 3]]
+    count = {t: int(re.search(r"chips +(\d+)", s.lockstep("topo", t)).group(1))
+             for t in topologies}
+
+    def measure(scaling, topology):
+        size = STRONG if scaling == "strong" else WEAK * count[topology]
+        text = s.lockstep("collective", "--topology", topology, "--bytes", size)
+        find = lambda pattern: re.search(pattern, text).group(1)
+        return [count[topology], size, find(r"= ([\d.]+) us"), find(r"busbw ([\d.]+)"),
+                find(r"busy ([\d.]+) %"), find(r"compile ([\d.]+)"), find(r"verify ([\d.]+)"),
+                find(r"run ([\d.]+)")]
+
+    s.measure(points, measure)
+    plt = study.pyplot()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
+    for scaling, label in (("strong", f"{STRONG >> 10} KiB in all"), ("weak", f"{WEAK} B a chip")):
+        chips = s.column("chips", scaling=scaling)
+        left.plot(chips, s.column("time_us", scaling=scaling), marker="o", label=label)
+        wall = [sum(t) for t in zip(*(s.column(c, scaling=scaling)
+                                      for c in ("compile_s", "verify_s", "run_s")))]
+        right.plot(chips, wall, marker="o", label=f"{label}: compile, verify, run")
+        right.plot(chips, s.column("run_s", scaling=scaling), marker=".", linestyle="--",
+                   label=f"{label}: run alone")
+    left.set_ylabel("all-reduce, us (emulated)")
+    right.set_ylabel("the emulator's time on this host, s")
+    for a in (left, right):
+        a.set_xscale("log")
+        a.set_yscale("log")
+        a.set_xlabel("chips: node, rack, 33 nodes, 8 and 10 racks")
+        a.legend(fontsize=8)
+    s.save(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""How much an all-reduce of eight chips depends on what is not known for sure: the three published
+readings of the hop latency (presets A, B, C), and latencies of units on the chip that are assumed,
+halved and half as much again (`lockstep collective`).
+"""
+import re
+
+import study
+
+# Name, preset, factor on assumed latencies.
+CASES = (("A", "A", 1.0), ("B", "B", 1.0), ("C", "C", 1.0),
+         ("B -50%", "B", 0.5), ("B +50%", "B", 1.5))
+UNITS = ("read", "write", "receive", "send", "add", "or")
+
+
+def latencies(s):
+    """Defaults of UNITS from `lockstep isa --assumptions`."""
+    found = {}
+    for line in s.lockstep("isa", "--assumptions").splitlines():
+        cells = [c.strip(" `") for c in line.strip("|").split("|")]
+        if len(cells) > 1 and cells[0] in UNITS and re.fullmatch(r"\d+", cells[1]):
+            found[cells[0]] = int(cells[1])
+    return found
+
+
+def main():
+    arguments = study.parse_arguments(__doc__)
+    s = study.Study("hop_latency", ["case", "bytes", "cycles", "time_us", "busbw_GBps"], 2,
+                    arguments)
+    defaults = latencies(s)
+    if set(defaults) != set(UNITS):
+        raise SystemExit(f"hop_latency: latencies found: {sorted(defaults)}, wanted: {UNITS}")
+    sizes = [2 ** k for k in (range(10, 19, 4) if arguments.quick else range(8, 24))]
+    cases = {name: (preset, factor) for name, preset, factor in CASES}
+
+    def measure(case, size):
+        preset, factor = cases[case]
+        command = ["collective", "--topology", "groqnode", "--bytes", size, "--hop-latency", preset]
+        for unit, cycles in defaults.items():
+            if factor != 1:
+                command += ["--set", f"{unit}={max(1, round(cycles * factor))}"]
+        text = s.lockstep(*command)
+        cycles, us = re.search(r"cycles +(\d+) = ([\d.]+) us", text).groups()
+        return [cycles, us, re.search(r"busbw ([\d.]+)", text).group(1)]
+
+    s.measure([(case, size) for case in cases for size in sizes], measure)
+    plt = study.pyplot()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
+    for case in cases:
+        us = s.column("time_us", case=case)
+        left.plot(sizes, us, marker=".", label=f"preset {case}")
+        base = s.column("time_us", case="B")
+        right.plot(sizes, [100 * (a / b - 1) for a, b in zip(us, base)], marker=".",
+                   label=f"preset {case}")
+    left.set_yscale("log")
+    left.set_ylabel("all-reduce of 8 chips, us")
+    right.set_ylabel("time against preset B, %")
+    for a in (left, right):
+        study.size_axis(a)
+        a.legend(fontsize=8)
+    s.save(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What all studies share: points that are remembered, and figures that say where they come from.
+
+    commands --> lockstep --> NAME.csv (a row a point, written as points come) --> NAME.png, NAME.svg
+
+A study that stops goes on where it stopped: NAME.csv names the executable by its SHA-256, and the
+points of another one are not taken over. Every file names command, commit and the digest of its rows.
+"""
+import argparse
+import csv
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def parse_arguments(description):
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="few points, in seconds")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "studies",
+                        help="folder of the results (default: %(default)s)")
+    parser.add_argument("--lockstep", type=pathlib.Path,
+                        default=ROOT / "build" / "release" / "bin" / "lockstep",
+                        help="the executable (default: %(default)s)")
+    arguments = parser.parse_args()
+    if not os.access(arguments.lockstep, os.X_OK):
+        parser.error(f"{arguments.lockstep}: no executable; build it: cmake --build --preset release")
+    return arguments
+
+
+def commit():
+    """Short commit of the tree, `+` when files were changed since; `unknown` without git."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run(git + ["rev-parse", "--short=12", "HEAD"], capture_output=True,
+                              text=True, check=True).stdout.strip()
+        changed = subprocess.run(git + ["status", "--porcelain", "--untracked-files=no"],
+                                 capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed.strip() else "")
+
+
+class Study:
+    """Points of one figure: rows of `columns`, the first `keys` of which name the point."""
+
+    def __init__(self, name, columns, keys, arguments):
+        self.name, self.columns, self.keys = name, columns, keys
+        self.arguments = arguments
+        self.csv = arguments.out / f"{name}.csv"
+        self.executable = hashlib.sha256(arguments.lockstep.read_bytes()).hexdigest()[:16]
+        self.command = f"scripts/studies/{name}.py" + (" --quick" if arguments.quick else "")
+        self.rows = {}
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    def _header(self):
+        return [f"# command: {self.command}", f"# commit: {commit()}",
+                f"# executable: {self.executable}"]
+
+    def _resume(self):
+        if not self.csv.is_file():
+            return
+        lines = self.csv.read_text().splitlines()
+        same = {f"# command: {self.command}", f"# executable: {self.executable}"}
+        data = [line for line in lines if not line.startswith("#")]
+        if not same <= set(lines) or not data or data[0].split(",") != self.columns:
+            return
+        for row in csv.reader(data[1:]):
+            if len(row) == len(self.columns):
+                self.rows[tuple(row[:self.keys])] = row
+        print(f"{self.name}: {len(self.rows)} points are there already")
+
+    def digest(self):
+        text = "\n".join(",".join(self.rows[k]) for k in sorted(self.rows))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _write(self):
+        lines = self._header() + [f"# digest of rows: {self.digest()}", ",".join(self.columns)]
+        lines += [",".join(self.rows[k]) for k in self.rows]
+        temporary = self.csv.with_suffix(".csv.tmp")
+        temporary.write_text("\n".join(lines) + "\n")
+        temporary.replace(self.csv)
+
+    def lockstep(self, *arguments):
+        """Standard output of `lockstep arguments`; ends the study with its message on failure."""
+        run = subprocess.run([str(self.arguments.lockstep), *map(str, arguments)],
+                             capture_output=True, text=True)
+        if run.returncode != 0:
+            sys.exit(f"{self.name}: lockstep {' '.join(map(str, arguments))}\n{run.stderr.strip()}")
+        return run.stdout
+
+    def measure(self, points, make):
+        """make(*point) gives the values after the keys, for each point that is not there yet."""
+        points = [tuple(map(str, p)) for p in points]
+        wanted = set(points)
+        self.rows = {k: r for k, r in self.rows.items() if k in wanted}
+        start, done = time.monotonic(), 0
+        for number, point in enumerate(points, 1):
+            if point in self.rows:
+                continue
+            self.rows[point] = list(point) + [str(v) for v in make(*point)]
+            self._write()
+            done += 1
+            print(f"{self.name}: {number}/{len(points)} {' '.join(point)} "
+                  f"({time.monotonic() - start:.1f} s)", flush=True)
+        self.rows = {p: self.rows[p] for p in points}
+        self._write()
+        return done
+
+    def column(self, name, **where):
+        """Values of a column as numbers, of rows whose other columns are as given."""
+        at = self.columns.index(name)
+        return [float(r[at]) for r in self.rows.values()
+                if all(r[self.columns.index(k)] == str(v) for k, v in where.items())]
+
+    def save(self, figure):
+        """NAME.png and NAME.svg with command, commit and digest in the picture and in the file."""
+        from matplotlib import rcParams
+        rcParams["svg.hashsalt"] = self.name
+        origin = f"{self.command}   commit {commit()}   rows {self.digest()}"
+        figure.text(0.01, 0.005, origin, fontsize=6, color="gray")
+        for kind in ("png", "svg"):
+            metadata = {"Title": self.name}
+            metadata["Description"] = origin
+            if kind == "svg":
+                metadata["Date"] = None
+            figure.savefig(self.arguments.out / f"{self.name}.{kind}", dpi=150, metadata=metadata)
+
+
+def pyplot():
+    """matplotlib without a display; says how to get it."""
+    try:
+        import matplotlib
+    except ImportError:
+        sys.exit("matplotlib is missing: scripts/install.sh installs python3-matplotlib")
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    plt.rcParams.update({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3,
+                         "figure.constrained_layout.use": True})
+    return plt
+
+
+def size_text(value, _=None):
+    """4096 -> "4K"; for axes of message sizes."""
+    for suffix in ("", "K", "M", "G"):
+        if value < 1024 or suffix == "G":
+            return f"{value:g}{suffix}"
+        value /= 1024
+    return ""
+
+
+def size_axis(axes):
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(size_text)
+    axes.set_xlabel("message, bytes")
