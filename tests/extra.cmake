@@ -41,6 +41,12 @@ foreach(case same by_hand killed stopped abandoned errors heads stories tiny)
                        SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
 endforeach()
 
+# --- studies: quick, from nothing and once more from what is there ---------------------------------
+add_test(NAME studies_quick
+         COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/studies_test.py
+                 ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)
+set_tests_properties(studies_quick PROPERTIES LABELS study TIMEOUT 600)
+
 # --- golden timelines -----------------------------------------------------------------------------
 add_test(NAME golden_timelines
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/golden/run_golden.py

@@ -122,6 +122,7 @@ class Study:
         from matplotlib import rcParams
         rcParams["svg.hashsalt"] = self.name
         origin = f"{self.command}   commit {commit()}   rows {self.digest()}"
+        figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))  # room for the origin
         figure.text(0.01, 0.005, origin, fontsize=6, color="gray")
         for kind in ("png", "svg"):
             metadata = {"Title": self.name}
