@@ -105,7 +105,7 @@ EngineState FunctionalEngine::Finish(LinkPort& port) {
   const Schedule& schedule = program_->schedule();
   if (!ActUntil(INT64_MAX, kQueues)) return EngineState::kFault;
   if (!c2c_.CheckAllReceived(port, schedule.end)) return EngineState::kFault;
-  digest_.Add(program_->schedule_hash(), ages_);
+  digest_->Add(program_->schedule_hash(), ages_);
   for (size_t r = 0; observer_ != nullptr && r < schedule.runs.size(); ++r) {
     const lockstep::Run& run = schedule.runs[r];
     observer_->OnRun(core_.chip, {static_cast<int32_t>(r), run.queue, run.instr.op, run.first,

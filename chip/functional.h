@@ -38,7 +38,9 @@ class FunctionalEngine : public Engine {
   EngineState Run(LinkPort& port) override;
   int blocked_link() const override { return blocked_link_; }
   const Fault& fault() const override;
-  uint64_t timing_digest() const override { return digest_.value(); }
+  uint64_t timing_digest() const override { return digest_->value(); }
+  // Adds to a digest that another engine of the same chip began. Before the first run.
+  void set_digest(std::shared_ptr<TimingDigest> digest) { digest_ = std::move(digest); }
 
   // What hac and sac read: the counter in cycle 0 and the drift, as given to Dispatch().
   void set_counters(int64_t hac_at_start, int64_t drift_cycles) {
@@ -66,7 +68,7 @@ class FunctionalEngine : public Engine {
   C2cUnit c2c_;
   FetchUnit fetch_;
   Observer* observer_;
-  TimingDigest digest_;
+  std::shared_ptr<TimingDigest> digest_ = std::make_shared<TimingDigest>();
   int64_t hac_at_start_ = 0, drift_cycles_ = 0;
 
   static constexpr size_t kRemembered = 16;

@@ -4,6 +4,7 @@
 // All four are sequentially consistent, so at least one of the two sees the other.
 #include "fabric/local_fabric.h"
 
+#include <algorithm>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -62,13 +63,25 @@ LocalFabric::LocalFabric(Wiring wiring, int threads)
       waiting_on_(new std::atomic<int>[wiring_.chips()]) {
   std::iota(chips_.begin(), chips_.end(), 0u);
   ports_.reserve(chips_.size());
-  for (uint32_t chip : chips_) ports_.emplace_back(this, chip);
+  for (uint32_t chip : chips_) {
+    ports_.emplace_back(this, chip);
+    waiting_on_[chip] = -1;
+  }
 }
 
 LocalFabric::~LocalFabric() = default;
 
-void LocalFabric::RunChips(ChipStep& step) {
+void LocalFabric::Visit(std::vector<uint32_t> chips) {
+  chips_ = std::move(chips);
+  visits_ = true;
+}
+
+void LocalFabric::EmptyLinks() {
   for (size_t i = 0; i < wiring_.wires().size(); ++i) queues_[i].Clear();
+}
+
+void LocalFabric::RunChips(ChipStep& step) {
+  if (!visits_) EmptyLinks();
   for (uint32_t chip : chips_) waiting_on_[chip] = -1;
   quiet_ = false;
   ready_.assign(chips_.begin(), chips_.end());
@@ -98,8 +111,10 @@ void LocalFabric::Work(ChipStep& step) {
 }
 
 bool LocalFabric::StepChip(ChipStep& step, int chip) {
+  const auto at = std::lower_bound(chips_.begin(), chips_.end(), static_cast<uint32_t>(chip));
+  const int index = static_cast<int>(at - chips_.begin());
   while (true) {
-    const ChipStep::Result result = step.Step(chip, ports_[chip]);
+    const ChipStep::Result result = step.Step(index, ports_[chip]);
     if (result.ended) return true;
     LOCKSTEP_CHECK(!quiet_, "chip%d waits on link %d though nothing can come", chip,
                    result.blocked_link);

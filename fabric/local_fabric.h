@@ -33,6 +33,11 @@ class LocalFabric : public Transport {
   void Broadcast(std::string*) override {}
   std::vector<std::string> Gather(absl::string_view bytes) override;
 
+  // For chips that take turns: the runs that follow step these alone (ascending), and find on the
+  // links what earlier ones sent. Vectors for others wait.
+  void Visit(std::vector<uint32_t> chips);
+  void EmptyLinks();
+
  private:
   class Port;
 
@@ -49,7 +54,8 @@ class LocalFabric : public Transport {
 
   const Wiring wiring_;
   const int threads_;
-  std::vector<uint32_t> chips_;
+  std::vector<uint32_t> chips_;                     // that are stepped
+  bool visits_ = false;
   std::unique_ptr<LinkQueue[]> queues_;             // by wire
   std::vector<Port> ports_;                         // by chip
   std::unique_ptr<std::atomic<int>[]> waiting_on_;  // by chip: a link, or -1

@@ -38,6 +38,9 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
                  "Use the first N chips of each node (default: all, at most 8)");
   app.add_option("--nodes", o.nodes,
                  "Cut the layers over N nodes in a pipeline (default: as few as have room)");
+  app.add_option("--sram-limit", o.sram_limit,
+                 "With --transport local: hold at most N bytes of SRAM at once; stages are visited in\n"
+                 "turn, weights laid out anew from the files each time (default: no limit)");
   app.add_option("--sequences", o.sequences,
                  "Generate N texts at once from the same prompt, one behind the other in the pipeline;\n"
                  "text i is sampled with the seed plus i (default 1)");

@@ -171,12 +171,13 @@ absl::Status CompiledPipeline::SetStarts() {
     part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
     part.weight_stream_bytes = role->compiled.weight_stream_bytes;
     part.sram = role->compiled.layout.use;
+    part.begun = part.shape.receive != nullptr ? first_sent : part.start;
     first_sent = part.start + role->compiled.sent_from;
     earliest = std::min(earliest, part.start);
   }
   std::map<int, const PipelinePart*> before;
   for (PipelinePart& part : parts_) {
-    part.start -= earliest, part.end -= earliest;
+    part.start -= earliest, part.end -= earliest, part.begun -= earliest;
     const PipelinePart*& last = before[part.stage];
     if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
       return absl::InvalidArgumentError(
@@ -219,7 +220,7 @@ void CompiledPipeline::Repeat() {
   for (int s = 1; s < sequences; ++s) {
     for (PipelinePart part : one) {
       part.shape.sequence = s;
-      part.start += s * period_, part.end += s * period_;
+      part.start += s * period_, part.end += s * period_, part.begun += s * period_;
       parts_.push_back(part);
     }
   }
@@ -257,6 +258,12 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const Pipel
   auto role = std::make_shared<const Role>(Role{std::move(compiled), std::move(schedule), sent});
   roles_.emplace(picture, role);
   return role;
+}
+
+const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
+  const auto at = roles_.find(Picture(part, 0));
+  LOCKSTEP_CHECK(at != roles_.end(), "stage %d has no program", part.stage);
+  return *at->second;
 }
 
 int64_t CompiledPipeline::cycles() const {

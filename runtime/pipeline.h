@@ -71,6 +71,8 @@ struct PipelinePart {
   int stage;
   PartShape shape;
   int64_t start = 0, end = 0;  // cycles; of member 0's program
+  // When the first vector that it receives leaves, or its start: later than that of the part before.
+  int64_t begun = 0;
   int64_t weight_stream_bytes = 0;  // a chip's
   SramUse sram = {};                // of the stage, a chip's
 };
@@ -101,6 +103,9 @@ class CompiledPipeline {
   };
   // The chip's parts by start; roles are compiled when first asked for. Errors: CompileChip's.
   absl::StatusOr<std::vector<ChipPart>> PartsOf(uint32_t chip);
+  absl::StatusOr<std::shared_ptr<const Role>> RoleOf(const PipelinePart& part, int member);
+  // Of the first member of the part's stage.
+  const Role& FirstRoleOf(const PipelinePart& part) const;
   size_t roles() const { return roles_.size(); }
 
  private:
@@ -109,7 +114,6 @@ class CompiledPipeline {
   void ListParts();
   absl::Status SetStarts();
   void Repeat();
-  absl::StatusOr<std::shared_ptr<const Role>> RoleOf(const PipelinePart& part, int member);
   std::string Picture(const PipelinePart& part, int member) const;
 
   const Pipeline pipeline_;

@@ -63,8 +63,13 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.cost = session.cost();
   for (const PipelinePart& part : session.compiled().parts()) {
     if (part.sram.total() > r.sram.total()) r.sram = part.sram;
-    r.parts.push_back(part);
+    if (part.shape.sequence == 0) r.parts.push_back(part);
   }
+  std::vector<TimedSpans> kernels;
+  for (const PipelinePart& part : r.parts) {
+    kernels.push_back({part.start, &session.compiled().FirstRoleOf(part).compiled.spans});
+  }
+  r.time = MeasureTime(kernels, r.cost.latency);
   r.step_input_bytes = StepInputBytes(plan);
   for (const PipelineStage& stage : pipeline.stages) {
     r.step_output_bytes = std::max(r.step_output_bytes, StepOutputBytes(plan, stage.shape));

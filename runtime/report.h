@@ -12,6 +12,7 @@
 
 #include "runtime/generate.h"
 #include "runtime/run_setup.h"
+#include "runtime/time_use.h"
 
 namespace lockstep {
 
@@ -40,7 +41,8 @@ struct RunReport {
   int64_t hop_cycles = 0, link_ticks = 0;
   StepCost cost;
   SramUse sram;  // of the chip with the most
-  std::vector<PipelinePart> parts;
+  std::vector<PipelinePart> parts;  // of one sequence's step
+  TimeUse time{};                   // of one sequence's step, by the first chip of each stage
   int64_t step_input_bytes = 0, step_output_bytes = 0;  // a chip
   std::vector<int> prompt_ids;
   RunResult result;

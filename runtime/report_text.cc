@@ -59,12 +59,24 @@ std::string MachineRows(const RunReport& r) {
                                     Size(r.sram.tables + r.sram.activations), Size(r.cost.text_bytes)));
 }
 
+// Shares of a token's cycles, "weights 57.1 %, attention 2.0 %, ...".
+std::string TimeText(const RunReport& r) {
+  std::string text;
+  for (int kind = 0; kind < kWorkKinds; ++kind) {
+    absl::StrAppend(&text, kind == 0 ? "" : ", ", WorkKindName(static_cast<WorkKind>(kind)),
+                    absl::StrFormat(" %.1f %%", 100.0 * static_cast<double>(r.time[kind]) /
+                                                    static_cast<double>(r.cost.latency)));
+  }
+  return text;
+}
+
 std::string EmulatedRows(const RunReport& r) {
   std::string rows = Row("first token", absl::StrFormat("%s (%d prompt steps)",
                                                         Time(r.FirstTokenSeconds()),
                                                         r.prompt_ids.size()));
   rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.latency,
                                          Time(r.ProgramSeconds()), Time(r.LatencySeconds())));
+  rows += Row("where it goes", TimeText(r));
   rows += Row("tokens/s/user", absl::StrFormat("%.0f*", 1 / r.StepSeconds()));
   if (r.sequences > 1) {
     rows += Row("sequences", absl::StrFormat("%d, %d cycles behind each other: %.0f tokens/s*",
@@ -151,9 +163,33 @@ Json PlanJson(const RunReport& r) {
           {"digest", Hex(r.plan_digest)}};
 }
 
+Json TimeJson(const RunReport& r) {
+  Json json;
+  for (int kind = 0; kind < kWorkKinds; ++kind) {
+    json[WorkKindName(static_cast<WorkKind>(kind))] = r.time[kind];
+  }
+  return json;
+}
+
+// The programs of a step in their order.
+Json PartsJson(const RunReport& r) {
+  Json json = Json::array();
+  for (const PipelinePart& part : r.parts) {
+    json.push_back({{"stage", part.stage},
+                    {"embedding", part.shape.embedding},
+                    {"layers", part.shape.layers},
+                    {"head", part.shape.head},
+                    {"start_cycle", part.start},
+                    {"end_cycle", part.end}});
+  }
+  return json;
+}
+
 Json EmulatedJson(const RunReport& r) {
   return {{"first_token_us", r.FirstTokenSeconds() * 1e6},
           {"cycles_per_token", r.cost.latency},
+          {"cycles_by_work", TimeJson(r)},
+          {"programs", PartsJson(r)},
           {"sequences", r.sequences},
           {"cycles_between_sequences", r.cost.period},
           {"cycles_per_step", r.cost.cycles},

@@ -40,6 +40,9 @@ absl::Status CheckNumbers(const RunOptions& o) {
   RETURN_IF_ERROR(AtLeastOne("--threads", o.threads));
   RETURN_IF_ERROR(AtLeastOne("--context", o.context));
   RETURN_IF_ERROR(AtLeastOne("--timeline-steps", o.timeline_steps));
+  if (o.sram_limit && *o.sram_limit < 1) {
+    return Bad(absl::StrCat("--sram-limit ", *o.sram_limit, ": it must be at least 1"));
+  }
   if (o.threads && *o.threads > 256) {
     return Bad(absl::StrCat("--threads ", *o.threads, ": at most 256"));
   }
@@ -49,6 +52,7 @@ absl::Status CheckNumbers(const RunOptions& o) {
 absl::Status CheckTransport(const RunOptions& o) {
   const bool mpi = o.transport == TransportKind::kMpi;
   if (mpi && o.threads) return NoEffect("--threads", "with --transport mpi");
+  if (mpi && o.sram_limit) return NoEffect("--sram-limit", "with --transport mpi");
   if (!mpi && o.chips_per_rank) return NoEffect("--chips-per-rank", "with --transport local");
   return absl::OkStatus();
 }
@@ -59,6 +63,7 @@ absl::Status CheckEngine(const RunOptions& o) {
   }
   if (o.engine != EngineKind::kTiming) return absl::OkStatus();
   const absl::string_view why = "with --engine timing, which has no values";
+  if (o.sram_limit) return NoEffect("--sram-limit", why);
   if (!o.logits.empty()) return NoEffect("--logits", why);
   if (o.temperature) return NoEffect("--temperature", why);
   if (o.top_k) return NoEffect("--top-k", why);

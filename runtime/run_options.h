@@ -34,6 +34,7 @@ struct RunOptions {
   std::optional<int> sequences;            // in flight, all with the same prompt
   std::optional<int> chips_per_rank;       // MPI only
   std::optional<int> threads;              // in-process only
+  std::optional<int64_t> sram_limit;       // bytes at once; functional, in-process only
   std::optional<int> context;              // positions the program is compiled for
   std::vector<std::string> latencies;      // NAME=VALUE, of ChipTiming::Parameters()
 

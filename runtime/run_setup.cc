@@ -128,13 +128,15 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   if (options.engine == EngineKind::kFunctional) {
     ASSIGN_OR_RETURN(checkpoint, Checkpoint::Open(options.model));
   }
+  SessionSetup session{std::move(pipeline), timing, options.engine};
+  if (options.sram_limit) session.limit = SessionSetup::Limit{*options.sram_limit, wiring};
   return RunSetup{options,
                   std::move(tokenizer),
                   std::move(checkpoint),
                   std::move(topology),
                   std::move(links),
                   std::move(wiring),
-                  {std::move(pipeline), timing, options.engine},
+                  std::move(session),
                   std::move(ids),
                   std::move(eos)};
 }

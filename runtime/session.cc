@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
@@ -61,7 +62,12 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
   std::unique_ptr<Session> session(new Session(setup, transport));
   RETURN_IF_ERROR(session->AgreeOnPlan());
   RETURN_IF_ERROR(session->AgreeOnStatus(session->Compile(observer)));
-  if (setup.engine == EngineKind::kFunctional) {
+  if (session->TakesTurns()) {
+    LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
+    ASSIGN_OR_RETURN(session->visits_,
+                     StageVisits::Create(session->compiled_.get(), weights, setup.timing,
+                                         setup.limit->wiring, setup.limit->sram_bytes, observer));
+  } else if (setup.engine == EngineKind::kFunctional) {
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
     RETURN_IF_ERROR(session->AgreeOnStatus(session->Load(*weights)));
   }
@@ -94,13 +100,14 @@ absl::Status Session::Compile(Observer* observer) {
     ASSIGN_OR_RETURN(compiled_, CompiledPipeline::Create(setup_.pipeline, setup_.timing));
   }
   std::vector<Engine*> engines;
+  const bool turns = TakesTurns();
   for (uint32_t chip : transport_->chips()) {
     ASSIGN_OR_RETURN(std::vector<CompiledPipeline::ChipPart> parts, compiled_->PartsOf(chip));
     launches_.push_back(LaunchesOf(parts));
     const bool works = !parts.empty();
     const bool large =
         works && parts.front().role->compiled.layout.use.total() > kSramBytes / 8;
-    engines.push_back(MakeEngine(chip, large, observer));
+    if (!turns) engines.push_back(MakeEngine(chip, large, observer));
     if (!works) continue;
     const CompiledPipeline::Seat seat = *compiled_->SeatOf(chip);
     workers_.push_back({chip, seat, &compiled_->pipeline().stages[seat.stage].shape,
@@ -111,8 +118,18 @@ absl::Status Session::Compile(Observer* observer) {
       worker.inputs.push_back(AtSequence(worker.map(), plan(), i));
     }
   }
-  fleet_ = std::make_unique<Fleet>(transport_, engines);
+  if (!turns) fleet_ = std::make_unique<Fleet>(transport_, engines);
   return absl::OkStatus();
+}
+
+// REQUIRES: compiled_.
+bool Session::TakesTurns() const {
+  if (!setup_.limit || setup_.engine != EngineKind::kFunctional) return false;
+  std::map<int, int64_t> bytes;  // by stage
+  for (const PipelinePart& part : compiled_->parts()) bytes[part.stage] = part.sram.total();
+  int64_t all = 0;
+  for (const auto& [stage, of_chip] : bytes) all += of_chip * plan().chips;
+  return all > setup_.limit->sram_bytes;
 }
 
 Engine* Session::MakeEngine(uint32_t chip, bool large, Observer* observer) {
@@ -173,6 +190,7 @@ absl::Status Session::Load(const Checkpoint& weights) {
 absl::StatusOr<std::vector<float>> Session::Step(const std::vector<FedToken>& fed) {
   LOCKSTEP_CHECK(fed.size() == static_cast<size_t>(plan().sequences), "%d tokens for %d sequences",
                  fed.size(), plan().sequences);
+  if (visits_ != nullptr) return visits_->Step(fed);
   std::string bytes(reinterpret_cast<const char*>(fed.data()), fed.size() * sizeof(FedToken));
   transport_->Broadcast(&bytes);
   RETURN_IF_ERROR(RunStep(fed));
@@ -247,6 +265,9 @@ uint64_t Session::TimingDigest() {
   std::string mine;
   for (const auto& engine : functional_) mine += AsBytes(engine->timing_digest());
   for (const auto& engine : timing_) mine += AsBytes(engine->timing_digest());
+  if (visits_ != nullptr) {
+    for (uint32_t chip : transport_->chips()) mine += AsBytes(visits_->TimingDigestOf(chip));
+  }
   // Digests are of programs in their own cycles; where a chip has starts, they count, too.
   for (const Launches& launches : launches_) {
     for (const Launch& launch : launches) {
@@ -266,7 +287,7 @@ int Session::launches_of(uint32_t chip) const {
 }
 
 int64_t Session::SramBytesTouched() const {
-  int64_t bytes = 0;
+  int64_t bytes = visits_ == nullptr ? 0 : visits_->MostSramBytes();
   for (const auto& engine : functional_) bytes += engine->sram().TouchedBytes();
   return bytes;
 }

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "fabric/transport.h"
 #include "runtime/checkpoint.h"
 #include "runtime/pipeline.h"
+#include "runtime/visits.h"
 
 namespace lockstep {
 
@@ -30,11 +32,13 @@ struct SessionSetup {
   ChipTiming timing;
   EngineKind engine = EngineKind::kFunctional;
   std::shared_ptr<CompiledPipeline> compiled = {};  // of `pipeline`, if there is one already
-};
-
-// What a sequence is fed in a step.
-struct FedToken {
-  int32_t token, position;
+  // Functional engine in one process: the most SRAM to hold at once, all chips together, and the
+  // wires of the fabric; stages are visited in turn where the whole pipeline takes more.
+  struct Limit {
+    int64_t sram_bytes;
+    Wiring wiring;
+  };
+  std::optional<Limit> limit = {};
 };
 
 // Of one step of the whole pipeline, of all sequences.
@@ -79,7 +83,7 @@ class Session {
   const Plan& plan() const { return setup_.pipeline.plan; }
   const StepCost& cost() const { return cost_; }  // in process 0; zeros elsewhere
   CompiledPipeline& compiled() const { return *compiled_; }
-  int64_t SramBytesTouched() const;
+  int64_t SramBytesTouched() const;  // with stages visited in turn: the most at once
   // Programs that a chip of this process runs in a step.
   int launches_of(uint32_t chip) const;
 
@@ -103,6 +107,7 @@ class Session {
   // `mine`, or the first process' error, in every process.
   absl::Status AgreeOnStatus(const absl::Status& mine);
   void CountCost();
+  bool TakesTurns() const;
   absl::Status RunStep(const std::vector<FedToken>& fed);
   std::vector<float> GatherLogits();
 
@@ -115,6 +120,7 @@ class Session {
   std::vector<std::unique_ptr<FunctionalEngine>> functional_;
   std::vector<std::unique_ptr<TimingEngine>> timing_;
   std::unique_ptr<Fleet> fleet_;
+  std::unique_ptr<StageVisits> visits_;  // null unless stages are visited in turn
   StepCost cost_;
 };
 

@@ -131,6 +131,18 @@ TEST_F(RunCommandTest, SequencesInFlightAllGiveTheTextOfOne) {
             2 * one["emulated"]["tokens_per_second"].get<double>());
 }
 
+TEST_F(RunCommandTest, TheCyclesOfATokenAreSharedOut) {
+  ASSERT_EQ(LocalRun(std::string(kModel) + "--topology groqrack --prompt-ids 1 --tokens 1 "
+                     "--nodes 3 --report " + File("r")).exit_code, 0);
+  const nlohmann::json emulated = Json("r")["emulated"];
+  int64_t sum = 0;
+  for (const auto& cycles : emulated["cycles_by_work"]) sum += cycles.get<int64_t>();
+  EXPECT_EQ(sum, emulated["cycles_per_token"].get<int64_t>());
+  EXPECT_GT(emulated["cycles_by_work"]["links"].get<int64_t>(), 0);
+  EXPECT_EQ(emulated["programs"].size(), 3u);
+  EXPECT_EQ(emulated["programs"][2]["end_cycle"], emulated["cycles_per_token"]);
+}
+
 TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
   ASSERT_EQ(LocalRun(std::string(kStory) + "--report " + File("r")).exit_code, 0);
   const nlohmann::json sram = Json("r")["plan"]["sram_bytes_per_chip"];

@@ -58,9 +58,12 @@ struct Machine {
 
   // Logits of a few tokens, of each sequence from an id of its own on; empty with the timing engine.
   std::vector<std::vector<float>> Run(EngineKind engine, const Checkpoint* weights, int threads,
-                                      const std::vector<int>& first = {7}) {
+                                      const std::vector<int>& first = {7},
+                                      std::optional<int64_t> sram_limit = {}) {
     auto fabric = LocalFabric::Create(wiring, threads);
-    auto session = Session::Create({pipeline, timing, engine}, fabric->get(), weights, nullptr);
+    SessionSetup setup{pipeline, timing, engine};
+    if (sram_limit) setup.limit = SessionSetup::Limit{*sram_limit, wiring};
+    auto session = Session::Create(setup, fabric->get(), weights, nullptr);
     EXPECT_TRUE(session.ok()) << session.status();
     std::vector<std::vector<float>> logits;
     for (int position = 0; position < 3; ++position) {
@@ -71,6 +74,7 @@ struct Machine {
       if (step.ok()) logits.push_back(*step);
     }
     digest = (*session)->TimingDigest();
+    touched = (*session)->SramBytesTouched();
     return logits;
   }
   absl::StatusOr<FabricSchedule> Verify() {
@@ -89,6 +93,7 @@ struct Machine {
   const Pipeline pipeline;
   const Wiring wiring;
   uint64_t digest = 0;
+  int64_t touched = 0;  // bytes of SRAM
   size_t roles = 0;
 };
 
@@ -119,6 +124,39 @@ TEST_P(PipelineTest, GivesTheBitsOfOneNodeOnBothEnginesAndAnyThreads) {
 INSTANTIATE_TEST_SUITE_P(Cuts, PipelineTest,
                          ::testing::Values(Cut{2, 1, 1, 96}, Cut{2, 2, 2, 700}, Cut{4, 1, 1, 350},
                                            Cut{4, 3, 4, 96}, Cut{3, 2, 3, 1300}, Cut{2, 2, 2, 2600, 1}));
+
+TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMemory) {
+  const RandomModel model(Model(6, 96), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  Machine machine(Deploy(model.config, 6, 2, 3, 8, 2), ChipTiming::Default());
+  const auto want = machine.Run(EngineKind::kFunctional, &weights, 1, {7, 50});
+  const uint64_t digest = machine.digest;
+  const int64_t touched = machine.touched;
+  const auto compiled = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+  int64_t largest = 0;
+  for (const PipelinePart& part : compiled->parts()) {
+    largest = std::max(largest, part.sram.total() * 8);
+  }
+  EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1, {7, 50}, largest), want);
+  EXPECT_EQ(machine.digest, digest);
+  EXPECT_LT(machine.touched * 3, touched);
+}
+
+TEST(PipelineVisitsTest, AStageAboveTheLimitIsRefusedWithTheBytes) {
+  const RandomModel model(Model(4, 96), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  Machine machine(Deploy(model.config, 2, 1, 1), ChipTiming::Default());
+  auto fabric = LocalFabric::Create(machine.wiring, 1);
+  SessionSetup setup{machine.pipeline, machine.timing, EngineKind::kFunctional};
+  setup.limit = SessionSetup::Limit{1'000'000, machine.wiring};
+  const auto session = Session::Create(setup, fabric->get(), &weights, nullptr);
+  ASSERT_FALSE(session.ok());
+  EXPECT_THAT(std::string(session.status().message()), HasSubstr("--sram-limit gives 1000000"));
+}
 
 // A step of three sequences is, for each of them, the step it would have alone.
 TEST(PipelineSequencesTest, EachHasTheLogitsItHasAlone) {

@@ -42,6 +42,9 @@ TEST(RunOptionsTest, CountsStartAtOne) {
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips = -2; }), HasSubstr("--chips -2"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.context = 0; }), HasSubstr("--context 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips_per_rank = 0; }), HasSubstr("--chips-per-rank 0"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.sequences = 0; }), HasSubstr("--sequences 0"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.nodes = 0; }), HasSubstr("--nodes 0"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.sram_limit = 1000; }), HasSubstr("--sram-limit has no"));
 }
 
 TEST(RunOptionsTest, OptionsOfTheOtherTransportHaveNoEffect) {
