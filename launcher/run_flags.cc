@@ -44,6 +44,9 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
   app.add_option("--chips-per-rank", o.chips_per_rank, "Chips that one MPI rank runs (default 1)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
+  app.add_option("--weights", flags->weights,
+                 "Format of the layers' matrices; int8: activations are quantised, too (default fp16)")
+      ->check(CLI::IsMember({"fp16", "int8"}));
   app.add_option("--set", o.latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
       ->take_all();
 }
@@ -87,6 +90,9 @@ absl::StatusOr<RunOptions> TakeOptions(const RunFlags& flags) {
     const absl::StatusOr<std::vector<int>> ids = ParseIds(*flags.prompt_ids);
     if (!ids.ok()) return AsUsage(ids.status());
     options.prompt_ids = *ids;
+  }
+  if (flags.weights) {
+    options.weights = *flags.weights == "int8" ? NumberFormat::kInt8 : NumberFormat::kFp16;
   }
   if (absl::Status status = ValidateOptions(options); !status.ok()) return AsUsage(status);
   return options;

@@ -147,6 +147,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   number("--sequences", o.sequences);
   number("--chips-per-rank", o.chips_per_rank);
   number("--context", o.context);
+  if (o.weights) add("--weights", NumberFormatName(*o.weights));
   for (const std::string& latency : o.latencies) add("--set", latency);
   exact("--temperature", o.temperature);
   number("--top-k", o.top_k);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/number_format.h"
 #include "runtime/sampler.h"
 #include "runtime/session.h"
 
@@ -35,6 +36,7 @@ struct RunOptions {
   std::optional<int> chips_per_rank;       // MPI only
   std::optional<int> threads;              // in-process only
   std::optional<int> context;              // positions the program is compiled for
+  std::optional<NumberFormat> weights;     // of the layers' matrices; default fp16
   std::vector<std::string> latencies;      // NAME=VALUE, of ChipTiming::Parameters()
 
   std::optional<double> temperature;  // 0 or absent: greedy, unless top_k or top_p is given

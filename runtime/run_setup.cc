@@ -113,7 +113,9 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(std::vector<int> ids, PromptIds(options, tokenizer, model));
   ASSIGN_OR_RETURN(const int context, ChooseContext(options, model, static_cast<int>(ids.size())));
   std::vector<int> eos = EosIds(options, model, tokenizer);
-  const DeploymentRequest request{.model = std::move(model), .context = context,
+  const DeploymentRequest request{.model = std::move(model),
+                                  .weights = options.weights.value_or(NumberFormat::kFp16),
+                                  .context = context,
                                   .sequences = options.sequences.value_or(1),
                                   .tensor_parallel = options.chips, .nodes = options.nodes};
   ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
