@@ -2,6 +2,7 @@
 #include "launcher/run_flags.h"
 
 #include "chip/check.h"
+#include "launcher/deployment_flags.h"
 #include "launcher/exit_code.h"
 
 namespace lockstep {
@@ -41,6 +42,7 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
   app.add_option("--sequences", o.sequences,
                  "Generate N texts at once from the same prompt, one behind the other in the pipeline;\n"
                  "text i is sampled with the seed plus i (default 1)");
+  AddSharedFlags(app, &o.kv_cache, &o.failed);
   app.add_option("--chips-per-rank", o.chips_per_rank, "Chips that one MPI rank runs (default 1)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
