@@ -7,7 +7,10 @@
 
 namespace lockstep {
 
-// `options` must outlive the parse.
+// What they are given must outlive the parse.
 void AddDeploymentFlags(CLI::App& app, DeploymentOptions* options);
+// Those of them that `run` takes over as they are.
+void AddSharedFlags(CLI::App& app, std::optional<std::string>* kv_cache,
+                    std::vector<std::string>* failed);
 
 }  // namespace lockstep

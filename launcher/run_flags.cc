@@ -2,6 +2,7 @@
 #include "launcher/run_flags.h"
 
 #include "chip/check.h"
+#include "launcher/deployment_flags.h"
 #include "launcher/exit_code.h"
 
 namespace lockstep {
@@ -44,9 +45,13 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
   app.add_option("--sequences", o.sequences,
                  "Generate N texts at once from the same prompt, one behind the other in the pipeline;\n"
                  "text i is sampled with the seed plus i (default 1)");
+  AddSharedFlags(app, &o.kv_cache, &o.failed);
   app.add_option("--chips-per-rank", o.chips_per_rank, "Chips that one MPI rank runs (default 1)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
+  app.add_option("--weights", flags->weights,
+                 "Format of the layers' matrices; int8: activations are quantised, too (default fp16)")
+      ->check(CLI::IsMember({"fp16", "int8"}));
   app.add_option("--set", o.latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
       ->take_all();
 }
@@ -90,6 +95,9 @@ absl::StatusOr<RunOptions> TakeOptions(const RunFlags& flags) {
     const absl::StatusOr<std::vector<int>> ids = ParseIds(*flags.prompt_ids);
     if (!ids.ok()) return AsUsage(ids.status());
     options.prompt_ids = *ids;
+  }
+  if (flags.weights) {
+    options.weights = *flags.weights == "int8" ? NumberFormat::kInt8 : NumberFormat::kFp16;
   }
   if (absl::Status status = ValidateOptions(options); !status.ok()) return AsUsage(status);
   return options;

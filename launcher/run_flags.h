@@ -13,7 +13,7 @@ namespace lockstep {
 // What the flags are parsed into; some need a second look (TakeOptions).
 struct RunFlags {
   RunOptions options;
-  std::optional<std::string> prompt_ids;
+  std::optional<std::string> prompt_ids, weights;
   std::string engine = "functional";
   std::string transport = "mpi";
 };

@@ -2,11 +2,13 @@
 """Runs a Llama-family Hugging Face folder in plain numpy: the independent reference of the project.
 
     check.py --model DIR [--prompt TEXT | --prompt-ids 1,2,3] [--tokens N] [--logits FILE]
+             [--weights int8 --chips N]
 
 Prints ids, text and the smallest gap between the best and the second-best logit of the greedy run.
 All arithmetic is in double precision on the weights as stored, so what an emulated machine prints
 differs from this by that machine's rounding and by nothing else. It shares no code with the
-machine, nor with train.py apart from the reader of the files.
+machine, nor with train.py apart from the reader of the files. With --weights int8 the layers multiply
+in the integers of the machine's int8 path instead (quantised.py).
 
 The logits file holds one row per position fed (the prompt, then all generated ids but the last),
 each of vocab_size fp32 values, little-endian. Needs python3-numpy; --prompt also needs
@@ -107,7 +109,10 @@ class Llama:
             x = x + self.attention(layer, rms_norm(x, norm, self.eps))
             norm = self.w[name + "post_attention_layernorm.weight"]
             x = x + self.mlp(layer, rms_norm(x, norm, self.eps))
-        return self.head @ rms_norm(x, self.w["model.norm.weight"], self.eps)
+        return self.logits(rms_norm(x, self.w["model.norm.weight"], self.eps))
+
+    def logits(self, x):
+        return self.head @ x
 
 
 def greedy(model, prompt, count, ignore_eos=False):
@@ -131,8 +136,14 @@ def parse_arguments():
     prompt.add_argument("--prompt-ids", help="ids, comma-separated, taken as they are")
     parser.add_argument("--tokens", type=int, default=60, help="ids to generate")
     parser.add_argument("--ignore-eos", action="store_true", help="go on after </s>")
+    parser.add_argument("--weights", choices=("stored", "int8"), default="stored",
+                        help="int8: as machines with int8 weights compute")
+    parser.add_argument("--chips", type=int, help="of --weights int8: over how many (default 1)")
     parser.add_argument("--logits", metavar="FILE", help="write positions x vocab_size fp32 values")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.chips is not None and (args.weights != "int8" or not 1 <= args.chips <= 8):
+        parser.error("--chips: 1 to 8, and only with --weights int8")
+    return args
 
 
 def main():
@@ -146,7 +157,12 @@ def main():
         prompt = [int(token) for token in args.prompt_ids.split(",")]
     else:
         prompt = [tokenizer.bos_id(), *tokenizer.encode(args.prompt)]
-    generated, logits = greedy(Llama(args.model), prompt, args.tokens, args.ignore_eos)
+    if args.weights == "int8":
+        import quantised  # It builds on this module.
+        model = quantised.Int8Llama(args.model, args.chips or 1)
+    else:
+        model = Llama(args.model)
+    generated, logits = greedy(model, prompt, args.tokens, args.ignore_eos)
     print("prompt", *prompt)
     print("generated", *generated)
     if tokenizer:

@@ -17,6 +17,7 @@ import numpy as np
 import check
 import checkpoint
 import corpus
+import quantised
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHARED = os.environ.get("LOCKSTEP_SHARED", os.path.join(HERE, "..", "..", "shared"))
@@ -81,6 +82,30 @@ class ReferenceTest(unittest.TestCase):
         self.assertEqual(got, generated)
         want = np.fromfile(expected + ".logits.f32", "<f4").reshape(rows.shape)
         self.assertLess(np.abs(rows - want).max(), 1e-3)
+
+
+class QuantisedTest(unittest.TestCase):
+    def test_integers_are_nearest_and_ties_go_to_even(self):
+        q, scale = quantised.quantise(np.array([[254, 1, 3, -5], [0, 0, 0, 0], [-2, 1, 0.5, 0]]))
+        self.assertEqual(q.tolist(), [[127, 0, 2, -2], [0, 0, 0, 0], [-127, 64, 32, 0]])
+        self.assertEqual(scale.tolist(), [2, 0, 2 / 127])
+
+    def test_every_head_is_on_one_chip(self):
+        for heads, kv_heads in ((6, 2), (8, 8), (9, 3), (34, 2), (1, 1)):
+            for chips in range(1, 9):
+                held = [h for c in range(chips)
+                        for h in quantised.heads_of(c, chips, heads, kv_heads)]
+                self.assertEqual(sorted(held), list(range(heads)), (heads, kv_heads, chips))
+
+    def test_int8_is_near_the_exact_model_and_is_not_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            random_folder(folder)
+            exact, ids = logits(folder, [1, 5, 9, 3]), [1, 5, 9, 3]
+            for chips in (1, 3):
+                model = quantised.Int8Llama(folder, chips)
+                error = np.abs(np.array([model.step(i) for i in ids]) - exact).max()
+                self.assertGreater(error, 1e-3)
+                self.assertLess(error, 0.1 * np.abs(exact).max())
 
 
 class StoryTest(unittest.TestCase):

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/int8_kernels.h"
 #include "runtime/product.h"
 
 namespace lockstep {
@@ -20,7 +21,8 @@ class Compiler {
       : plan_(plan), m_(plan.model), stage_(stage), part_(part), layout_(std::move(layout)),
         map_(AtSequence(layout_.map, plan, part.sequence)), at_(layout_.scratch), timing_(timing), placer_(timing),
         kernels_{timing, placer_}, collectives_(timing, placer_, group),
-        attention_{timing, placer_, plan.cache(), kAttentionSide}, group_(group) {}
+        attention_{timing, placer_, plan.cache(), kAttentionSide}, int8_{timing, placer_},
+        group_(group) {}
 
   CompiledChip Compile() {
     CompiledChip out;
@@ -45,8 +47,8 @@ class Compiler {
   struct Term {
     const char* name;
     const SplitMatrix& w;
-    const Pair* x;  // by hemisphere
-    const Quad* y;
+    const OperandMap& x;
+    const ProductMap& y;
   };
   // Called when word `word` of a term's y is stored, at `at`.
   using OnWord = std::function<void(size_t term, int word, Quad at)>;
@@ -55,32 +57,51 @@ class Compiler {
   void Multiply(const std::vector<Term>& terms, const OnWord& on_word) {
     struct Source {
       size_t term;
-      int first_word;
-      Quad y;
+      const SplitMatrix::Part* part;
     };
     std::vector<std::vector<Product>> products(2);
     std::vector<std::vector<Source>> sources(2);
     for (size_t t = 0; t < terms.size(); ++t) {
-      for (const SplitMatrix::Part& part : terms[t].w.parts) {
+      const Term& term = terms[t];
+      for (const SplitMatrix::Part& part : term.w.parts) {
         const int side = static_cast<int>(part.matrix.side);
-        const Quad y = terms[t].y[side];
-        products[side].emplace_back(placer_, timing_, terms[t].name, part.matrix, terms[t].x[side],
-                                    std::array<Quad, 2>{y, y});
-        sources[side].push_back({t, part.first_row / kTileRows, y});
+        const bool int8 = part.matrix.format == NumberFormat::kInt8;
+        const Single b = term.x.bytes[side];
+        const Pair x = int8 ? Pair{b.side, b.column, b.plane, b.address} : term.x.half[side];
+        const Quad y = term.y.y[side];
+        products[side].emplace_back(
+            placer_, timing_, term.name, part.matrix, x,
+            int8 ? std::array{term.y.even[side], term.y.odd[side]} : std::array{y, y});
+        sources[side].push_back({t, &part});
       }
     }
     PlaceTogether(products, [&](size_t side, size_t product, int tile) {
       const Source& s = sources[side][product];
-      on_word(s.term, s.first_word + tile, s.y + tile);
+      Scale(terms[s.term], *s.part, tile);
+      on_word(s.term, s.part->first_row / kTileRows + tile, terms[s.term].y.y[side] + tile);
     });
+  }
+  // Makes a word of y of the sums of an int8 product.
+  void Scale(const Term& term, const SplitMatrix::Part& part, int tile) {
+    if (part.matrix.format != NumberFormat::kInt8) return;
+    const int side = static_cast<int>(part.matrix.side);
+    int8_.Dequantise(term.y.even[side] + tile, term.y.odd[side] + tile, part.row_scale + tile,
+                     term.x.scale[1 - side], 1, term.y.y[side] + tile);
   }
   static std::vector<Segment32> SegmentsOf(const Term& term) {
     std::vector<Segment32> out;
     for (const SplitMatrix::Part& part : term.w.parts) {
-      out.push_back({term.y[static_cast<int>(part.matrix.side)], part.first_row / kTileRows,
+      out.push_back({term.y.y[static_cast<int>(part.matrix.side)], part.first_row / kTileRows,
                      part.matrix.tiles()});
     }
     return out;
+  }
+
+  // Makes the int8 form of `words` vectors of x, where the weights want it.
+  void Quantise(Pair x, int words, const OperandMap& to) {
+    if (plan_.weights != NumberFormat::kInt8) return;
+    int8_.Quantise(x, words, at_.norm_scratch, {to.bytes[0], to.bytes[1]},
+                   {to.scale[0], to.scale[1]});
   }
 
   // What all layers take of the position.
@@ -96,9 +117,9 @@ class Compiler {
 
   void Embedding() {
     kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, plan_.ShardRows(stage_.embedding),
-                       map_.token_map, plan_.hidden_words(), at_.partial[0]);
+                       map_.token_map, plan_.hidden_words(), at_.partial.y[0]);
     // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
-    collectives_.AllReduceDirect16(at_.partial[0], at_.partial16, HalfLanding(),
+    collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(),
                                    plan_.hidden_words(), at_.residual, false, at_.residual);
   }
 
@@ -126,7 +147,7 @@ class Compiler {
 
   // Residual += sum over the chips of W x, each word on its way while the next ones are made. Links
   // that would be busy for more than a hop longer than the product carry fp16.
-  void AddToResidual(const char* name, const SplitMatrix& w, const Pair x[2]) {
+  void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x) {
     int product = 0;
     for (const SplitMatrix::Part& part : w.parts) {
       product = std::max(product, part.matrix.weight_rows());
@@ -147,7 +168,7 @@ class Compiler {
 
   void Norm(Quad gain) {
     kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, plan_.hidden_words(), m_.hidden_size,
-                     static_cast<float>(m_.rms_norm_eps), at_.normed[0], at_.normed[1]);
+                     static_cast<float>(m_.rms_norm_eps), at_.normed.half[0], at_.normed.half[1]);
   }
 
   // Two slots of queries a vector; vectors of a wide head take the tables in turn.
@@ -179,6 +200,7 @@ class Compiler {
 
   void AttentionPart(const LayerMap& layer) {
     Norm(layer.attention_gain);
+    Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
     const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
     const Term q{"q", layer.q, at_.normed, at_.q32};
     Multiply({k, v, q}, [](size_t, int, Quad) {});
@@ -190,7 +212,7 @@ class Compiler {
                                         map_.value_map_read, map_.value_map_write};
     const CacheShape cache = plan_.cache();
     const int queries = plan_.queries_per_slot, slots = cache.key_slots();
-    const int groups = cache.value_groups(), all = plan_.query_heads();
+    const int groups = cache.value_groups();
     for (int kv = 0; kv < plan_.kv_slots; ++kv) {
       attention_.AppendKey(at_.k + kv * slots, 0, map_.key_maps, layer.keys[kv]);
       attention_.Scores(at_.q, 0, kv * queries * slots, queries, layer.keys[kv], at_.scores);
@@ -198,28 +220,36 @@ class Compiler {
       attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
       attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups, 0);
     }
-    attention_.Normalise(at_.weighed, map_.low_half, all * groups, at_.heads_out[0],
-                         at_.heads_out[1]);
+    const int outputs = plan_.query_heads() * groups;
+    attention_.Normalise(at_.weighed, map_.low_half, outputs, at_.heads_out.half[0],
+                         at_.heads_out.half[1]);
+    if (plan_.weights == NumberFormat::kInt8) {
+      int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
+      Quantise(at_.packed_heads, CeilDiv(outputs, 2), at_.heads_out);
+    }
     AddToResidual("o", layer.o, at_.heads_out);
   }
 
   void MlpPart(const LayerMap& layer) {
     Norm(layer.mlp_gain);
+    Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
     std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
     std::vector<int> parts(plan_.ffn_words());
     Multiply({{"gate", layer.gate, at_.normed, at_.gate}, {"up", layer.up, at_.normed, at_.up}},
              [&](size_t term, int word, Quad at) {
                (term == 0 ? gate : up)[word] = at;
                if (++parts[word] < 2) return;
-               kernels_.SwiGlu(gate[word], up[word], 1, at_.mlp[0] + word, at_.mlp[1] + word);
+               kernels_.SwiGlu(gate[word], up[word], 1, at_.mlp.half[0] + word,
+                               at_.mlp.half[1] + word);
              });
+    Quantise(at_.mlp.half[0], plan_.ffn_words(), at_.mlp);
     AddToResidual("down", layer.down, at_.mlp);
   }
 
   std::vector<Segment32> Head() {
     Norm(map_.final_gain);
     const int first = part_.sequence * plan_.ShardWords(stage_.head);
-    const Quad logits[2] = {at_.logits[0] + first, at_.logits[1] + first};
+    const ProductMap logits{{at_.logits[0] + first, at_.logits[1] + first}, {}, {}};
     const Term head{"head", map_.head, at_.normed, logits};
     Multiply({head}, [](size_t, int, Quad) {});
     return SegmentsOf(head);
@@ -250,6 +280,7 @@ class Compiler {
   Kernels kernels_;
   Collectives collectives_;
   Attention attention_;
+  Int8Kernels int8_;
   const Group& group_;
 };
 

@@ -5,11 +5,11 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/matrix_image.h"
 #include "runtime/portable_math.h"
 
 namespace lockstep {
@@ -33,10 +33,8 @@ void StoreSingle(HostMemory& memory, Single at, std::span<const uint8_t> bytes) 
   memory.Store(ColumnSlice(at.side, at.column, at.plane), at.address, 0, bytes);
 }
 
-// Which row of a checkpoint tensor a row of a shard's matrix is; -1 for padding.
-using RowOf = std::function<int(int row)>;
-// Which columns a slot holds.
-using ColumnsOf = std::function<Range(int slot)>;
+using ColumnsOf = decltype(MatrixSource::columns_of);
+using RowOf = decltype(MatrixSource::row_of);
 
 class ModelWriter {
  public:
@@ -59,11 +57,12 @@ class ModelWriter {
   static int Inside(Range range, int offset) {
     return offset < range.size() ? range.begin + offset : -1;
   }
-  // Slots that cut `elements` columns into runs of 160.
-  static ColumnsOf Packed(int elements, int begin = 0) {
+  // Slots that cut `elements` columns into runs of a slot's lanes.
+  static ColumnsOf Packed(NumberFormat format, int elements, int begin = 0) {
+    const int lanes = format == NumberFormat::kInt8 ? kLanes : kHalfLanes;
     return [=](int slot) {
-      const int from = slot * kHalfLanes;
-      return Range{begin + from, begin + std::min(from + kHalfLanes, elements)};
+      const int from = slot * lanes;
+      return std::vector<SlotColumns>{{0, {begin + from, begin + std::min(from + lanes, elements)}}};
     };
   }
 
@@ -72,7 +71,7 @@ class ModelWriter {
     const char* head = m_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
     const Range rows = plan_.ShardOf(stage_.head, chip_);
     return Matrix2(head, {m_.vocab_size, m_.hidden_size}, map_.head,
-                   [&](int row) { return Inside(rows, row); }, Packed(m_.hidden_size));
+                   [&](int row) { return Inside(rows, row); }, Packed(NumberFormat::kFp16, m_.hidden_size));
   }
 
   absl::Status Embedding() {
@@ -105,27 +104,7 @@ class ModelWriter {
 
   absl::Status Matrix2(const std::string& name, std::array<int64_t, 2> shape, const SplitMatrix& to,
                        const RowOf& row_of, const ColumnsOf& columns_of) {
-    std::vector<uint16_t> row(shape[1]);
-    std::array<uint16_t, kHalfLanes> slot_values;
-    const LaneStore store = [&](int slice, int address, int lane, const uint8_t* bytes) {
-      memory_.Store(slice, address, lane, {bytes, kHalfLanes});
-    };
-    for (const SplitMatrix::Part& part : to.parts) {
-      for (int r = 0; r < part.matrix.rows; ++r) {
-        const int source = row_of(part.first_row + r);
-        if (source < 0) continue;
-        RETURN_IF_ERROR(weights_.ReadRowsF16(name, shape, {source, 1, 0, shape[1]}, row));
-        for (int s = 0; s < part.matrix.slots; ++s) {
-          const Range columns = columns_of(s);
-          slot_values.fill(0);
-          if (columns.size() > 0) {
-            std::copy(row.begin() + columns.begin, row.begin() + columns.end, slot_values.begin());
-          }
-          StoreWeightRow(part.matrix, r, s, slot_values.data(), store);
-        }
-      }
-    }
-    return absl::OkStatus();
+    return WriteMatrix(weights_, {name, shape, row_of, columns_of}, to, memory_);
   }
 
   // Model head that local query head `local` is; -1: padding.
@@ -134,11 +113,29 @@ class ModelWriter {
         .query_heads[local % plan_.queries_per_slot];
   }
 
+  // Slots of "o": a group of a head's elements each, or two, one a lane half, in int8.
+  ColumnsOf HeadColumns() const {
+    const int a_slot = plan_.weights == NumberFormat::kInt8 ? 2 : 1;
+    return [this, a_slot](int slot) {
+      const CacheShape cache = plan_.cache();
+      const int groups = cache.value_groups();
+      std::vector<SlotColumns> out;
+      for (int i = 0; i < a_slot; ++i) {
+        const int local = (slot * a_slot + i) / groups, group = (slot * a_slot + i) % groups;
+        const int head = local < plan_.query_heads() ? QueryHead(local) : -1;
+        const int first = head * m_.head_dim + group * kHalfLanes;
+        if (head < 0) continue;
+        out.push_back({i * kHalfLanes, {first, first + cache.group_elements(group)}});
+      }
+      return out;
+    };
+  }
+
   absl::Status Layer(int l, const LayerMap& layer) {
     const std::string p = absl::StrCat("model.layers.", l, ".");
     const int d = m_.head_dim, h = m_.hidden_size;
     const Range ffn = plan_.FfnOf(chip_);
-    const ColumnsOf hidden = Packed(h);
+    const ColumnsOf hidden = Packed(plan_.weights, h);
     const CacheShape cache = plan_.cache();
     const int slots = cache.key_slots(), groups = cache.value_groups();
     const auto head_row = [d](int head, int element) {
@@ -167,18 +164,13 @@ class ModelWriter {
                             }, hidden));
     RETURN_IF_ERROR(Matrix2(p + "self_attn.o_proj.weight", {h, m_.query_size()}, layer.o,
                             [](int row) { return row; },
-                            [&](int slot) {
-                              const int head = QueryHead(slot / groups), group = slot % groups;
-                              const int first = head * d + group * kHalfLanes;
-                              return head < 0 ? Range{}
-                                              : Range{first, first + cache.group_elements(group)};
-                            }));
+                            HeadColumns()));
     const RowOf ffn_row = [&](int row) { return Inside(ffn, row); };
     const int f = m_.intermediate_size;
     RETURN_IF_ERROR(Matrix2(p + "mlp.gate_proj.weight", {f, h}, layer.gate, ffn_row, hidden));
     RETURN_IF_ERROR(Matrix2(p + "mlp.up_proj.weight", {f, h}, layer.up, ffn_row, hidden));
     return Matrix2(p + "mlp.down_proj.weight", {h, f}, layer.down, [](int row) { return row; },
-                   Packed(ffn.size(), ffn.begin));
+                   Packed(plan_.weights, ffn.size(), ffn.begin));
   }
 
   absl::Status Gain(const std::string& name, Quad at) {

@@ -12,7 +12,8 @@ constexpr float kLargest = 127.0f, kTiny = 1e-30f;
 constexpr int kPackBatch = 12;  // a slice is read twice, at different distances
 }  // namespace
 
-void Int8Kernels::Quantise(Pair x, int words, Quad scratch, Single west, Single east, Quad scale) {
+void Int8Kernels::Quantise(Pair x, int words, Quad scratch, std::array<Single, 2> q,
+                           std::array<Quad, 2> scale) {
   {
     Chain c(timing, "quantise maximum", words, AccumulatePeriod(timing, Opcode::kMax));
     const Chain::Value largest =
@@ -24,7 +25,7 @@ void Int8Kernels::Quantise(Pair x, int words, Quad scratch, Single west, Single 
   {
     Chain c(timing, "quantise scale", 1);
     const Chain::Value m = c.Load(scratch + 1);
-    c.Store(c.OpImm(Opcode::kMul, m, 1.0f / kLargest), scale);
+    for (Quad to : scale) c.Store(c.OpImm(Opcode::kMul, m, 1.0f / kLargest), to);
     const Chain::Value root = c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, m, kTiny));
     const Chain::Value inverse = c.Op(Opcode::kMul, root, root);
     c.Store(c.OpImm(Opcode::kMul, inverse, kLargest), scratch);
@@ -32,8 +33,7 @@ void Int8Kernels::Quantise(Pair x, int words, Quad scratch, Single west, Single 
   }
   Chain c(timing, "quantise", words);
   const Chain::Value scaled = c.Op(Opcode::kMul, c.To32(c.Load16(x)), c.Load(scratch, 0));
-  c.Store8(c.To8(scaled), west);
-  c.Store8(c.To8(scaled), east);
+  for (Single to : q) c.Store8(c.To8(scaled), to);
   placer.Place(c.Build());
 }
 

@@ -8,6 +8,8 @@
 // 127 / m is 127 times the square of rsqrt(m + 1e-30), as no division is published; it is off by a few
 // 2^-24, so |q| <= 127 and q is the nearest integer but next to a tie. An x of zeros gives zeros.
 
+#include <array>
+
 #include "chip/latency.h"
 #include "runtime/block.h"
 #include "runtime/place.h"
@@ -18,10 +20,10 @@ struct Int8Kernels {
   const ChipTiming& timing;
   Placer& placer;
 
-  // Quantises `words` fp16 vectors as one x: int8 on both sides, its scale in every lane of `scale`.
-  // scratch: two vectors, in a column that holds neither x nor `west` or `east`, whose slices are not
-  // those of x either.
-  void Quantise(Pair x, int words, Quad scratch, Single west, Single east, Quad scale);
+  // Quantises `words` fp16 vectors as one x: int8 and, in every lane, its scale, each in two places, on
+  // any sides. scratch: two vectors in a column that holds neither x nor q; q in other slices than x.
+  void Quantise(Pair x, int words, Quad scratch, std::array<Single, 2> q,
+                std::array<Quad, 2> scale);
 
   // y = (float(even + odd) * row_scale) * scale for `words` vectors. All five in different columns.
   void Dequantise(Quad even, Quad odd, Quad row_scale, Quad scale, int words, Quad y);

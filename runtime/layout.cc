@@ -10,7 +10,9 @@ constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
 constexpr int kStepMaps = kWeightSlices / 2;  // of keys, and of values, for one step
 
-int SlotsOf(int elements) { return CeilDiv(elements, kHalfLanes); }
+int SlotsOf(int elements, NumberFormat format) {
+  return CeilDiv(elements, format == NumberFormat::kInt8 ? kLanes : kHalfLanes);
+}
 
 class LayoutMaker {
  public:
@@ -42,26 +44,30 @@ class LayoutMaker {
 
   // Row tiles shared between the hemispheres. A single tile goes to the roomier one, and so does the
   // odd tile of an odd number.
-  SplitMatrix Split(int rows, int slots, int slot_stride = 1, bool summed = false) {
-    return SplitAt(rows, slots, WesternTiles(rows), slot_stride, summed);
+  SplitMatrix Split(int rows, int slots, NumberFormat format, int slot_stride = 1,
+                    bool summed = false) {
+    return SplitAt(rows, slots, format, WesternTiles(rows), slot_stride, summed);
   }
   // Groups of `unit` tiles stay together.
-  SplitMatrix SplitUnits(int rows, int slots, int unit) {
-    return SplitAt(rows, slots, WesternTiles(rows) / unit * unit);
+  SplitMatrix SplitUnits(int rows, int slots, NumberFormat format, int unit) {
+    return SplitAt(rows, slots, format, WesternTiles(rows) / unit * unit);
   }
   int WesternTiles(int rows) const {
     const int tiles = CeilDiv(rows, kTileRows);
     return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
   }
-  SplitMatrix SplitAt(int rows, int slots, int western_tiles, int slot_stride = 1,
-                      bool summed = false) {
+  SplitMatrix SplitAt(int rows, int slots, NumberFormat format, int western_tiles,
+                      int slot_stride = 1, bool summed = false) {
     const int cut = std::min(western_tiles * kTileRows, rows);
     SplitMatrix out;
     for (Hemisphere side : {kWest, kEast}) {
       const int first = side == kWest ? 0 : cut, count = side == kWest ? cut : rows - cut;
       const int columns = summed ? ColumnsBesideLanding(side) : kColumns;
       if (count == 0) continue;
-      out.parts.push_back({memory_.Place(side, count, slots, slot_stride, columns), first});
+      out.parts.push_back({memory_.Place(side, count, slots, slot_stride, columns, format), first});
+      if (format == NumberFormat::kInt8) {
+        out.parts.back().row_scale = memory_.Words(Other(side), 0, CeilDiv(count, kTileRows));
+      }
     }
     return out;
   }
@@ -76,7 +82,8 @@ class LayoutMaker {
   }
 
   void MapLayer() {
-    const int hidden = SlotsOf(m_.hidden_size), heads = plan_.query_heads();
+    const NumberFormat f = plan_.weights;
+    const int hidden = SlotsOf(m_.hidden_size, f), heads = plan_.query_heads();
     const int words = plan_.hidden_words();
     // Rows of heads: two slots of queries a tile (one a lane half); a slot of a key a tile, twice; a
     // group of a value a tile.
@@ -84,17 +91,20 @@ class LayoutMaker {
     const int slots = cache.key_slots(), groups = cache.value_groups();
     const int last_slot = cache.slot_elements(slots - 1);
     LayerMap layer;
-    layer.q = SplitUnits((heads * slots - 1) * kHalfLanes + last_slot, hidden,
+    layer.q = SplitUnits((heads * slots - 1) * kHalfLanes + last_slot, hidden, f,
                          cache.rotary_tables());
-    layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot, hidden,
+    layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot, hidden, f,
                          slots);
     layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
-                    hidden);
-    layer.o = Split(m_.hidden_size, heads * groups, 2, true);
+                    hidden, f);
+    // A vector of a head a slot, or two: each has a vector of its own in fp16, in int8 they are packed.
+    const bool packed = f == NumberFormat::kInt8;
+    const int outputs = heads * groups;
+    layer.o = Split(m_.hidden_size, packed ? CeilDiv(outputs, 2) : outputs, f, packed ? 1 : 2, true);
     // Side by side, so that words of both are there at the same time.
-    layer.gate = SplitAt(plan_.ffn_rows, hidden, CeilDiv(plan_.ffn_rows, kTileRows));
-    layer.up = SplitAt(plan_.ffn_rows, hidden, 0);
-    layer.down = Split(m_.hidden_size, SlotsOf(plan_.ffn_rows), 1, true);
+    layer.gate = SplitAt(plan_.ffn_rows, hidden, f, CeilDiv(plan_.ffn_rows, kTileRows));
+    layer.up = SplitAt(plan_.ffn_rows, hidden, f, 0);
+    layer.down = Split(m_.hidden_size, SlotsOf(plan_.ffn_rows, f), f, 1, true);
     layer.attention_gain = memory_.Words(kEast, 0, words);
     layer.mlp_gain = memory_.Words(kEast, 0, words);
     Count(&SramUse::layers);
@@ -110,7 +120,7 @@ class LayoutMaker {
     const int rows = plan_.ShardRows(stage_.head);
     if (rows == 0) return;
     map_.final_gain = memory_.Words(kEast, 0, plan_.hidden_words());
-    map_.head = Split(rows, SlotsOf(m_.hidden_size));
+    map_.head = Split(rows, SlotsOf(m_.hidden_size, NumberFormat::kFp16), NumberFormat::kFp16);
     Count(&SramUse::head);
   }
 
@@ -158,16 +168,23 @@ class LayoutMaker {
     s.landing = memory_.Words(kWest, 2, words * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {
       const int i = static_cast<int>(side);
-      s.normed[i] = memory_.PairWords(side, 1, 0, words);
-      s.partial[i] = memory_.Words(side, 1, words);
-      if (side == kWest) s.gate[i] = memory_.Words(side, 1, ffn);
-      if (side == kEast) s.up[i] = memory_.Words(side, 2, ffn);
-      s.mlp[i] = memory_.PairWords(side, 0, 0, ffn);
-      s.heads_out[i] = memory_.PairWords(side, 0, 0, outputs);
-      s.q32[i] = memory_.Words(side, 2, query_vectors);
-      s.k32[i] = memory_.Words(side, 2, keys);
-      s.v32[i] = memory_.Words(side, 2, values);
+      s.normed.half[i] = memory_.PairWords(side, 1, 0, words);
+      s.mlp.half[i] = memory_.PairWords(side, 0, 0, ffn);
+      s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
+      MapProduct(s.partial, side, 1, words);
+      if (side == kWest) MapProduct(s.gate, side, 1, ffn);
+      if (side == kEast) MapProduct(s.up, side, 2, ffn);
+      MapProduct(s.q32, side, 2, query_vectors);
+      MapProduct(s.k32, side, 2, keys);
+      MapProduct(s.v32, side, 2, values);
       s.logits[i] = memory_.Words(side, 2, plan_.sequences * plan_.ShardWords(stage_.head));
+      if (plan_.weights != NumberFormat::kInt8) continue;
+      MapQuantised(s.normed, side, 1, words);
+      MapQuantised(s.mlp, side, 0, ffn);
+      MapQuantised(s.heads_out, side, 1, CeilDiv(outputs, 2));
+    }
+    if (plan_.weights == NumberFormat::kInt8) {
+      s.packed_heads = memory_.PairWords(kWest, 1, 0, CeilDiv(outputs, 2));
     }
     s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
     s.k = memory_.PairWords(kAttentionSide, 1, 0, keys);
@@ -176,6 +193,21 @@ class LayoutMaker {
     s.scores = memory_.Words(kAttentionSide, 2, plan_.queries_per_slot * tiles);
     s.weighed = memory_.Words(kAttentionSide, 2, outputs);
     Count(&SramUse::activations);
+  }
+
+  // Results of a matrix' part on `side`, in column 1 or 2.
+  void MapProduct(ProductMap& product, Hemisphere side, int column, int words) {
+    const int i = static_cast<int>(side);
+    product.y[i] = memory_.Words(side, column, words);
+    if (plan_.weights != NumberFormat::kInt8) return;
+    product.even[i] = memory_.Words(side, 0, words);
+    product.odd[i] = memory_.Words(side, 3 - column, words);
+  }
+  // The int8 form of a vector whose fp16 form is in planes 0 and 1 of column 0 or 1.
+  void MapQuantised(OperandMap& operand, Hemisphere side, int column, int words) {
+    const int i = static_cast<int>(side);
+    operand.bytes[i] = memory_.SingleWords(side, column, 2, words);
+    operand.scale[i] = memory_.Words(side, 1, 1);
   }
 
   const Plan& plan_;

@@ -6,6 +6,8 @@
 //   W0 residual, position, maxima, fp16 MLP and attention output     E0 gains, cos table, step maps
 //   W1 partial sums, mask bias, norm output, gate                    E1 the same, queries, keys, p
 //   W2 landing of collectives, up, q k v                             E2 scores, up, q k v
+// For int8 weights: row scales and sums of even planes in columns 0, scales of vectors in columns 1, sums
+// of odd planes in the column (1 or 2) that the scaled results do not go to.
 
 #include <cstdint>
 #include <vector>
@@ -21,6 +23,7 @@ struct SplitMatrix {
   struct Part {
     Matrix matrix;
     int first_row;
+    Quad row_scale{};  // int8: a vector a tile, on the other side
   };
   std::vector<Part> parts;
 };
@@ -55,14 +58,28 @@ struct ModelMap {
   Pair one_hot{};
 };
 
+// A vector that matrices multiply: fp16 on both sides; for int8 matrices also quantised, with its scale.
+struct OperandMap {
+  Pair half[2]{};
+  Single bytes[2]{};
+  Quad scale[2]{};
+};
+// Where a matrix' results go, by its side; of int8 matrices first the sums of the two planes.
+struct ProductMap {
+  Quad y[2]{};
+  Quad even[2]{}, odd[2]{};
+};
+
 // What kernels hand to each other; arrays are by hemisphere.
 struct ScratchMap {
   Quad residual{}, maxima{}, cos{}, sin_low{}, sin_high{}, bias{}, norm_scratch{}, landing{};
   Quad scores{}, weighed{};
   Pair q{}, k{}, v{}, p{};
-  Pair normed[2]{}, mlp[2]{}, heads_out[2]{};
-  Pair partial16{};  // sums of a product that travel as fp16
-  Quad partial[2]{}, gate[2]{}, up[2]{}, q32[2]{}, k32[2]{}, v32[2]{}, logits[2]{};
+  OperandMap normed{}, mlp{}, heads_out{};
+  Pair packed_heads{};  // int8: two heads of heads_out a vector
+  Pair partial16{};     // sums of a product that travel as fp16
+  ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{};
+  Quad logits[2]{};
 };
 
 inline constexpr Hemisphere kAttentionSide = Hemisphere::kEast;

@@ -114,7 +114,7 @@ void TandemPlanes::Stream(Block& b, const WeightWords& words, int first, int cyc
 
 void TandemPlanes::LoadTile(Block& b, int cycles, int64_t at, int first_row) const {
   // Rows a cycle loads of a buffer: 16 in each lane half of the tandem's, or 32 of the two planes'.
-  const int rows = format == WeightFormat::kInt8 ? kWeightSlices : kWeightSlices / 2;
+  const int rows = format == NumberFormat::kInt8 ? kWeightSlices : kWeightSlices / 2;
   for (int half = 0; half < 2; ++half) {
     b.At(MxmQueue(plane() + half, kMxmLw),
          ops::Lw(type(), rows / 2 * half + rows * first_row, rows, 16, InStream(16 * half)), at,
@@ -151,14 +151,14 @@ void TandemPlanes::StoreResult(Block& b, int stream, Quad dst, int64_t acc, int 
 
 void PlaceMatVec(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m, Pair x,
                  Quad y) {
-  LOCKSTEP_CHECK(m.format == WeightFormat::kFp16, "%s: weights in fp16", name);
+  LOCKSTEP_CHECK(m.format == NumberFormat::kFp16, "%s: weights in fp16", name);
   Product product(placer, timing, name, m, x, {y, y});
   while (!product.done()) product.Step();
 }
 
 void PlaceInt8MatVec(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
                      Single x, Quad even, Quad odd) {
-  LOCKSTEP_CHECK(m.format == WeightFormat::kInt8 && m.slot_stride == 1, "%s: weights in int8", name);
+  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8 && m.slot_stride == 1, "%s: weights in int8", name);
   LOCKSTEP_CHECK(m.slots * kLanes <= kInt8SumTerms, "%s: a sum of %d terms", name, m.slots * kLanes);
   Product product(placer, timing, name, m, {x.side, x.column, x.plane, x.address}, {even, odd});
   while (!product.done()) product.Step();

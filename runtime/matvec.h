@@ -27,7 +27,7 @@
 
 #include "runtime/block.h"
 #include "runtime/place.h"
-#include "runtime/weight_format.h"
+#include "runtime/number_format.h"
 
 namespace lockstep {
 
@@ -39,8 +39,8 @@ inline constexpr int kInt8SumTerms = 0x7fffffff / (127 * 127);
 
 // Weight rows (of all 32 weight slices) that `rows` (1..320) rows of one slot take; at least two,
 // since an install and the feed before it cannot share a cycle.
-constexpr int TileCycles(int rows, WeightFormat format = WeightFormat::kFp16) {
-  if (format == WeightFormat::kInt8) return std::max(2, CeilDiv(rows, kWeightSlices));
+constexpr int TileCycles(int rows, NumberFormat format = NumberFormat::kFp16) {
+  if (format == NumberFormat::kInt8) return std::max(2, CeilDiv(rows, kWeightSlices));
   return rows > kHalfLanes ? kHalfLanes / 16 : std::max(2, CeilDiv(rows, 16));
 }
 
@@ -70,7 +70,7 @@ struct Matrix {
   int rows = 0;
   int slots = 0;        // of x that meet weights
   int slot_stride = 1;  // fp16: 1: x packs two slots a vector; 2: one slot a vector (lanes 0..159)
-  WeightFormat format = WeightFormat::kFp16;
+  NumberFormat format = NumberFormat::kFp16;
   std::vector<std::vector<Strip>> strips{};  // by row tile; empty: in one piece
 
   int tiles() const { return CeilDiv(rows, kTileRows); }
@@ -78,10 +78,10 @@ struct Matrix {
   int tile_cycles(int tile) const { return TileCycles(tile_rows(tile), format); }
   // The vector of x that begins with `slot`, and how many `count` slots take.
   int vector_of(int slot) const {
-    return format == WeightFormat::kInt8 ? slot : slot * slot_stride / 2;
+    return format == NumberFormat::kInt8 ? slot : slot * slot_stride / 2;
   }
   int vectors_of(int count) const {
-    return format == WeightFormat::kInt8 ? count : CeilDiv(count * slot_stride, 2);
+    return format == NumberFormat::kInt8 ? count : CeilDiv(count * slot_stride, 2);
   }
   int vectors() const { return vectors_of(slots); }  // of x
   int weight_rows() const;  // of each of 32 streams
@@ -112,13 +112,13 @@ void StoreWeightRow(const Matrix& m, int row, int slot, const int8_t* values, co
 struct TandemPlanes {
   const ChipTiming& timing;
   Hemisphere side;
-  WeightFormat format = WeightFormat::kFp16;
+  NumberFormat format = NumberFormat::kFp16;
 
   int position() const { return MxmPosition(side); }
   int plane() const { return side == Hemisphere::kEast ? 2 : 0; }
-  int type() const { return format == WeightFormat::kInt8 ? kTypeI8 : kTypeF16; }
+  int type() const { return format == NumberFormat::kInt8 ? kTypeI8 : kTypeF16; }
   // Arrays that are installed, fed and read out on their own: plane(), plane() + 1.
-  int arrays() const { return format == WeightFormat::kInt8 ? 2 : 1; }
+  int arrays() const { return format == NumberFormat::kInt8 ? 2 : 1; }
   int OutStream(int index) const { return StreamNumber(Inward(side), index); }
   int InStream(int index) const { return StreamNumber(Outward(side), index); }
   int d(Opcode op) const { return timing.d_func[static_cast<int>(op)]; }

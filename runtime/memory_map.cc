@@ -66,8 +66,9 @@ Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, in
   return strip;
 }
 
-Matrix MemoryMap::Place(Hemisphere on, int rows, int slots, int slot_stride, int columns) {
-  Matrix m{on, 0, rows, slots, slot_stride};
+Matrix MemoryMap::Place(Hemisphere on, int rows, int slots, int slot_stride, int columns,
+                        NumberFormat format) {
+  Matrix m{on, 0, rows, slots, slot_stride, format};
   if (share_ == 0) {
     m.address = WeightRows(on, m.weight_rows());
     return m;

@@ -36,7 +36,8 @@ class MemoryMap {
   // The side with more room for weights left (west where equal).
   Hemisphere Roomier() const;
   // A matrix on `side`. Only activation columns below `columns` hold weights of it.
-  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns);
+  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns,
+               NumberFormat format = NumberFormat::kFp16);
 
   int column_words_used(Hemisphere side, int column) const;
   int64_t bytes_used() const;

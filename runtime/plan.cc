@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -21,6 +22,22 @@ Range Part(int total, int parts, int index) {
 // Chips that share one KV head (1 where a chip has a whole one or more).
 int ChipsPerKvHead(const Plan& p) {
   return p.model.kv_heads >= p.chips ? 1 : p.chips / p.model.kv_heads;
+}
+
+// Ok, or which sum of int8 products could overflow int32. Heads are packed by two.
+absl::Status CheckInt8Sums(const Plan& plan) {
+  const std::pair<const char*, int> sums[] = {
+      {"hidden_size", plan.hidden_words()},
+      {"intermediate_size over the chips", plan.ffn_words()},
+      {"query heads of a chip",
+       CeilDiv(plan.query_heads() * plan.cache().value_groups(), 2)}};
+  for (const auto& sum : sums) {
+    if (sum.second <= kInt8SumTerms / kLanes) continue;
+    return absl::UnimplementedError(
+        absl::StrCat(sum.first, " make sums of ", int64_t{sum.second} * kLanes,
+                     " int8 products: they are exact in int32 up to ", kInt8SumTerms));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -59,11 +76,12 @@ uint64_t Plan::Digest() const {
       absl::StrCat(static_cast<int>(m.rope.kind), ",", bits(m.rope.theta), ",",
                    bits(m.rope.factor), ",", bits(m.rope.low_freq_factor), ",",
                    bits(m.rope.high_freq_factor), ",", m.rope.original_max_positions),
-      ";", chips, ",", context, ",", sequences);
+      ";", chips, ",", context, ",", sequences, weights == NumberFormat::kInt8 ? ",int8" : "");
   return XXH64(all.data(), all.size(), 0);
 }
 
-absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, int sequences) {
+absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, int sequences,
+                              NumberFormat weights) {
   if (chips < 1 || chips > 8) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor parallel over ", chips, " chips: a node has 1..8"));
@@ -76,11 +94,13 @@ absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, 
   if (sequences < 1) {
     return absl::InvalidArgumentError(absl::StrCat(sequences, " sequences in flight: at least 1"));
   }
-  Plan plan{.model = model, .chips = chips, .context = context, .sequences = sequences};
+  Plan plan{.model = model, .chips = chips, .context = context, .sequences = sequences,
+            .weights = weights};
   const int sharing = ChipsPerKvHead(plan);
   plan.kv_slots = sharing == 1 ? CeilDiv(model.kv_heads, chips) : 1;
   plan.queries_per_slot = CeilDiv(model.heads / model.kv_heads, sharing);
   plan.ffn_rows = CeilDiv(model.intermediate_size, chips);
+  if (weights == NumberFormat::kInt8) RETURN_IF_ERROR(CheckInt8Sums(plan));
   return plan;
 }
 

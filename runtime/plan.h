@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/attention.h"
 #include "runtime/model_config.h"
+#include "runtime/number_format.h"
 
 namespace lockstep {
 
@@ -34,6 +35,8 @@ struct Plan {
   int chips = 1;
   int context = 0;  // positions one run can hold
   int sequences = 1;  // that are in flight, each with a KV cache of its own
+  // Of q k v o gate up down; embedding and head stay fp16: they are looked up and decide the token.
+  NumberFormat weights = NumberFormat::kFp16;
   int kv_slots = 0, queries_per_slot = 0;
   int ffn_rows = 0;
 
@@ -54,8 +57,10 @@ struct Plan {
   uint64_t Digest() const;
 };
 
-// Errors name what cannot be planned: more chips than a node has, a context beyond the model's.
+// Errors name what cannot be planned: more chips than a node has, a context beyond the model's, sums of
+// int8 products that int32 may not hold.
 absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context,
-                              int sequences = 1);
+                              int sequences = 1,
+                              NumberFormat weights = NumberFormat::kFp16);
 
 }  // namespace lockstep

@@ -98,11 +98,14 @@ TokenBound BoundOf(const Deployment& deployment, int sequences, const LinkModel&
   TokenBound bound;
   bound.sequences = sequences;
   bound.hop_cycles = (deployment.num_stages() - 1) * links.hop_cycles();
+  int64_t head = 0;
   for (const Deployment::Stage& stage : deployment.stages) {
-    const int64_t cycles = deployment.SizeOf(stage).stream_cycles();
-    bound.stream_cycles += cycles;
-    bound.slowest_cycles = std::max(bound.slowest_cycles, cycles);
+    const StageSize size = deployment.SizeOf(stage);
+    bound.stream_cycles += StreamCycles(size.layer_bytes());
+    head = std::max(head, StreamCycles(size.use.head));
+    bound.slowest_cycles = std::max(bound.slowest_cycles, StreamCycles(size.step_bytes()));
   }
+  bound.stream_cycles += head;
   return bound;
 }
 

@@ -3,8 +3,9 @@
 //
 // Candidates are judged by the least time of a token of one user, the figure that no schedule on
 // that deployment can beat: every byte of a stage's weights and KV cache streams once through its
-// chips at 20,480 B a cycle, stage after stage, and between stages lies a hop. With several
-// sequences in flight no user gets tokens faster than the slowest stage serves all of them.
+// chips at 20,480 B a cycle, stage after stage, and between stages lies a hop. Stages that hold
+// rows of the head go through them side by side. With several sequences in flight no user gets
+// tokens faster than the slowest stage serves all of them.
 
 #include <algorithm>
 #include <cstdint>
@@ -19,7 +20,7 @@ namespace lockstep {
 
 // Cycles at 900 MHz.
 struct TokenBound {
-  int64_t stream_cycles = 0;   // of all stages, one after the other
+  int64_t stream_cycles = 0;   // layers of all stages, one after the other, then heads side by side
   int64_t slowest_cycles = 0;  // of the stage that streams longest
   int64_t hop_cycles = 0;      // one hop from each stage to the next
   int sequences = 1;

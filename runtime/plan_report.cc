@@ -8,7 +8,7 @@
 #include "chip/check.h"
 #include "chip/geometry.h"
 #include "fabric/node_chain.h"
-#include "runtime/report.h"
+#include "runtime/machine.h"
 
 namespace lockstep {
 namespace {
@@ -38,7 +38,7 @@ Json StagesJson(const PlanReport& report) {
                  {"head_rows", RangeJson(stage.head)},
                  {"sram_bytes_per_chip", UseJson(size)},
                  {"step_bytes_per_chip", size.step_bytes()},
-                 {"stream_cycles", size.stream_cycles()}};
+                 {"stream_cycles", StreamCycles(size.step_bytes())}};
     if (i + 1 < d.num_stages()) {
       json["cables_to_next"] = CablesBetween(report.topology, stage.node, d.stages[i + 1].node);
     }
@@ -52,6 +52,18 @@ Json BoundJson(const TokenBound& bound) {
           {"slowest_stage_cycles", bound.slowest_cycles},
           {"hop_cycles", bound.hop_cycles},
           {"cycles_per_token_and_user", bound.user_cycles()}};
+}
+
+Json LoadJson(const LinkLoad& load) {
+  return {{"vectors_per_token", load.vectors}, {"share", load.share}};
+}
+
+Json ScheduleJson(const PlanSchedule& schedule) {
+  return {{"cycles_per_token", schedule.cycles},
+          {"programs", schedule.roles},
+          {"text_bytes_per_chip", schedule.text_bytes},
+          {"busiest_link_in_node", LoadJson(schedule.in_node)},
+          {"busiest_link_between_nodes", LoadJson(schedule.between_nodes)}};
 }
 
 Json CandidatesJson(const PlanReport& report) {
@@ -96,8 +108,16 @@ absl::StatusOr<PlanReport> MakePlanReport(const std::string& model,
     healthy.nodes = choice.deployment.num_stages();
     ASSIGN_OR_RETURN(before, MakeDeployment(healthy, topology));
   }
-  return PlanReport{model, request,           std::move(topology),
-                    links, std::move(choice), std::move(before)};
+  ASSIGN_OR_RETURN(const ChipTiming timing, MakeTiming({}, links));
+  ASSIGN_OR_RETURN(PlanSchedule schedule,
+                   CompilePlan(choice.deployment, topology, links, timing));
+  return PlanReport{model,
+                    request,
+                    std::move(topology),
+                    links,
+                    std::move(choice),
+                    std::move(schedule),
+                    std::move(before)};
 }
 
 std::vector<StageRun> StageRuns(const Deployment& deployment) {
@@ -153,6 +173,7 @@ std::string PlanJson(const PlanReport& report) {
                 {{"slowest_stage", balance.slowest},
                  {"slowest_bytes", balance.slowest_bytes},
                  {"mean_bytes", balance.mean_bytes}}},
+               {"compiled", ScheduleJson(report.schedule)},
                {"runners_up", CandidatesJson(report)}};
   if (report.without_failures) json["failed"] = FailureJson(report);
   return json.dump(2) + "\n";

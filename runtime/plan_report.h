@@ -7,6 +7,7 @@
 
 #include "fabric/topology.h"
 #include "runtime/plan_choice.h"
+#include "runtime/plan_schedule.h"
 
 namespace lockstep {
 
@@ -16,11 +17,12 @@ struct PlanReport {
   Topology topology;
   LinkModel links;
   PlanChoice choice;
+  PlanSchedule schedule;
   // The same request if no node had failed, where some have.
   std::optional<Deployment> without_failures;
 };
 
-// Errors: ChoosePlan's.
+// Errors: ChoosePlan's, CompilePlan's.
 absl::StatusOr<PlanReport> MakePlanReport(const std::string& model,
                                           const DeploymentRequest& request, Topology topology,
                                           const LinkModel& links);

@@ -151,6 +151,29 @@ std::string CableRows(const PlanReport& r) {
                                                              : absl::StrCat(least, " to ", most)));
 }
 
+// What the compiled programs come to.
+std::string ScheduleRows(const PlanReport& r) {
+  const PlanSchedule& s = r.schedule;
+  const TokenBound& b = r.choice.bound;
+  std::string rows = Row(
+      "compiled",
+      absl::StrFormat("%s cycles a token, %s tokens/s/user without the host: %.1f "
+                      "%% of the bound; %s",
+                      Commas(s.cycles), PerSecond(s.cycles),
+                      100.0 * static_cast<double>(b.stream_cycles) / static_cast<double>(s.cycles),
+                      Count(s.roles, "program")));
+  rows += Row("instruction text", absl::StrFormat("%.2f MB a chip at most, held in queues and not "
+                                                  "in SRAM",
+                                                  Mega(s.text_bytes)));
+  const auto load = [](const LinkLoad& l) {
+    return absl::StrFormat("the busiest sends %s vectors a token, %.1f %% of its chip's time",
+                           Commas(l.vectors), 100 * l.share);
+  };
+  if (s.in_node.vectors > 0) rows += Row("links in a node", load(s.in_node));
+  if (s.between_nodes.vectors > 0) rows += Row("links between nodes", load(s.between_nodes));
+  return rows;
+}
+
 std::string RunnerUpRows(const PlanReport& r) {
   std::string rows = "\n  not taken\n";
   const double best = static_cast<double>(r.choice.bound.user_cycles());
@@ -165,7 +188,7 @@ std::string RunnerUpRows(const PlanReport& r) {
                                          PerSecond(c.bound.user_cycles()))
                        : "as fast, with more chips";
     }
-    rows += absl::StrFormat("  %-28s%s\n", name, why);
+    rows += absl::StrFormat("  %-32s%s\n", name, why);
   }
   return r.choice.runners_up.empty() ? "" : rows;
 }
@@ -212,7 +235,8 @@ std::string FailureRows(const PlanReport& r) {
 std::string PlanTable(const PlanReport& report) {
   const std::vector<StageRun> runs = StageRuns(report.choice.deployment);
   return HeadRows(report) + NodeRows(report) + StageRows(report, runs) + SramRows(runs) +
-         BoundRows(report) + CableRows(report) + FailureRows(report) + RunnerUpRows(report);
+         BoundRows(report) + CableRows(report) + ScheduleRows(report) + FailureRows(report) +
+         RunnerUpRows(report);
 }
 
 }  // namespace lockstep

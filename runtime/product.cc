@@ -68,7 +68,7 @@ int64_t Product::Install() {
 }
 
 void Product::HoldEntry(Block& b, int vector, int64_t at) const {
-  const bool pairs = m_.format == WeightFormat::kFp16;
+  const bool pairs = m_.format == NumberFormat::kFp16;
   for (int v = 0; v < (pairs ? 2 : 1); ++v) {
     b.HoldFor(ActivationHold(m_.side, pairs ? 2 * vector + v : vector), at, at);
   }

@@ -56,6 +56,7 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.chips = r.stages * plan.chips;
   r.context = plan.context;
   r.sequences = plan.sequences;
+  r.weights = plan.weights;
   r.hop_latency = std::string(setup.links.preset());
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();

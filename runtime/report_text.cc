@@ -52,10 +52,12 @@ std::string MachineRows(const RunReport& r) {
   }
   for (const std::string& latency : r.options.latencies) rows += Row("changed latency", latency);
   return rows + Row("SRAM of a chip",
-                    absl::StrFormat("%s of %s (%.1f %%): weights %s, KV cache %s, rest %s; text %s",
+                    absl::StrFormat("%s of %s (%.1f %%): weights %s%s, KV cache %s, rest %s; text %s",
                                     Size(r.sram.total()), Size(kSramBytes),
                                     100.0 * static_cast<double>(r.sram.total()) / kSramBytes,
-                                    Size(r.sram.weights()), Size(r.sram.kv_cache),
+                                    Size(r.sram.weights()),
+                                    r.weights == NumberFormat::kInt8 ? " (layers int8)" : "",
+                                    Size(r.sram.kv_cache),
                                     Size(r.sram.tables + r.sram.activations), Size(r.cost.text_bytes)));
 }
 
@@ -150,6 +152,7 @@ Json MachineJson(const RunReport& r) {
 
 Json PlanJson(const RunReport& r) {
   return {{"context", r.context},
+          {"weights", NumberFormatName(r.weights)},
           {"sram_bytes_per_chip",
            {{"capacity", kSramBytes},
             {"used", r.sram.total()},

@@ -36,6 +36,7 @@ absl::Status CheckNumbers(const RunOptions& o) {
   RETURN_IF_ERROR(AtLeastOne("--chips", o.chips));
   RETURN_IF_ERROR(AtLeastOne("--nodes", o.nodes));
   RETURN_IF_ERROR(AtLeastOne("--sequences", o.sequences));
+  RETURN_IF_ERROR(ValidateDeploymentOptions(o.Deployment()));
   RETURN_IF_ERROR(AtLeastOne("--chips-per-rank", o.chips_per_rank));
   RETURN_IF_ERROR(AtLeastOne("--threads", o.threads));
   RETURN_IF_ERROR(AtLeastOne("--context", o.context));
@@ -98,6 +99,12 @@ absl::Status CheckFiles(const RunOptions& o) {
 
 }  // namespace
 
+DeploymentOptions RunOptions::Deployment() const {
+  std::optional<std::string> format;
+  if (weights) format = NumberFormatName(*weights);
+  return {format, kv_cache, sequences, chips, nodes, failed};
+}
+
 bool RunOptions::Sampled() const {
   if (temperature) return *temperature != 0;
   return top_k || top_p;
@@ -150,8 +157,11 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   number("--chips", o.chips);
   number("--nodes", o.nodes);
   number("--sequences", o.sequences);
+  if (o.kv_cache) add("--kv", *o.kv_cache);
+  for (const std::string& node : o.failed) add("--failed", node);
   number("--chips-per-rank", o.chips_per_rank);
   number("--context", o.context);
+  if (o.weights) add("--weights", NumberFormatName(*o.weights));
   for (const std::string& latency : o.latencies) add("--set", latency);
   exact("--temperature", o.temperature);
   number("--top-k", o.top_k);

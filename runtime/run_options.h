@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/deployment_options.h"
+#include "runtime/number_format.h"
 #include "runtime/sampler.h"
 #include "runtime/session.h"
 
@@ -32,10 +34,13 @@ struct RunOptions {
   std::optional<int> chips;                // of a node; layers are cut over them
   std::optional<int> nodes;                // stages of the pipeline; absent: as few as have room
   std::optional<int> sequences;            // in flight, all with the same prompt
+  std::optional<std::string> kv_cache;     // format: fp16 or int8
+  std::vector<std::string> failed;         // nodes that must not be used
   std::optional<int> chips_per_rank;       // MPI only
   std::optional<int> threads;              // in-process only
   std::optional<int64_t> sram_limit;       // bytes at once; functional, in-process only
   std::optional<int> context;              // positions the program is compiled for
+  std::optional<NumberFormat> weights;     // of the layers' matrices; default fp16
   std::vector<std::string> latencies;      // NAME=VALUE, of ChipTiming::Parameters()
 
   std::optional<double> temperature;  // 0 or absent: greedy, unless top_k or top_p is given
@@ -50,6 +55,7 @@ struct RunOptions {
 
   bool operator==(const RunOptions&) const = default;
 
+  DeploymentOptions Deployment() const;
   bool Sampled() const;  // not greedy
   SamplerOptions Sampler() const;
 };

@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "runtime/deployment.h"
 #include "runtime/image.h"
 #include "runtime/machine.h"
+#include "runtime/model_source.h"
 #include "runtime/topology_file.h"
 #include "runtime/verify.h"
 
@@ -22,10 +22,7 @@ constexpr int kLeastContext = 8;
 absl::StatusOr<ModelConfig> LoadShape(const RunOptions& options) {
   std::error_code error;
   const bool folder = std::filesystem::exists(options.model, error);
-  if (!folder && options.engine == EngineKind::kTiming) {
-    absl::StatusOr<ModelConfig> shape = ShapeByName(options.model);
-    if (shape.ok()) return shape;
-  }
+  if (options.engine == EngineKind::kTiming) return FindModelShape(options.model);
   if (!folder) {
     return absl::NotFoundError(absl::StrCat("--model ", options.model, ": no such folder"));
   }
@@ -113,9 +110,8 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(std::vector<int> ids, PromptIds(options, tokenizer, model));
   ASSIGN_OR_RETURN(const int context, ChooseContext(options, model, static_cast<int>(ids.size())));
   std::vector<int> eos = EosIds(options, model, tokenizer);
-  const DeploymentRequest request{.model = std::move(model), .context = context,
-                                  .sequences = options.sequences.value_or(1),
-                                  .tensor_parallel = options.chips, .nodes = options.nodes};
+  ASSIGN_OR_RETURN(const DeploymentRequest request,
+                   MakeRequest(options.Deployment(), model, context, topology));
   ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
   uint32_t last_chip = 0;

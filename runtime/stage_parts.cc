@@ -25,7 +25,10 @@ class Partitioner {
 
   std::optional<std::vector<StageShape>> Cut(int stages) {
     for (int holders = 1; holders <= stages; ++holders) {
-      if (auto parts = Cut(stages, holders)) return parts;
+      if (!Cut(stages, holders, holders)) continue;
+      for (int head_holders = 1; head_holders <= holders; ++head_holders) {
+        if (auto parts = Cut(stages, holders, head_holders)) return parts;
+      }
     }
     return std::nullopt;
   }
@@ -44,18 +47,16 @@ class Partitioner {
             static_cast<int>(rows * (index + 1) / holders)};
   }
 
-  std::optional<std::vector<StageShape>> Cut(int stages, int holders) {
+  // Embedding rows on the first stages, head rows on the last ones.
+  std::optional<std::vector<StageShape>> Cut(int stages, int embedding_holders, int head_holders) {
     std::vector<StageShape> out(stages);
-    std::vector<StageParts> parts(stages);
-    for (int i = 0; i < holders; ++i) {
-      out[i].embedding = Rows(holders, i);
-      parts[i].embedding_rows = out[i].embedding.size();
-      const int last = stages - holders + i;
-      out[last].head = Rows(holders, i);
-      parts[last].head_rows = out[last].head.size();
+    for (int i = 0; i < embedding_holders; ++i) out[i].embedding = Rows(embedding_holders, i);
+    for (int i = 0; i < head_holders; ++i) {
+      out[stages - head_holders + i].head = Rows(head_holders, i);
     }
-    for (StageParts& part : parts) {
-      part.layers = 1;
+    std::vector<StageParts> parts;
+    for (const StageShape& s : out) parts.push_back({1, s.embedding.size(), s.head.size()});
+    for (const StageParts& part : parts) {
       if (!SizeOf(part).fits.ok()) return std::nullopt;
     }
     for (int left = plan_.model.layers - stages; left > 0; --left) {

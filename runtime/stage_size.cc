@@ -7,8 +7,8 @@
 
 namespace lockstep {
 
-int64_t StageSize::stream_cycles() const {
-  return (step_bytes() + kWeightStreamBytesPerCycle - 1) / kWeightStreamBytesPerCycle;
+int64_t StreamCycles(int64_t bytes) {
+  return (bytes + kWeightStreamBytesPerCycle - 1) / kWeightStreamBytesPerCycle;
 }
 
 StageSize SizeOfStage(const Plan& plan, const StageParts& parts) {
@@ -17,7 +17,7 @@ StageSize SizeOfStage(const Plan& plan, const StageParts& parts) {
   shape.embedding.end = parts.embedding_rows;
   shape.head.end = parts.head_rows;
   Layout layout = LayOut(plan, shape);
-  return {layout.use, std::move(layout.fits)};
+  return {layout.use, plan.sequences, std::move(layout.fits)};
 }
 
 }  // namespace lockstep

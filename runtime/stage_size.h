@@ -18,15 +18,18 @@ struct StageParts {
 };
 
 struct StageSize {
-  SramUse use;        // of a chip
+  SramUse use;        // of a chip, the KV cache of all sequences
+  int sequences = 1;
   absl::Status fits;  // ok, or what is too small and by how much
 
   // What a step of one sequence streams: weights and KV cache, but of the embedding, of which a
   // step reads one row.
-  int64_t step_bytes() const { return use.layers + use.head + use.kv_cache; }
-  // The least cycles in which a chip can stream them.
-  int64_t stream_cycles() const;
+  int64_t layer_bytes() const { return use.layers + use.kv_cache / sequences; }
+  int64_t step_bytes() const { return layer_bytes() + use.head; }
 };
+
+// The least cycles in which a chip streams `bytes` into its arrays.
+int64_t StreamCycles(int64_t bytes);
 
 StageSize SizeOfStage(const Plan& plan, const StageParts& parts);
 

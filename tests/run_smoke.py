@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`lockstep run` over MPI, as a user runs it. One case a call:
 
-    run_smoke.py BIN_DIR SOURCE_DIR same|by_hand|killed|stopped|abandoned|errors|heads|stories|tiny
+    run_smoke.py BIN_DIR SOURCE_DIR same|by_hand|killed|stopped|abandoned|errors|heads|int8|stories|tiny
 
 The cases `stories` and `tiny` need checkpoints that are not part of the tree: $LOCKSTEP_SHARED, or
 ../shared beside it. Without them the exit code is 77, which ctest counts as skipped.
@@ -235,6 +235,41 @@ def heads(folder):
             print(f"{shape}: largest logit difference {worst:.5f} of {size:.2f}")
             # As for tiny_llama: two layers round to 11 bits some ten times on the way.
             assert worst <= 10 * size * 2**-11, worst
+
+
+def int8(folder):
+    """--weights int8 against the integers of models/quantised.py, and one digest everywhere."""
+    tools = [os.path.join(SOURCE, "models", name) for name in ("make_random.py", "check.py")]
+    python = [sys.executable, "-B"]
+    logits, want, report = (os.path.join(folder, name) for name in "lwr")
+    models = [(STORY[1], "1,403,407,262,385,283", "8"), (STORY[1], "1,403,407,262,385,283", "3")]
+    for i, shape in enumerate(("--heads 6 --kv-heads 2 --hidden 72 --ffn 700 --dtype BF16",
+                               "--heads 3 --kv-heads 1 --head-dim 322 --hidden 330 --dtype F16",
+                               "--heads 9 --kv-heads 9 --head-dim 4 --hidden 36 --tied")):
+        models.append((os.path.join(folder, f"m{i}"), "5,9,2,7,7,1", "3"))
+        subprocess.run([*python, tools[0], "--out", models[-1][0], *shape.split()], check=True,
+                       timeout=TIMEOUT, stdout=subprocess.DEVNULL)
+    for model, ids, chips in models:
+        prompt = ["--prompt-ids", ids, "--tokens", "1", "--chips", chips]
+        subprocess.run([*python, tools[1], "--model", model, *prompt, "--weights", "int8",
+                        "--logits", want], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
+        machine = ["--model", model, *STORY[2:], *prompt, "--weights", "int8", "--report", report]
+        digests = set()
+        for place in (["--engine", "timing", "--transport", "local"],
+                      ["--chips-per-rank", "4", "--logits", logits],
+                      ["--transport", "local", "--logits", logits]):
+            run(*machine, *place)
+            digests.add(deterministic(report)["output"]["timing_digest"])
+        assert len(digests) == 1, digests
+        expected = read_floats(want)
+        size, positions = max(map(abs, expected)), ids.count(",") + 1
+        got, row = read_floats(logits), len(expected) // positions
+        worst = sorted(difference(got[i:i + row], expected[i:i + row])
+                       for i in range(0, len(expected), row))
+        print(f"{os.path.basename(model)} on {chips} chips: {worst} of {size:.2f}")
+        # Two layers of fp32 roundings, but where one of them tips a value over a tie of fp16 or int8.
+        assert len(worst) == positions and worst[positions // 2] <= 1e-5 * size, worst
+        assert worst[-1] <= size / 64, worst
 
 
 def shared(name):

@@ -119,6 +119,16 @@ TEST_F(PlanCommandTest, BadInputIsRefusedWithTheNumbers) {
   ExpectRefused(kStory + "--topology groqrack --weights fp8", "--weights", 2);
 }
 
+TEST_F(PlanCommandTest, ARunOnTheSpareNodeSaysTheSame) {
+  const std::string run = "run --transport local " + kStory +
+                          "--topology groqrack --nodes 3 --prompt 'Nora was' --tokens 2 --quiet";
+  const Outcome healthy = Lockstep(run), failed = Lockstep(run + " --failed 0.1");
+  EXPECT_EQ(failed.exit_code, 0) << failed.output;
+  EXPECT_EQ(failed.output, healthy.output);
+  EXPECT_THAT(Lockstep(run + " --failed 0.1 --failed 0.2").output, HasSubstr("of which 1 works"));
+  EXPECT_THAT(Lockstep(run + " --kv int8").output, HasSubstr("KV cache in int8"));
+}
+
 TEST_F(PlanCommandTest, AConfigFileIsAModelAndOtherArchitecturesAreRefused) {
   const std::string shape =
       R"("hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2,

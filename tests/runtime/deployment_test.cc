@@ -7,6 +7,8 @@
 #include "chip/geometry.h"
 #include "fabric/node_chain.h"
 #include "gtest/gtest.h"
+#include "runtime/machine.h"
+#include "runtime/plan_schedule.h"
 
 namespace lockstep {
 namespace {
@@ -103,6 +105,24 @@ TEST(DeploymentTest, OneNodeIsOneStageWithEverything) {
   EXPECT_EQ(one->stages[0].node, NodeId(0));
   for (int i = 0; i < 8; ++i) EXPECT_EQ(one->stages[0].chips[i], ChipId(i));
   EXPECT_EQ(one->free_spares, std::vector<NodeId>{NodeId(8)});
+}
+
+TEST(DeploymentTest, EveryStageTakesTheSramThatCompilingAllocates) {
+  const Topology topology = Racks(1, 0);
+  DeploymentRequest request = Request("llama-2-7b", 64);
+  request.model.layers = 5, request.model.hidden_size = 640, request.model.head_dim = 64;
+  request.model.heads = 10, request.model.kv_heads = 5, request.model.intermediate_size = 1000;
+  request.model.vocab_size = 1001, request.nodes = 3;
+  const auto d = MakeDeployment(request, topology);
+  ASSERT_TRUE(d.ok()) << d.status();
+  const LinkModel links = *LinkModel::Create();
+  const auto compiled = CompilePlan(*d, topology, links, *MakeTiming({}, links));
+  ASSERT_TRUE(compiled.ok()) << compiled.status();
+  ASSERT_EQ(compiled->sram.size(), 3u);
+  for (int s = 0; s < 3; ++s) EXPECT_EQ(compiled->sram[s], d->SizeOf(d->stages[s]).use) << s;
+  EXPECT_GT(compiled->in_node.vectors, 0);
+  // The hidden vector is 640 fp32 elements, four byte planes of two words, on 4 cables.
+  EXPECT_EQ(compiled->between_nodes.vectors, 2);
 }
 
 TEST(DeploymentTest, AFailedNodeIsReplacedByTheSpareOfItsRack) {

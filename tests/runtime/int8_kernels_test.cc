@@ -80,7 +80,7 @@ class Int8MatVecTest : public ::testing::TestWithParam<Shape> {
  protected:
   void ExpectExact(const std::vector<int8_t>& w, const std::vector<int8_t>& x) {
     const Shape s = GetParam();
-    const Matrix m{s.side, 3, s.rows, CeilDiv(s.columns, kLanes), 1, WeightFormat::kInt8};
+    const Matrix m{s.side, 3, s.rows, CeilDiv(s.columns, kLanes), 1, NumberFormat::kInt8};
     const Single at{s.side, 0, 3, 11};
     const Quad even{s.side, 1, 5}, odd{s.side, 2, 9};
     chip.StoreInt8Matrix(m, w, s.columns);
@@ -136,7 +136,7 @@ static_assert(int64_t{127} * 127 * (kInt8SumTerms + 1) > INT32_MAX);
 
 TEST(Int8MatVecOrderTest, FollowsAnFp16ProductAndIsFollowedByOne) {
   Int8Chip chip;
-  const Matrix half{kEast, 0, 50, 3, 1}, bytes{kEast, 400, 321, 2, 1, WeightFormat::kInt8};
+  const Matrix half{kEast, 0, 50, 3, 1}, bytes{kEast, 400, 321, 2, 1, NumberFormat::kInt8};
   const std::vector<float> w16 = Rounded16(RandomFloats(chip.random, 50 * 480));
   const std::vector<int8_t> w8 = chip.RandomBytes(321 * 640);
   const std::vector<int8_t> x8 = chip.RandomBytes(640);
@@ -159,13 +159,13 @@ TEST(Int8MatVecOrderTest, FollowsAnFp16ProductAndIsFollowedByOne) {
 }
 
 // Both formats stream the same bytes in the same cycles: 20,480 B a cycle but for fill and drain.
-int64_t CyclesOfProducts(WeightFormat format, int64_t* bytes) {
+int64_t CyclesOfProducts(NumberFormat format, int64_t* bytes) {
   Int8Chip chip;
   *bytes = 0;
   for (Hemisphere side : {kWest, kEast}) {
     const Matrix m{side, 0, 12 * kTileRows, 30, 1, format};
     *bytes += int64_t{m.weight_rows()} * kWeightSlices * kVectorBytes;
-    if (format == WeightFormat::kInt8) {
+    if (format == NumberFormat::kInt8) {
       PlaceInt8MatVec(chip.placer, chip.timing, "p", m, {side, 0, 0, 0}, {side, 1, 0}, {side, 2, 0});
     } else {
       PlaceMatVec(chip.placer, chip.timing, "p", m, {side, 0, 0, 0}, {side, 1, 0});
@@ -177,8 +177,8 @@ int64_t CyclesOfProducts(WeightFormat format, int64_t* bytes) {
 
 TEST(Int8RateTest, Int8StreamsAsFastAsFp16) {
   int64_t bytes8 = 0, bytes16 = 0;
-  const int64_t cycles8 = CyclesOfProducts(WeightFormat::kInt8, &bytes8);
-  const int64_t cycles16 = CyclesOfProducts(WeightFormat::kFp16, &bytes16);
+  const int64_t cycles8 = CyclesOfProducts(NumberFormat::kInt8, &bytes8);
+  const int64_t cycles16 = CyclesOfProducts(NumberFormat::kFp16, &bytes16);
   EXPECT_EQ(bytes8, int64_t{2} * 12 * 320 * 30 * 320);
   EXPECT_EQ(bytes8, bytes16);
   // A slot of int8 is a vector of x, one of fp16 half of one: 30 activations to load, not 15.
@@ -192,18 +192,20 @@ class QuantiseTest : public ::testing::TestWithParam<std::tuple<int, Hemisphere>
  protected:
   const int words = std::get<0>(GetParam());
   const Pair x{std::get<1>(GetParam()), 1, 0, 40};
-  const Quad scratch{kEast, 2, 7}, scale{kWest, 0, 3};
+  const Quad scratch{kEast, 2, 7}, scale[2] = {{kWest, 0, 3}, {kEast, 0, 90}};
   const Single west{kWest, 1, 3, 2}, east{kEast, 1, 3, 6};
   Int8Chip chip;
 
   // Every q is the nearest integer to x * 127 / max, but within 1e-5 of a tie.
   void Expect(const std::vector<float>& values) {
     chip.Store(x, Halves(values));
-    chip.int8.Quantise(x, words, scratch, west, east, scale);
+    chip.int8.Quantise(x, words, scratch, {west, east}, {scale[0], scale[1]});
     ASSERT_NO_FATAL_FAILURE(chip.Run());
     double largest = 0;
     for (float v : values) largest = std::max(largest, std::abs(double{v}));
-    for (float s : chip.Load(scale, 1)) ASSERT_EQ(s, static_cast<float>(largest) * (1.0f / 127));
+    for (Quad at : scale) {
+      for (float s : chip.Load(at, 1)) ASSERT_EQ(s, static_cast<float>(largest) * (1.0f / 127));
+    }
     const std::vector<int> q = chip.LoadBytes(west, words);
     EXPECT_EQ(q, chip.LoadBytes(east, words));
     for (size_t i = 0; i < q.size(); ++i) {

@@ -27,6 +27,20 @@ TEST(LayoutTest, WeightsAreAtLeastTheBytesOfTheShard) {
   EXPECT_GE(use.kv_cache, int64_t{4} * m.layers * 400 * m.head_dim);
 }
 
+TEST(LayoutTest, Int8HalvesTheLayersAndLeavesTheRest) {
+  // Sizes that fill tiles of both formats.
+  ModelConfig m = Model();
+  m.hidden_size = 3200, m.intermediate_size = 9600, m.heads = 30, m.kv_heads = 3, m.head_dim = 160;
+  const StageShape stage = {{0, 2}, {0, 1001}, {0, 1001}};
+  const SramUse half = LayOut(*MakePlan(m, 3, 400), stage).use;
+  const SramUse int8 = LayOut(*MakePlan(m, 3, 400, 1, NumberFormat::kInt8), stage).use;
+  EXPECT_GT(int8.layers, half.layers * 0.49);  // rows of a half tile take a quarter, scales are more
+  EXPECT_LT(int8.layers, half.layers * 0.52);
+  EXPECT_EQ(int8.embedding, half.embedding);
+  EXPECT_EQ(int8.head, half.head);
+  EXPECT_EQ(int8.kv_cache, half.kv_cache);
+}
+
 TEST(LayoutTest, StagesShareTheLayersAndEachHasItsOwnTables) {
   const SramUse whole = Use(WholeModel(Model())), none = Use({});
   const SramUse first = Use({{0, 2}, {0, 1001}, {}});

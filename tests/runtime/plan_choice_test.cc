@@ -3,7 +3,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/report.h"
 
 namespace lockstep {
 namespace {
@@ -46,13 +45,14 @@ TEST(PlanChoiceTest, OneUserGetsTheFewestStagesAndTheMostChipsAStage) {
 TEST(PlanChoiceTest, TheBoundIsBytesOverWhatAChipStreamsInACycle) {
   const auto choice = ChoosePlan(Small(), Rack(), *LinkModel::Create());
   ASSERT_TRUE(choice.ok());
-  int64_t cycles = 0, slowest = 0;
+  int64_t cycles = 0, head = 0, slowest = 0;
   for (const Deployment::Stage& stage : choice->deployment.stages) {
     const SramUse use = LayOut(choice->deployment.plan, stage.shape()).use;
-    const int64_t bytes = use.layers + use.head + use.kv_cache;
-    const int64_t own = (bytes + kWeightStreamBytesPerCycle - 1) / kWeightStreamBytesPerCycle;
-    cycles += own, slowest = std::max(slowest, own);
+    cycles += (use.layers + use.kv_cache + 20'479) / 20'480;
+    head = std::max(head, (use.head + 20'479) / 20'480);
+    slowest = std::max(slowest, (use.layers + use.kv_cache + use.head + 20'479) / 20'480);
   }
+  cycles += head;  // stages go through their rows of the head side by side
   EXPECT_EQ(choice->bound.stream_cycles, cycles);
   EXPECT_EQ(choice->bound.slowest_cycles, slowest);
 }
@@ -82,6 +82,20 @@ TEST(PlanChoiceTest, WhatTheRequestFixesIsNotTried) {
   EXPECT_EQ(choice->deployment.tensor_parallel(), 4);
   EXPECT_EQ(choice->deployment.num_stages(), 5);
   EXPECT_TRUE(choice->runners_up.empty());
+}
+
+TEST(PlanChoiceTest, EverySequenceHasAKvCacheAndStreamsItsOwn) {
+  DeploymentRequest request = Small();
+  const auto one = ChoosePlan(request, Rack(), *LinkModel::Create());
+  request.sequences = 4;
+  const auto four = ChoosePlan(request, Rack(), *LinkModel::Create());
+  ASSERT_TRUE(one.ok() && four.ok()) << four.status();
+  const StageSize a = SizeOfStage(one->deployment.plan, {1, 0, 0});
+  const StageSize b = SizeOfStage(four->deployment.plan, {1, 0, 0});
+  EXPECT_EQ(b.use.kv_cache, 4 * a.use.kv_cache);
+  EXPECT_EQ(b.step_bytes(), a.step_bytes());
+  EXPECT_EQ(four->bound.sequences, 4);
+  EXPECT_LE(four->bound.user_cycles(), 4 * one->bound.user_cycles());
 }
 
 TEST(PlanChoiceTest, AStreamOfSequencesIsHeldUpByItsSlowestStage) {

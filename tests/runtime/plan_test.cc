@@ -76,6 +76,7 @@ TEST(PlanTest, DigestTellsPlansApart) {
   EXPECT_EQ(plan->Digest(), MakePlan(Model(6, 2), 4, 64)->Digest());
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 2), 4, 65)->Digest());
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 2), 3, 64)->Digest());
+  EXPECT_NE(plan->Digest(), MakePlan(Model(6, 2), 4, 64, 1, NumberFormat::kInt8)->Digest());
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 3), 4, 64)->Digest());
   for (auto change : {+[](ModelConfig& m) { m.rope.theta = 500000; },
                       +[](ModelConfig& m) { m.rope.original_max_positions = 8192; },
@@ -86,6 +87,16 @@ TEST(PlanTest, DigestTellsPlansApart) {
     change(m);
     EXPECT_NE(plan->Digest(), MakePlan(m, 4, 64)->Digest());
   }
+}
+
+TEST(PlanTest, Int8SumsThatInt32MayNotHoldAreRefused) {
+  ModelConfig m = Model(6, 2);
+  m.intermediate_size = 3 * (kInt8SumTerms / kLanes * kLanes);
+  EXPECT_TRUE(MakePlan(m, 3, 64, 1, NumberFormat::kInt8).ok());
+  ++m.intermediate_size;
+  const auto refused = MakePlan(m, 3, 64, 1, NumberFormat::kInt8);
+  EXPECT_NE(refused.status().message().find("int8 products"), std::string::npos) << refused.status();
+  EXPECT_TRUE(MakePlan(m, 3, 64).ok());
 }
 
 }  // namespace

@@ -94,6 +94,16 @@ TEST(RunOptionsTest, RankArgumentsHoldWhatWasGivenAndNothingElse) {
                           "--quiet"));
 }
 
+TEST(RunOptionsTest, WhereAModelLiesIsPassedOnAndChecked) {
+  RunOptions o = Good();
+  o.weights = NumberFormat::kInt8, o.kv_cache = "fp16", o.nodes = 3, o.failed = {"0.1", "1.2"};
+  EXPECT_TRUE(ValidateOptions(o).ok()) << ValidateOptions(o);
+  EXPECT_THAT(RankArguments(o), ::testing::IsSupersetOf({"--weights=int8", "--kv=fp16", "--nodes=3",
+                                                         "--failed=0.1", "--failed=1.2"}));
+  o.kv_cache = "fp8";
+  EXPECT_EQ(ValidateOptions(o).message(), "--kv fp8: fp16 or int8");
+}
+
 TEST(RunOptionsTest, IdsAreNumbersWithCommas) {
   EXPECT_THAT(ParseIds("1,403,407").value(), ElementsAre(1, 403, 407));
   EXPECT_EQ(JoinIds({1, 403, 407}), "1,403,407");

@@ -1,0 +1,111 @@
+"""The reference of the int8 path: the integers of a machine that multiplies in int8, in plain numpy.
+
+What the machine does to values is done here, too, by other means:
+
+    weights      q k v o gate up down: int8, one scale a row, round(w * 127 / max |row|)
+    activations  of each chip's part of a vector: int8, one scale, round(x * 127 / max |x|)
+    fp16         embedding, head, and what the machine rounds to it: norms, queries, keys, values,
+                 probabilities, the output of attention, the product of gate and up
+    the rest     double precision here, fp32 there
+
+So logits differ from the machine's by its fp32 rounding, and where that tips a value over a tie of
+fp16 or int8. It shares no code with the machine; `chips` matters since each chip quantises its own
+part of the vectors that meet "o" and "down".
+"""
+
+import numpy as np
+
+import check
+
+LARGEST = 127
+INT8_MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
+
+
+def half(x):
+    return np.asarray(x).astype(np.float16).astype(np.float64)
+
+
+def quantise(x):
+    """Integers (as int64) and scale of a vector, or of each row of a matrix; zeros have scale 0."""
+    largest = np.max(np.abs(x), axis=-1, keepdims=True)
+    scaled = np.divide(x * LARGEST, largest, out=np.zeros_like(x), where=largest > 0)
+    return np.rint(scaled).astype(np.int64), largest[..., 0] / LARGEST
+
+
+def part(total, parts, index):
+    """The index-th of consecutive parts whose sizes differ by at most one."""
+    return range(total * index // parts, total * (index + 1) // parts)
+
+
+def heads_of(chip, chips, heads, kv_heads):
+    """Query heads of a chip: those of its KV heads; chips share a KV head where there are fewer."""
+    group, sharing = heads // kv_heads, max(1, chips // kv_heads)
+    if sharing == 1:
+        mine = part(kv_heads, chips, chip)
+        return [h for kv in mine for h in range(kv * group, kv * group + group)]
+    kv = chip // sharing
+    if kv >= kv_heads:
+        return []
+    return [kv * group + h for h in part(group, sharing, chip % sharing)]
+
+
+class Int8Llama(check.Llama):
+    """check.Llama with the roundings of `chips` machines whose layers multiply in int8."""
+
+    def __init__(self, folder, chips=1):
+        super().__init__(folder)
+        self.int8 = {}
+        for name in list(self.w):
+            if "_proj." in name:
+                self.int8[name] = quantise(self.w.pop(name))
+            elif "embed_tokens" in name or "lm_head" in name:
+                self.w[name] = half(self.w[name])
+        self.head = half(self.head)
+        head_dim, some = self.head_dim, next(n for n in self.int8 if "down_proj" in n)
+        ffn = self.int8[some][0].shape[1]
+        self.head_shards = [
+            [h * head_dim + i for h in heads_of(c, chips, self.heads, self.kv_heads)
+             for i in range(head_dim)] for c in range(chips)]
+        self.ffn_shards = [list(part(ffn, chips, c)) for c in range(chips)]
+
+    def product(self, name, x):
+        """W x for an x that is quantised as a whole."""
+        return self.sharded(name, x, [list(range(len(x)))])
+
+    def sharded(self, name, x, shards):
+        """W x, each shard of x quantised by itself."""
+        w, row_scale = self.int8[name]
+        y = np.zeros(len(row_scale))
+        for columns in shards:
+            if columns:
+                q, scale = quantise(x[columns])
+                y += (w[:, columns] @ q) * row_scale * scale
+        return y
+
+    def attention(self, layer, x):
+        name = f"model.layers.{layer}.self_attn."
+        x = half(x)
+        q, k, v = (self.product(f"{name}{p}_proj.weight", x) for p in "qkv")
+        keys, values = self.cache[layer]
+        position = len(keys)
+        query = half(self.rotate(q.reshape(self.heads, -1), position) / np.sqrt(self.head_dim))
+        keys.append(half(self.rotate(k.reshape(self.kv_heads, -1), position)))
+        values.append(half(v.reshape(self.kv_heads, -1)))
+        k, v = np.array(keys), np.array(values)
+        out = []
+        for head in range(self.heads):
+            group = head * self.kv_heads // self.heads
+            scores = k[:, group] @ query[head]
+            weights = half(np.exp(scores - scores.max()))
+            out.append(half(weights @ v[:, group] / weights.sum()))
+        return self.sharded(f"{name}o_proj.weight", np.concatenate(out), self.head_shards)
+
+    def mlp(self, layer, x):
+        name = f"model.layers.{layer}.mlp."
+        x = half(x)
+        g, up = (self.product(f"{name}{p}_proj.weight", x) for p in ("gate", "up"))
+        return self.sharded(f"{name}down_proj.weight", half(g / (1 + np.exp(-g)) * up),
+                            self.ffn_shards)
+
+    def logits(self, x):
+        return self.head @ half(x)
