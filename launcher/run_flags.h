@@ -14,6 +14,7 @@ namespace lockstep {
 struct RunFlags {
   RunOptions options;
   std::optional<std::string> prompt_ids;
+  std::optional<std::string> chips_per_rank;
   std::string engine = "functional";
   std::string transport = "mpi";
 };

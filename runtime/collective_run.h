@@ -1,13 +1,18 @@
 #pragma once
-// A collective as a user asks for it: compiled, verified as a whole, run on emulated chips in this
-// process, values checked where there are values. What `lockstep collective` prints.
+// A collective as a user asks for it: compiled, verified as a whole, run on emulated chips, in this
+// process or over any transport, values checked where there are values. What `lockstep collective`
+// prints.
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "fabric/topology.h"
+#include "fabric/transport.h"
+#include "fabric/wiring.h"
 #include "runtime/fabric_collective.h"
 #include "runtime/node_collective.h"
 #include "runtime/session.h"
@@ -44,9 +49,16 @@ struct CollectiveOutcome {
   double BusBandwidth() const;        // GB/s: times 2 (n - 1) / n, (n - 1) / n or 1 by kind
 };
 
+// Makes what carries the vectors, of the wiring of all chips.
+using TransportFactory =
+    std::function<absl::StatusOr<std::unique_ptr<Transport>>(Wiring wiring)>;
+
+// All processes of the transport call it with equal arguments; all get the whole outcome, but for the
+// host's seconds. Without a factory: all chips in this process, on one thread.
 // Errors: what cannot be compiled; a broken rule, as verification or an engine finds it; a result
-// that differs between chips or is wrong (Internal).
+// that differs between chips or is wrong (Internal), in every process.
 absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
-                                                const CollectiveRequest& request);
+                                                const CollectiveRequest& request,
+                                                const TransportFactory& transport = {});
 
 }  // namespace lockstep

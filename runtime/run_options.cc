@@ -49,7 +49,8 @@ absl::Status CheckNumbers(const RunOptions& o) {
 absl::Status CheckTransport(const RunOptions& o) {
   const bool mpi = o.transport == TransportKind::kMpi;
   if (mpi && o.threads) return NoEffect("--threads", "with --transport mpi");
-  if (!mpi && o.chips_per_rank) return NoEffect("--chips-per-rank", "with --transport local");
+  if (o.pack_chips && o.chips_per_rank) return Bad("--chips-per-rank is either a number or auto");
+  if (!mpi && (o.chips_per_rank || o.pack_chips)) return NoEffect("--chips-per-rank", "with --transport local");
   return absl::OkStatus();
 }
 
@@ -146,6 +147,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   number("--nodes", o.nodes);
   number("--sequences", o.sequences);
   number("--chips-per-rank", o.chips_per_rank);
+  if (o.pack_chips) add("--chips-per-rank", "auto");
   number("--context", o.context);
   for (const std::string& latency : o.latencies) add("--set", latency);
   exact("--temperature", o.temperature);

@@ -33,6 +33,7 @@ struct RunOptions {
   std::optional<int> nodes;                // stages of the pipeline; absent: as few as have room
   std::optional<int> sequences;            // in flight, all with the same prompt
   std::optional<int> chips_per_rank;       // MPI only
+  bool pack_chips = false;                 // as cores or ranks allow, instead of chips_per_rank
   std::optional<int> threads;              // in-process only
   std::optional<int> context;              // positions the program is compiled for
   std::vector<std::string> latencies;      // NAME=VALUE, of ChipTiming::Parameters()
