@@ -98,9 +98,10 @@ void AddCollectiveFlags(CLI::App& app, CollectiveFlags* flags) {
       ->capture_default_str();
   app.add_option("--set", request.latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
       ->take_all();
-  app.add_option("--chips-per-rank", flags->chips_per_rank,
-                 "Chips that one MPI rank runs, or auto: over mpirun the cores decide, in a rank the "
-                 "number of ranks")
+  app.add_option(
+         "--chips-per-rank", flags->chips_per_rank,
+         "Chips that one MPI rank runs, or auto: over mpirun the cores decide, in a rank the "
+         "number of ranks")
       ->capture_default_str();
 }
 

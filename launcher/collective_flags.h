@@ -1,6 +1,6 @@
 #pragma once
-// The flags of a collective and the table of its outcome, for `lockstep collective` and for the ranks
-// that it starts.
+// The flags of a collective and the table of its outcome, for `lockstep collective` and for the
+// ranks that it starts.
 
 #include <CLI/CLI.hpp>
 #include <optional>

@@ -54,9 +54,10 @@ int Report(const absl::Status& status, int rank) {
 }  // namespace
 
 int CollectiveAsRank(int argc, char** argv) {
-  CLI::App app("One MPI rank of a collective:\n  mpirun --oversubscribe --bind-to none --mca pml ob1 "
-               "-n 72 lockstep-chip collective --topology groqrack --bytes 320",
-               "lockstep-chip collective");
+  CLI::App app(
+      "One MPI rank of a collective:\n  mpirun --oversubscribe --bind-to none --mca pml ob1 "
+      "-n 72 lockstep-chip collective --topology groqrack --bytes 320",
+      "lockstep-chip collective");
   CollectiveFlags flags;
   AddCollectiveFlags(app, &flags);
   const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");

@@ -1,6 +1,6 @@
 #pragma once
-// How many chips one MPI rank runs: `--chips-per-rank N` or `auto`. Emulated results do not depend on it;
-// how many ranks compete for the cores does.
+// How many chips one MPI rank runs: `--chips-per-rank N` or `auto`. Emulated results do not depend
+// on it; how many ranks compete for the cores does.
 
 #include <optional>
 #include <string>

@@ -30,11 +30,12 @@ bool Reduces(CollectiveKind kind) {
   return kind == CollectiveKind::kAllReduce || kind == CollectiveKind::kReduceScatter;
 }
 
-// What a chip contributes. The lower half of the lanes are multiples of 1/256 in [-1, 1), whose sums
-// over all chips there can be are exact whatever the order; the upper half use all 24 bits.
+// What a chip contributes. The lower half of the lanes are multiples of 1/256 in [-1, 1), whose
+// sums over all chips there can be are exact whatever the order; the upper half use all 24 bits.
 Lanes Part(int chip, int word) {
   Lanes out;
-  uint32_t x = static_cast<uint32_t>(chip) * 2654435761u ^ static_cast<uint32_t>(word) * 2246822519u;
+  uint32_t x =
+      static_cast<uint32_t>(chip) * 2654435761u ^ static_cast<uint32_t>(word) * 2246822519u;
   for (int lane = 0; lane < kLanes; ++lane) {
     x = (x ^ static_cast<uint32_t>(lane)) * 3266489917u;
     x ^= x >> 15;
@@ -76,8 +77,8 @@ class Checker {
  public:
   explicit Checker(const FabricCollective& c) : c_(c) {}
 
-  // Every word, or for an all-reduce, whose results are compared between chips by their digests, only
-  // where `in_full` says so.
+  // Every word, or for an all-reduce, whose results are compared between chips by their digests,
+  // only where `in_full` says so.
   absl::Status Check(int chip, const Sram& sram, bool in_full) {
     digest_ = 0;
     for (int w = 0; w < OutputWords(c_); ++w) {
@@ -98,10 +99,10 @@ class Checker {
   }
 
   absl::Status Copy(int chip, int w, const Lanes& got) const {
-    const Lanes expected =
-        c_.kind == CollectiveKind::kAllGather   ? Part(w / c_.shard, w % c_.shard)
-        : c_.kind == CollectiveKind::kBroadcast ? Part(0, w)
-                                                : Part(w / c_.shard, chip * c_.shard + w % c_.shard);
+    const Lanes expected = c_.kind == CollectiveKind::kAllGather ? Part(w / c_.shard, w % c_.shard)
+                           : c_.kind == CollectiveKind::kBroadcast
+                               ? Part(0, w)
+                               : Part(w / c_.shard, chip * c_.shard + w % c_.shard);
     for (int lane = 0; lane < kLanes; ++lane) {
       if (got[lane] != expected[lane]) return Wrong(chip, w, lane, got[lane], expected[lane]);
     }

@@ -41,7 +41,7 @@ struct CollectiveOutcome {
   double link_share = 0;        // of all cabled links, busy over those cycles
   uint64_t timing_digest = 0;   // over the chips' digests, in order
   uint64_t value_digest = 0;    // over the results of all chips, in order; 0 without values
-  double max_error = 0;         // of a reduction, relative to the sum of magnitudes; functional only
+  double max_error = 0;  // of a reduction, relative to the sum of magnitudes; functional only
   double compile_seconds = 0, verify_seconds = 0, run_seconds = 0;  // of the host
 
   double Microseconds() const;
@@ -53,10 +53,10 @@ struct CollectiveOutcome {
 using TransportFactory =
     std::function<absl::StatusOr<std::unique_ptr<Transport>>(Wiring wiring)>;
 
-// All processes of the transport call it with equal arguments; all get the whole outcome, but for the
-// host's seconds. Without a factory: all chips in this process, on one thread.
-// Errors: what cannot be compiled; a broken rule, as verification or an engine finds it; a result
-// that differs between chips or is wrong (Internal), in every process.
+// All processes of the transport call it with equal arguments; all get the whole outcome, but for
+// the host's seconds. Without a factory: all chips in this process, on one thread. Errors: what
+// cannot be compiled; a broken rule, as verification or an engine finds it; a result that differs
+// between chips or is wrong (Internal), in every process.
 absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
                                                 const CollectiveRequest& request,
                                                 const TransportFactory& transport = {});

@@ -50,7 +50,9 @@ absl::Status CheckTransport(const RunOptions& o) {
   const bool mpi = o.transport == TransportKind::kMpi;
   if (mpi && o.threads) return NoEffect("--threads", "with --transport mpi");
   if (o.pack_chips && o.chips_per_rank) return Bad("--chips-per-rank is either a number or auto");
-  if (!mpi && (o.chips_per_rank || o.pack_chips)) return NoEffect("--chips-per-rank", "with --transport local");
+  if (!mpi && (o.chips_per_rank || o.pack_chips)) {
+    return NoEffect("--chips-per-rank", "with --transport local");
+  }
   return absl::OkStatus();
 }
 

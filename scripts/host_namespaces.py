@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Runs a command under mpirun on several "hosts" of this machine: network namespaces on one bridge.
 
-    host 0 (mpirun) ---veth--- [ bridge in a namespace of its own ] ---veth--- host 1, host 2, ...
+    host 1 (mpirun) ---veth--- [ bridge in a namespace of its own ] ---veth--- host 2, host 3, ...
 
 Usage: host_namespaces.py HOSTS RANKS_PER_HOST PROGRAM [ARGUMENT...]
 
-Each host has an address, a host name and a loopback of its own, so Open MPI counts them as different and
-ranks of two of them exchange over TCP only. mpirun reaches the others through a launch agent that enters
-the namespace, where a cluster has ssh. Needs root and the right to make namespaces: else exit code 77.
-Everything is taken down at the end, whatever happens. Standard output is the program's; standard error
-ends with a line of what the hosts sent: `host_namespaces: host 0 sent 123456 B`.
+Each host has an address, a host name and a loopback of its own, so Open MPI counts them as different
+and ranks of two of them exchange over TCP only. mpirun reaches the others through a launch agent that
+enters the namespace, where a cluster has ssh. Needs root and the right to make namespaces: else exit
+code 77. Everything is taken down at the end, whatever happens. Standard output is the program's;
+standard error ends with what each host sent: `host_namespaces: host 1 sent 123456 B`.
 """
 import os
 import pathlib
@@ -87,7 +87,8 @@ class Hosts:
 
     def sent_bytes(self, host):
         text = subprocess.run(
-            ["ip", "netns", "exec", self.name(host), "cat", "/sys/class/net/eth0/statistics/tx_bytes"],
+            ["ip", "netns", "exec", self.name(host), "cat",
+             "/sys/class/net/eth0/statistics/tx_bytes"],
             check=True, capture_output=True, text=True).stdout
         return int(text)
 

@@ -1,4 +1,4 @@
-"""Collectives and a model over MPI: the same digests however chips are packed, on one host and several.
+"""Collectives and a model over MPI: one digest however chips are packed, on one host and several.
 
 Usage: collective_smoke.py BIN SOURCE CASE
 """
