@@ -8,13 +8,16 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "chip/check.h"
 #include "fabric/mpi_fabric.h"
 #include "fabric/mpi_session.h"
+#include "launcher/collective_rank.h"
 #include "launcher/console.h"
 #include "launcher/exit_code.h"
+#include "launcher/packing.h"
 #include "launcher/paths.h"
 #include "launcher/run_flags.h"
 #include "runtime/run.h"
@@ -44,8 +47,11 @@ absl::StatusOr<RunSetup> Prepare(const RunOptions& options) {
 }
 
 absl::Status RunAsRank(const MpiSession& session, const RunOptions& options) {
-  const absl::StatusOr<RunSetup> setup = Prepare(options);
+  absl::StatusOr<RunSetup> setup = Prepare(options);
   RETURN_IF_ERROR(session.AgreeOnStatus(setup.status()));
+  if (options.pack_chips) {
+    setup->options.chips_per_rank = ChipsPerRank({std::nullopt}, setup->chips(), session.size());
+  }
   ASSIGN_OR_RETURN(
       const std::unique_ptr<MpiFabric> fabric,
       MpiFabric::Create(session, setup->wiring,
@@ -76,6 +82,10 @@ int Report(const absl::Status& status, int rank) {
 
 int Main(int argc, char** argv) {
   DieWithMpirun();
+  if (argc > 1 && std::strcmp(argv[1], "collective") == 0) {
+    argv[1] = argv[0];
+    return CollectiveAsRank(argc - 1, argv + 1);
+  }
   CLI::App app(kHelp, "lockstep-chip");
   RunFlags flags;
   AddRunFlags(app, &flags);

@@ -1,6 +1,7 @@
 // Checks a run in full, then starts it (launcher/run_command.h).
 #include "launcher/run_command.h"
 
+#include <iostream>
 #include <memory>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "launcher/console.h"
 #include "launcher/exit_code.h"
 #include "launcher/mpirun.h"
+#include "launcher/packing.h"
 #include "launcher/paths.h"
 #include "launcher/run_flags.h"
 #include "runtime/run_setup.h"
@@ -48,9 +50,19 @@ absl::Status RunLocally(const RunSetup& setup) {
 absl::Status RunOverMpi(const RunSetup& setup, const std::string& topology_dir) {
   ASSIGN_OR_RETURN(std::string program, ChipExecutable());
   MpirunJob job;
-  job.ranks = setup.ranks();
   job.program = std::move(program);
   RunOptions options = setup.options;
+  if (options.pack_chips) {
+    const int cores = HostCores();
+    options.chips_per_rank = ChipsPerRank({std::nullopt}, setup.chips(), cores);
+    options.pack_chips = false;
+    if (!options.quiet) {
+      std::cerr << "lockstep: " << DescribePacking(setup.chips(), *options.chips_per_rank, cores)
+                << "\n";
+    }
+  }
+  const int each = options.chips_per_rank.value_or(1);
+  job.ranks = (setup.chips() + each - 1) / each;
   // Ids pass through any shell and launcher as they are, which an empty or odd text may not.
   options.prompt.reset();
   options.prompt_ids = setup.prompt_ids;

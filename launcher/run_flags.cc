@@ -4,6 +4,7 @@
 #include "chip/check.h"
 #include "launcher/deployment_flags.h"
 #include "launcher/exit_code.h"
+#include "launcher/packing.h"
 
 namespace lockstep {
 namespace {
@@ -46,7 +47,8 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
                  "Generate N texts at once from the same prompt, one behind the other in the pipeline;\n"
                  "text i is sampled with the seed plus i (default 1)");
   AddSharedFlags(app, &o.kv_cache, &o.failed);
-  app.add_option("--chips-per-rank", o.chips_per_rank, "Chips that one MPI rank runs (default 1)");
+  app.add_option("--chips-per-rank", flags->chips_per_rank,
+                 "Chips that one MPI rank runs (default 1), or auto: as the host's cores allow");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
   app.add_option("--weights", flags->weights,
@@ -91,6 +93,12 @@ absl::StatusOr<RunOptions> TakeOptions(const RunFlags& flags) {
   RunOptions options = flags.options;
   options.engine = flags.engine == "timing" ? EngineKind::kTiming : EngineKind::kFunctional;
   options.transport = flags.transport == "local" ? TransportKind::kLocal : TransportKind::kMpi;
+  if (flags.chips_per_rank) {
+    const absl::StatusOr<Packing> packing = ParsePacking(*flags.chips_per_rank);
+    if (!packing.ok()) return AsUsage(packing.status());
+    options.chips_per_rank = packing->chips_per_rank;
+    options.pack_chips = !packing->chips_per_rank;
+  }
   if (flags.prompt_ids) {
     const absl::StatusOr<std::vector<int>> ids = ParseIds(*flags.prompt_ids);
     if (!ids.ok()) return AsUsage(ids.status());

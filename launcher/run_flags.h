@@ -13,7 +13,7 @@ namespace lockstep {
 // What the flags are parsed into; some need a second look (TakeOptions).
 struct RunFlags {
   RunOptions options;
-  std::optional<std::string> prompt_ids, weights;
+  std::optional<std::string> prompt_ids, weights, chips_per_rank;
   std::string engine = "functional";
   std::string transport = "mpi";
 };

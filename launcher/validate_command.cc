@@ -13,6 +13,7 @@
 #include "launcher/paths.h"
 #include "runtime/atomic_file.h"
 #include "runtime/machine.h"
+#include "runtime/publications.h"
 #include "runtime/validate.h"
 
 namespace lockstep {
@@ -22,6 +23,7 @@ struct ValidateFlags {
   std::string only, json, topology_dir;
   std::vector<std::string> latencies;
   int scale = 0;
+  bool publications = false;
 };
 
 absl::Status PrintSweep(const ValidationOptions& options, int percent,
@@ -35,7 +37,21 @@ absl::Status PrintSweep(const ValidationOptions& options, int percent,
   return absl::OkStatus();
 }
 
+// Programs of publications without a published figure to judge by: what came out, and nothing else.
+absl::Status PrintPublications(const ValidateFlags& flags) {
+  if (!flags.only.empty() || !flags.json.empty() || flags.scale != 0) {
+    return AsUsage(absl::InvalidArgumentError(
+        "--only, --json and --scale have no effect with --publications"));
+  }
+  const auto timing = SetLatencies(ChipTiming::Default(), flags.latencies);
+  if (!timing.ok()) return AsUsage(timing.status());
+  ASSIGN_OR_RETURN(const auto rows, RunPublications(TopologyDir(flags.topology_dir), *timing));
+  std::cout << PublicationTable(rows) << std::flush;
+  return std::cout ? absl::OkStatus() : absl::DataLossError("cannot write to standard output");
+}
+
 absl::Status RunValidate(const ValidateFlags& flags) {
+  if (flags.publications) return PrintPublications(flags);
   ValidationOptions options;
   options.topology_dir = TopologyDir(flags.topology_dir);
   if (!flags.only.empty()) options.only = absl::StrSplit(flags.only, ',');
@@ -70,6 +86,8 @@ void AddValidateCommand(CLI::App& app, absl::Status* result) {
       ->add_option("--scale", flags->scale,
                    "Also with all assumed latencies this many percent lower and higher")
       ->check(CLI::Range(1, 99));
+  command->add_flag("--publications", flags->publications,
+                    "Instead: programs of publications that state no figure to judge by");
   command->add_option("--topology-dir", flags->topology_dir, "Folder of <name>.textproto files");
   command->callback([flags, result] { *result = RunValidate(*flags); });
 }

@@ -243,7 +243,8 @@ class ExchangeBuilder {
     have[root - first] = landed;
     for (int c = first; c < end; ++c) {
       std::vector<const Link*> way;  // from c up to where the value is
-      for (int at = c; have[at - first] == kNoValue; at = static_cast<int>(way.back()->to.value())) {
+      for (int at = c; have[at - first] == kNoValue;
+           at = static_cast<int>(way.back()->to.value())) {
         way.push_back(&trees_.Next(ChipId(at), ChipId(root), static_cast<uint32_t>(w)));
       }
       while (!way.empty()) {

@@ -7,6 +7,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "chip/check.h"
 #include "chip/functional.h"
 #include "chip/timing.h"
+#include "fabric/agreement.h"
 #include "fabric/fleet.h"
 #include "fabric/local_fabric.h"
 #include "runtime/machine.h"
@@ -28,11 +30,12 @@ bool Reduces(CollectiveKind kind) {
   return kind == CollectiveKind::kAllReduce || kind == CollectiveKind::kReduceScatter;
 }
 
-// What a chip contributes. The lower half of the lanes are multiples of 1/256 in [-1, 1), whose sums
-// over all chips there can be are exact whatever the order; the upper half use all 24 bits.
+// What a chip contributes. The lower half of the lanes are multiples of 1/256 in [-1, 1), whose
+// sums over all chips there can be are exact whatever the order; the upper half use all 24 bits.
 Lanes Part(int chip, int word) {
   Lanes out;
-  uint32_t x = static_cast<uint32_t>(chip) * 2654435761u ^ static_cast<uint32_t>(word) * 2246822519u;
+  uint32_t x =
+      static_cast<uint32_t>(chip) * 2654435761u ^ static_cast<uint32_t>(word) * 2246822519u;
   for (int lane = 0; lane < kLanes; ++lane) {
     x = (x ^ static_cast<uint32_t>(lane)) * 3266489917u;
     x ^= x >> 15;
@@ -69,23 +72,24 @@ int OutputWords(const FabricCollective& c) {
   return c.kind == CollectiveKind::kReduceScatter ? c.shard : c.words;
 }
 
-// Results against their definition, word by word of the message so that sums are made once.
+// Results of one chip against their definition.
 class Checker {
  public:
-  Checker(const FabricCollective& c, const std::vector<std::unique_ptr<FunctionalEngine>>& engines)
-      : c_(c), engines_(engines) {}
+  explicit Checker(const FabricCollective& c) : c_(c) {}
 
-  absl::Status Check() {
-    for (int chip = 0; chip < c_.chips; ++chip) {
-      for (int w = 0; w < OutputWords(c_); ++w) {
-        const Lanes got = Load(engines_[chip]->sram(), c_.Output(chip, w));
-        digest_ = XXH64(got.data(), sizeof(got), digest_);
-        RETURN_IF_ERROR(Reduces(c_.kind) ? Sum(chip, w, got) : Copy(chip, w, got));
-      }
+  // Every word, or for an all-reduce, whose results are compared between chips by their digests,
+  // only where `in_full` says so.
+  absl::Status Check(int chip, const Sram& sram, bool in_full) {
+    digest_ = 0;
+    for (int w = 0; w < OutputWords(c_); ++w) {
+      const Lanes got = Load(sram, c_.Output(chip, w));
+      digest_ = XXH64(got.data(), sizeof(got), digest_);
+      if (c_.kind == CollectiveKind::kAllReduce && !in_full) continue;
+      RETURN_IF_ERROR(Reduces(c_.kind) ? Sum(chip, w, got) : Copy(chip, w, got));
     }
     return absl::OkStatus();
   }
-  uint64_t digest() const { return digest_; }
+  uint64_t digest() const { return digest_; }  // of the chip checked last
   double max_error() const { return max_error_; }
 
  private:
@@ -95,28 +99,17 @@ class Checker {
   }
 
   absl::Status Copy(int chip, int w, const Lanes& got) const {
-    const Lanes expected =
-        c_.kind == CollectiveKind::kAllGather   ? Part(w / c_.shard, w % c_.shard)
-        : c_.kind == CollectiveKind::kBroadcast ? Part(0, w)
-                                                : Part(w / c_.shard, chip * c_.shard + w % c_.shard);
+    const Lanes expected = c_.kind == CollectiveKind::kAllGather ? Part(w / c_.shard, w % c_.shard)
+                           : c_.kind == CollectiveKind::kBroadcast
+                               ? Part(0, w)
+                               : Part(w / c_.shard, chip * c_.shard + w % c_.shard);
     for (int lane = 0; lane < kLanes; ++lane) {
       if (got[lane] != expected[lane]) return Wrong(chip, w, lane, got[lane], expected[lane]);
     }
     return absl::OkStatus();
   }
 
-  // The first chip against double precision, all others bit for bit against the first.
   absl::Status Sum(int chip, int w, const Lanes& got) {
-    if (c_.kind == CollectiveKind::kAllReduce && chip > 0) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const float first = first_[w][lane];
-        if (std::bit_cast<uint32_t>(got[lane]) != std::bit_cast<uint32_t>(first)) {
-          return Wrong(chip, w, lane, got[lane], first);
-        }
-      }
-      return absl::OkStatus();
-    }
-    if (c_.kind == CollectiveKind::kAllReduce) first_.push_back(got);
     const int word = c_.kind == CollectiveKind::kAllReduce ? w : chip * c_.shard + w;
     std::array<double, kLanes> sum{}, magnitude{};
     for (int m = 0; m < c_.chips; ++m) {
@@ -137,8 +130,6 @@ class Checker {
   }
 
   const FabricCollective& c_;
-  const std::vector<std::unique_ptr<FunctionalEngine>>& engines_;
-  std::vector<Lanes> first_;  // of chip 0, by word
   uint64_t digest_ = 0;
   double max_error_ = 0;
 };
@@ -157,47 +148,103 @@ class Watch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
+std::string AsBytes(const std::vector<uint64_t>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0])};
+}
+
+// By chip, from the values of each process's chips.
+std::vector<uint64_t> AllChips(Transport& transport, const std::vector<uint64_t>& mine) {
+  std::vector<uint64_t> all;
+  for (const std::string& part : AllGather(transport, AsBytes(mine))) {
+    const size_t at = all.size();
+    all.resize(at + part.size() / sizeof(all[0]));
+    std::memcpy(all.data() + at, part.data(), part.size());
+  }
+  return all;
+}
+
+uint64_t DigestOf(const std::vector<uint64_t>& values) {
+  return XXH64(values.data(), values.size() * sizeof(values[0]), 0);
+}
+
 template <typename AnyEngine>
-absl::Status RunOn(Wiring wiring, const FabricCollective& c,
+absl::Status RunOn(Transport& transport, const FabricCollective& c,
                    const std::vector<std::unique_ptr<AnyEngine>>& engines, uint64_t* digest) {
-  ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
   std::vector<Engine*> pointers;
-  for (const auto& engine : engines) pointers.push_back(engine.get());
-  if (const auto fault = Fleet(fabric.get(), pointers).Run(c.schedules)) {
+  std::vector<std::shared_ptr<const Schedule>> schedules;
+  for (size_t i = 0; i < engines.size(); ++i) {
+    pointers.push_back(engines[i].get());
+    schedules.push_back(c.schedules[transport.chips()[i]]);
+  }
+  if (const auto fault = Fleet(&transport, pointers).Run(schedules)) {
     return absl::InternalError(fault->ToString());
   }
-  std::vector<uint64_t> digests;
-  for (const auto& engine : engines) digests.push_back(engine->timing_digest());
-  *digest = XXH64(digests.data(), digests.size() * sizeof(digests[0]), 0);
+  std::vector<uint64_t> mine;
+  for (const auto& engine : engines) mine.push_back(engine->timing_digest());
+  *digest = DigestOf(AllChips(transport, mine));
   return absl::OkStatus();
 }
 
-absl::Status RunTimed(Wiring wiring, const FabricCollective& c, const ChipTiming& timing,
+absl::Status RunTimed(Transport& transport, const FabricCollective& c, const ChipTiming& timing,
                       CollectiveOutcome* out) {
   const auto cache = std::make_shared<CheckCache>(timing);
   std::vector<std::unique_ptr<TimingEngine>> engines;
-  for (int chip = 0; chip < c.chips; ++chip) {
-    engines.push_back(std::make_unique<TimingEngine>(static_cast<uint32_t>(chip), cache));
+  for (uint32_t chip : transport.chips()) {
+    engines.push_back(std::make_unique<TimingEngine>(chip, cache));
   }
-  return RunOn(std::move(wiring), c, engines, &out->timing_digest);
+  return RunOn(transport, c, engines, &out->timing_digest);
 }
 
-absl::Status RunWithValues(Wiring wiring, const FabricCollective& c, const ChipTiming& timing,
-                           CollectiveOutcome* out) {
+// All processes give up together, with the error of the lowest chip.
+absl::Status Agree(Transport& transport, const absl::Status& mine) {
+  for (const std::string& text : AllGather(transport, mine.message())) {
+    if (!text.empty()) return absl::InternalError(text);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckValues(Transport& transport, const FabricCollective& c,
+                         const std::vector<std::unique_ptr<FunctionalEngine>>& engines,
+                         CollectiveOutcome* out) {
+  Checker checker(c);
+  std::vector<uint64_t> mine;
+  absl::Status status;
+  for (size_t i = 0; i < engines.size() && status.ok(); ++i) {
+    const int chip = static_cast<int>(transport.chips()[i]);
+    status = checker.Check(chip, engines[i]->sram(), i == 0);
+    mine.push_back(checker.digest());
+  }
+  RETURN_IF_ERROR(Agree(transport, status));
+  const std::vector<uint64_t> all = AllChips(transport, mine);
+  for (size_t chip = 0; c.kind == CollectiveKind::kAllReduce && chip < all.size(); ++chip) {
+    if (all[chip] == all[0]) continue;
+    return absl::InternalError(absl::StrCat("the sums of chip", chip, " differ from chip0's"));
+  }
+  out->value_digest = DigestOf(all);
+  std::vector<uint64_t> error = {std::bit_cast<uint64_t>(checker.max_error())};
+  for (uint64_t bits : AllChips(transport, error)) {
+    out->max_error = std::max(out->max_error, std::bit_cast<double>(bits));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunWithValues(Transport& transport, const FabricCollective& c,
+                           const ChipTiming& timing, CollectiveOutcome* out) {
   std::vector<std::unique_ptr<FunctionalEngine>> engines;
-  for (int chip = 0; chip < c.chips; ++chip) {
-    engines.push_back(std::make_unique<FunctionalEngine>(static_cast<uint32_t>(chip), timing,
-                                                         nullptr, Sram::Pages::kSmall));
+  for (uint32_t chip : transport.chips()) {
+    engines.push_back(std::make_unique<FunctionalEngine>(chip, timing, nullptr,
+                                                         Sram::Pages::kSmall));
     for (int w = 0; w < InputWords(c); ++w) {
-      Store(engines.back()->sram(), c.Input(chip, w), Part(chip, w));
+      const int id = static_cast<int>(chip);
+      Store(engines.back()->sram(), c.Input(id, w), Part(id, w));
     }
   }
-  RETURN_IF_ERROR(RunOn(std::move(wiring), c, engines, &out->timing_digest));
-  Checker checker(c, engines);
-  RETURN_IF_ERROR(checker.Check());
-  out->value_digest = checker.digest();
-  out->max_error = checker.max_error();
-  return absl::OkStatus();
+  RETURN_IF_ERROR(RunOn(transport, c, engines, &out->timing_digest));
+  return CheckValues(transport, c, engines, out);
+}
+
+absl::StatusOr<std::unique_ptr<Transport>> InThisProcess(Wiring wiring) {
+  return LocalFabric::Create(std::move(wiring), 1);
 }
 
 }  // namespace
@@ -220,7 +267,8 @@ double CollectiveOutcome::BusBandwidth() const {
 }
 
 absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
-                                                const CollectiveRequest& request) {
+                                                const CollectiveRequest& request,
+                                                const TransportFactory& transport) {
   ASSIGN_OR_RETURN(const LinkModel links, MakeLinks(topology, request.hop_latency));
   ASSIGN_OR_RETURN(const ChipTiming timing, MakeTiming(request.latencies, links));
   CollectiveOutcome out{.kind = request.kind, .topology = topology.name(),
@@ -240,9 +288,11 @@ absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
   out.vectors = schedule.vectors();
   out.link_share = static_cast<double>(schedule.UtilisationPpm(c.cycles)) / 1e6;
   out.verify_seconds = watch.Lap();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Transport> carrier,
+                   transport ? transport(std::move(wiring)) : InThisProcess(std::move(wiring)));
   RETURN_IF_ERROR(request.engine == EngineKind::kTiming
-                      ? RunTimed(std::move(wiring), c, timing, &out)
-                      : RunWithValues(std::move(wiring), c, timing, &out));
+                      ? RunTimed(*carrier, c, timing, &out)
+                      : RunWithValues(*carrier, c, timing, &out));
   out.run_seconds = watch.Lap();
   return out;
 }

@@ -1,13 +1,18 @@
 #pragma once
-// A collective as a user asks for it: compiled, verified as a whole, run on emulated chips in this
-// process, values checked where there are values. What `lockstep collective` prints.
+// A collective as a user asks for it: compiled, verified as a whole, run on emulated chips, in this
+// process or over any transport, values checked where there are values. What `lockstep collective`
+// prints.
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "fabric/topology.h"
+#include "fabric/transport.h"
+#include "fabric/wiring.h"
 #include "runtime/fabric_collective.h"
 #include "runtime/node_collective.h"
 #include "runtime/session.h"
@@ -36,7 +41,7 @@ struct CollectiveOutcome {
   double link_share = 0;        // of all cabled links, busy over those cycles
   uint64_t timing_digest = 0;   // over the chips' digests, in order
   uint64_t value_digest = 0;    // over the results of all chips, in order; 0 without values
-  double max_error = 0;         // of a reduction, relative to the sum of magnitudes; functional only
+  double max_error = 0;  // of a reduction, relative to the sum of magnitudes; functional only
   double compile_seconds = 0, verify_seconds = 0, run_seconds = 0;  // of the host
 
   double Microseconds() const;
@@ -44,9 +49,16 @@ struct CollectiveOutcome {
   double BusBandwidth() const;        // GB/s: times 2 (n - 1) / n, (n - 1) / n or 1 by kind
 };
 
-// Errors: what cannot be compiled; a broken rule, as verification or an engine finds it; a result
-// that differs between chips or is wrong (Internal).
+// Makes what carries the vectors, of the wiring of all chips.
+using TransportFactory =
+    std::function<absl::StatusOr<std::unique_ptr<Transport>>(Wiring wiring)>;
+
+// All processes of the transport call it with equal arguments; all get the whole outcome, but for
+// the host's seconds. Without a factory: all chips in this process, on one thread. Errors: what
+// cannot be compiled; a broken rule, as verification or an engine finds it; a result that differs
+// between chips or is wrong (Internal), in every process.
 absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
-                                                const CollectiveRequest& request);
+                                                const CollectiveRequest& request,
+                                                const TransportFactory& transport = {});
 
 }  // namespace lockstep

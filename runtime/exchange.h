@@ -6,9 +6,9 @@
 //                        \.
 //   Input ----------------Sum------> value            a value: an fp32 vector on one chip
 //
-// Steps are scheduled as their operands come to stand, each in the first cycle in which what it needs
-// is free: links back to back (chip/link_serialiser.h), MEM banks and ports, three adders of the VXM.
-// The same graph gives the same programs on every host.
+// Steps are scheduled as their operands come to stand, each in the first cycle in which what it
+// needs is free: links back to back (chip/link_serialiser.h), MEM banks and ports, three adders of
+// the VXM. The same graph gives the same programs on every host.
 //
 // `Roles` may stand for more chips than it has: where a topology maps to itself (fabric/hops.h) all
 // chips in one role run one program, and a link leads to a role.

@@ -2,15 +2,16 @@
 // Collectives over all chips of a topology, whatever its levels: compiled to one program a chip.
 //
 //   trees      each word has an owner; a tree over all chips (runtime/reduction_tree.h) brings the
-//              parts to it, summed on the way, and the same tree brings the sum back. Work is spread
-//              by spreading the owners: a reduce-scatter and an all-gather over node, rack, system.
+//              parts to it, summed on the way, and the same tree brings the sum back. Work is
+//              spread by spreading the owners: a reduce-scatter and an all-gather over node, rack,
+//              system.
 //   node       the chips of one fully connected node: runtime/node_collective.h
 //   exchange   all-reduce of few words: at each level every unit tells its sum to all others of its
-//              group, and all chips add these in the order of units (ISCA'22 5.6: local, global, local
-//              hop for 256 chips). Fewer hops, more vectors.
+//              group, and all chips add these in the order of units (ISCA'22 5.6: local, global,
+//              local hop for 256 chips). Fewer hops, more vectors.
 //
-// Both give the same bits on all chips: a sum is made once, or everywhere in one order. fp32 words of
-// 320 elements (1280 B) as in runtime/node_collective.h; the message is padded to whole words.
+// Both give the same bits on all chips: a sum is made once, or everywhere in one order. fp32 words
+// of 320 elements (1280 B) as in runtime/node_collective.h; the message is padded to whole words.
 //
 // Where a topology maps to itself (fabric/hops.h: racks of a system, nodes of a rack) and there are
 // words enough for all, chips in one role share one program: then word w of the message lies
@@ -51,11 +52,11 @@ struct FabricCollective {
   Quad Output(int chip, int word) const;
 };
 
-// All chips of `topology`. `bytes`: of the whole message, 4 an fp32 element. Broadcast is from chip 0.
-// kAuto: node where there is one; of trees and exchange the one that takes fewer cycles.
-// Errors: bytes < 1, too many words for SRAM, kMaxMoves or kMaxVectors; all-to-all over several nodes
-// (Unimplemented); kExchange of another kind than all-reduce, kNode of several nodes; a topology with
-// units that no cable joins.
+// All chips of `topology`. `bytes`: of the whole message, 4 an fp32 element. Broadcast is from chip
+// 0. kAuto: node where there is one; of trees and exchange the one that takes fewer cycles. Errors:
+// bytes < 1, too many words for SRAM, kMaxMoves or kMaxVectors; all-to-all over several nodes
+// (Unimplemented); kExchange of another kind than all-reduce, kNode of several nodes; a topology
+// with units that no cable joins.
 absl::StatusOr<FabricCollective> CompileFabricCollective(
     CollectiveKind kind, int64_t bytes, const Topology& topology, const LinkModel& links,
     const ChipTiming& timing, CollectiveAlgorithm algorithm = CollectiveAlgorithm::kAuto);

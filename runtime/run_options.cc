@@ -54,7 +54,10 @@ absl::Status CheckTransport(const RunOptions& o) {
   const bool mpi = o.transport == TransportKind::kMpi;
   if (mpi && o.threads) return NoEffect("--threads", "with --transport mpi");
   if (mpi && o.sram_limit) return NoEffect("--sram-limit", "with --transport mpi");
-  if (!mpi && o.chips_per_rank) return NoEffect("--chips-per-rank", "with --transport local");
+  if (o.pack_chips && o.chips_per_rank) return Bad("--chips-per-rank is either a number or auto");
+  if (!mpi && (o.chips_per_rank || o.pack_chips)) {
+    return NoEffect("--chips-per-rank", "with --transport local");
+  }
   return absl::OkStatus();
 }
 
@@ -160,6 +163,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   if (o.kv_cache) add("--kv", *o.kv_cache);
   for (const std::string& node : o.failed) add("--failed", node);
   number("--chips-per-rank", o.chips_per_rank);
+  if (o.pack_chips) add("--chips-per-rank", "auto");
   number("--context", o.context);
   if (o.weights) add("--weights", NumberFormatName(*o.weights));
   for (const std::string& latency : o.latencies) add("--set", latency);

@@ -37,6 +37,7 @@ struct RunOptions {
   std::optional<std::string> kv_cache;     // format: fp16 or int8
   std::vector<std::string> failed;         // nodes that must not be used
   std::optional<int> chips_per_rank;       // MPI only
+  bool pack_chips = false;                 // as cores or ranks allow, instead of chips_per_rank
   std::optional<int> threads;              // in-process only
   std::optional<int64_t> sram_limit;       // bytes at once; functional, in-process only
   std::optional<int> context;              // positions the program is compiled for

@@ -47,6 +47,16 @@ add_test(NAME studies_quick
                  ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)
 set_tests_properties(studies_quick PROPERTIES LABELS study TIMEOUT 600)
 
+# --- packing and hosts ----------------------------------------------------------------------------
+# hosts is skipped, and shown so, where no network namespaces can be made.
+foreach(case packing model_packing hosts)
+  add_test(NAME collective_smoke_${case}
+           COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/collective_smoke.py
+                   ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR} ${case})
+  set_tests_properties(collective_smoke_${case} PROPERTIES LABELS "smoke;mpi" TIMEOUT 600
+                       PROCESSORS 2 SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+endforeach()
+
 # --- golden timelines -----------------------------------------------------------------------------
 add_test(NAME golden_timelines
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/golden/run_golden.py

@@ -86,7 +86,8 @@ TEST(FabricCollectiveTest, AnExchangeOf264ChipsIsThreeHops) {
   for (const auto& [preset, hop] : {std::pair{"A", 217}, {"B", 469}, {"C", 650}}) {
     const auto outcome = Timed(Load("dragonfly-264"), 320, Algorithm::kExchange, preset);
     ASSERT_TRUE(outcome.ok()) << outcome.status();
-    // A word is 4 vectors; the last hop forwards the words of 4 cables, and sums read 8 and 33 words.
+    // A word is 4 vectors; the last hop forwards the words of 4 cables, and sums read 8 and 33
+    // words.
     EXPECT_GT(outcome->cycles, 3 * (hop + 4 * 23));
     EXPECT_LT(outcome->cycles, 3 * hop + (4 + 4 + 16) * 24 + 250);
   }

@@ -56,7 +56,8 @@ TEST(ReductionTreeTest, AUnitHandsOverOneSumOverOneCable) {
     for (int chip = 0; chip < t.num_chips(); ++chip) {
       if (chip != 100) ++crossings[trees->Next(ChipId(chip), ChipId(100), spread).place];
     }
-    // Nine racks but the root's, each with eight nodes but the one that has the cable; the root's rack.
+    // Nine racks but the root's, each with eight nodes but the one that has the cable; the root's
+    // rack.
     EXPECT_EQ(crossings[Place::kSystem], 9);
     EXPECT_EQ(crossings[Place::kRack], 9 * 8 + 8);
   }
