@@ -11,7 +11,8 @@
 namespace lockstep {
 namespace {
 constexpr int kLocalPorts = 8;
-constexpr int kSendStream = 0;  // westward: links 0..7 stand beside the western SXM
+// Westward, as links 0..7 stand beside the western SXM. Not one of the first, which chains take.
+constexpr int kSendStream = 31;
 
 // How many of the group's ports come before `port`. Receives are staggered by it and not by the
 // port itself: in a part of a node members use different ports, and still take the same cycles.
@@ -74,7 +75,18 @@ void Collectives::GatherWord(const Planes& part, const Planes& landing) {
   const int64_t last = int64_t{part.planes} * period - 1;
   b.HoldFor(HoldIndex(Hold::kSends, Hemisphere::kWest), 0, last);
   b.HoldFor(HoldIndex(Hold::kReceives, Hemisphere::kWest), wait, wait + last);
-  placer.Place(b);
+  PlaceInStep(b, period);
+}
+
+// Words that are under way together keep one phase, so that their sends and receives, and the sums
+// that read what came, never meet.
+void Collectives::PlaceInStep(const Block& block, int period) {
+  int64_t at = 0;
+  for (;;) {
+    at = (placer.Find(block, at) + period - 1) / period * period;
+    if (placer.Find(block, at) == at) break;
+  }
+  placer.Place(block, at);
 }
 
 void Collectives::AllGather(Quad part, Quad landing, int words) {

@@ -46,6 +46,7 @@ class Collectives {
     int plane, planes;
   };
   void GatherWord(const Planes& part, const Planes& landing);
+  void PlaceInStep(const Block& block, int period);
   int ReceiveOffset(int period, int own_hops) const;
 };
 

@@ -154,6 +154,7 @@ class Compiler {
     }
     const int words = plan_.hidden_words();
     const bool half = words * 4 * LinkPeriod(timing_) > product + group_.flight_cycles;
+    int words_done = 0;
     Multiply({{name, w, x, at_.partial}}, [&](size_t, int word, Quad at) {
       const Quad to = at_.residual + word;
       const int landing = word * group_.size;
@@ -163,12 +164,21 @@ class Compiler {
       } else {
         collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
       }
+      kernels_.AddSquare(to, words_done++ == 0, at_.norm_scratch);
     });
+    squared_ = true;
   }
 
   void Norm(Quad gain) {
-    kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, plan_.hidden_words(), m_.hidden_size,
-                     static_cast<float>(m_.rms_norm_eps), at_.normed.half[0], at_.normed.half[1]);
+    const float eps = static_cast<float>(m_.rms_norm_eps);
+    const int words = plan_.hidden_words();
+    if (squared_) {
+      kernels_.RmsScale(at_.residual, gain, at_.norm_scratch, words, m_.hidden_size, eps,
+                        at_.normed.half[0], at_.normed.half[1]);
+    } else {
+      kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, words, m_.hidden_size, eps,
+                       at_.normed.half[0], at_.normed.half[1]);
+    }
   }
 
   // Two slots of queries a vector; vectors of a wide head take the tables in turn.
@@ -282,6 +292,7 @@ class Compiler {
   Attention attention_;
   Int8Kernels int8_;
   const Group& group_;
+  bool squared_ = false;  // the squares of the residual are summed in norm_scratch
 };
 
 // What kernels need of the table of latencies: a value that waits in the VXM is passed on by `or`, so

@@ -2,6 +2,7 @@
 #include "runtime/kernels.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "chip/check.h"
@@ -11,126 +12,129 @@
 namespace lockstep {
 namespace {
 
-// Vectors a tree step can have under way before its streams meet those of the next step.
-constexpr int kTreeBatch = 24;
 // Vectors a chain may take when it reads one slice twice, at different distances.
 constexpr int kShiftedBatch = 12;
 
-// A reduction over lanes: values go out to the SXM and come back, one step after the other.
+// A reduction over lanes. Values go out to both SXMs, whose four lane shifters send them back moved:
+//
+//   Fold n      v = (v + v moved 2n) + (v moved n + v moved 3n), the same bits 80, 20 or 5 lanes apart
+//   Last five   v = ((v moved 1 + v moved 4) + (v moved 2 + v moved 3)) + v, which waits in dst
 class LaneTree {
  public:
   LaneTree(const ChipTiming& timing, Opcode op, int words, const char* name)
       : timing_(timing), op_(op), words_(words), block_(name) {}
 
-  // Loads src; the first step begins when its vectors stand at the VXM.
-  void Begin(Quad src) {
+  // Vectors that may be under way together: the first result is written when the last one that
+  // waited in dst has been read.
+  static int Batch(const ChipTiming& timing, Opcode op, Quad dst) {
+    return timing.d_func[static_cast<int>(op)] + timing.d_func[static_cast<int>(Opcode::kRead)] +
+           2 * Hops(kVxm, SlicePosition(ColumnSlice(dst.side, dst.column, 0)));
+  }
+
+  Block& Reduce(Quad src, Quad dst) {
     const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
-    for (int k = 0; k < 4; ++k) {
-      const int slice = ColumnSlice(src.side, src.column, k);
-      block_.At(MemQueue(slice), ops::Read(src.address, 1, in + k),
-                -Hops(SlicePosition(slice), kVxm) - d(Opcode::kRead), words_);
+    Access(src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1);
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      block_.At(VxmQueue(kOutAlu + static_cast<int>(side)),
+                ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
     }
-    Pass(in, Out(), 0, kPassAlu);
     now_ = d(Opcode::kOr);
-  }
-  // v = op(v, v moved n lanes around).
-  void Step(int n) {
-    const int64_t back = RoundTrip(now_, Out(), n, Hemisphere::kEast);
-    Combine(ops::West(4 * kMovedQuad), ops::West(4 * kStillQuad), Out(), back, kTreeAlu);
-    now_ = back + d(op_);
-  }
-  // Keeps v moved n lanes for the Join two steps on: it circles through the western SXM.
-  void Keep(int n) {
-    const int out = ops::West(4 * kKeptQuad), in = ops::East(4 * kKeptBackQuad);
-    Combine(ops::West(4 * kMovedQuad), ops::West(4 * kStillQuad), out, now_ - d(op_), kKeepAlu);
-    int64_t t = Circle(now_, out, n, in);
-    Pass(in, out, t, kKeepAlu + 1);
-    t = Circle(t + d(Opcode::kOr), out, 0, in);
-    Pass(in, ops::East(4 * kJoinQuad), t, kKeepAlu + 2);
-    joined_at_ = t + d(Opcode::kOr);
-  }
-  void Join() {
-    LOCKSTEP_CHECK(joined_at_ == now_, "kept lanes come at %d, wanted at %d", joined_at_, now_);
-    Combine(Out(), ops::East(4 * kJoinQuad), ops::East(4 * kFinalQuad), now_, kJoinAlu);
-    final_ = ops::East(4 * kFinalQuad);
-    now_ += d(op_);
-  }
-  Block& End(Quad dst) {
-    int stream = final_;
-    int64_t at = now_;
-    if (dst.side == Hemisphere::kWest) {
-      stream = ops::West(4 * kFinalQuad);
-      Pass(final_, stream, now_, kEndAlu);
-      at += d(Opcode::kOr);
+    for (int n : {80, 20, 5}) {
+      Moved({{{2 * n, 0}, {n, 3 * n}}});
+      for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+        Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), Value(side),
+                kOutAlu + static_cast<int>(side));
+      }
+      now_ += d(op_);
     }
-    for (int k = 0; k < 4; ++k) {
-      const int slice = ColumnSlice(dst.side, dst.column, k);
-      block_.At(MemQueue(slice), ops::Write(dst.address, 1, stream + k),
-                at + Hops(kVxm, SlicePosition(slice)), words_);
-    }
+    LastFive(dst);
     return block_;
   }
 
  private:
-  // Quads of the eastward and the westward streams.
-  static constexpr int kValueQuad = 0, kKeptBackQuad = 1, kJoinQuad = 2, kFinalQuad = 3;
-  static constexpr int kMovedQuad = 0, kStillQuad = 1, kKeptQuad = 2, kLoadQuad = 4;
-  static constexpr int kPassAlu = 0, kTreeAlu = 1, kKeepAlu = 2, kJoinAlu = 5, kEndAlu = 6;
+  // Quads of the streams of either direction.
+  static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4, kKeptQuad = 5;
+  static constexpr int kFiveQuad = 6, kFinalQuad = 7;
+  static constexpr int kOutAlu = 0, kPartAlu = 2, kFiveAlu = 4, kFinalAlu = 5;
 
   int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
-  int Out() const { return ops::East(4 * kValueQuad); }
+  static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
 
-  void Pass(int from, int to, int64_t at, int alu) {
-    block_.At(VxmQueue(alu), ops::BinaryImm(Opcode::kOr, kTypeF32, from, 0, to), at, words_);
+  // Reads or writes a column's slices at cycle `at` of the VXM, `hops` cycles a hop later.
+  void Access(Quad q, Instruction instr, int64_t at, int hops) {
+    const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
+    for (int k = 0; k < 4; ++k, ++instr.arg[stream]) {
+      const int slice = ColumnSlice(q.side, q.column, k);
+      block_.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), words_);
+    }
   }
-  void Combine(int a, int b, int out, int64_t at, int alu) {
-    block_.At(VxmQueue(alu), ops::Binary(op_, kTypeF32, a, b, out), at, words_);
+  void Combine(int a, int b, int out, int alu) {
+    block_.At(VxmQueue(alu), ops::Binary(op_, kTypeF32, a, b, out), now_, words_);
   }
-  // From the VXM through both lane shifters of the east: moved and still. Returns when at the VXM.
-  int64_t RoundTrip(int64_t at, int stream, int n, Hemisphere side) {
-    const int64_t sxm = at + Hops(kVxm, SxmPosition(side));
-    block_.At(SxmQueue(side, 2), ops::Shift(4, n, 1, stream, ops::West(4 * kMovedQuad)), sxm, words_);
-    block_.At(SxmQueue(side, 3), ops::Shift(4, 0, 1, stream, ops::West(4 * kStillQuad)), sxm, words_);
-    return sxm + d(Opcode::kShift) + Hops(SxmPosition(side), kVxm);
+  // Brings the value back moved by lanes[side], and combines the two of each side.
+  void Moved(const std::array<std::array<int, 2>, 2>& lanes) {
+    const int64_t out = now_;
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      const int s = static_cast<int>(side), sxm = SxmPosition(side);
+      for (int i = 0; i < 2; ++i) {
+        const int back = StreamNumber(Inward(side), 4 * (kBackQuads + i));
+        block_.At(SxmQueue(side, 2 + i), ops::Shift(4, lanes[s][i], 1, Value(side), back),
+                  out + Hops(kVxm, sxm), words_);
+      }
+      now_ = out + 2 * Hops(kVxm, sxm) + d(Opcode::kShift);
+      const int first = StreamNumber(Inward(side), 4 * kBackQuads);
+      Combine(first, first + 4, StreamNumber(Outward(side), 4 * kPartQuad), kPartAlu + s);
+    }
+    now_ += d(op_);
   }
-  int64_t Circle(int64_t at, int out, int n, int in) {
-    const int64_t sxm = at + Hops(kVxm, kSxmWest);
-    block_.At(SxmQueue(Hemisphere::kWest, 2), ops::Shift(4, n, 1, out, in), sxm, words_);
-    return sxm + d(Opcode::kShift) + Hops(kSxmWest, kVxm);
+  void LastFive(Quad dst) {
+    const int kept = StreamNumber(Inward(dst.side), 4 * kKeptQuad);
+    const int last = StreamNumber(Outward(dst.side), 4 * kFinalQuad), five = ops::East(4 * kFiveQuad);
+    Access(dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1);
+    Moved({{{1, 4}, {2, 3}}});
+    Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), five, kFiveAlu);
+    now_ += d(op_);
+    Access(dst, ops::Read(dst.address, 1, kept), now_ - d(Opcode::kRead), -1);
+    Combine(five, kept, last, kFinalAlu);
+    now_ += d(op_);
+    Access(dst, ops::Write(dst.address, 1, last), now_, 1);
   }
 
   const ChipTiming& timing_;
   const Opcode op_;
   const int words_;
   Block block_;
-  int64_t now_ = 0;        // when the current value stands at the VXM
-  int64_t joined_at_ = 0;
-  int final_ = ops::East(4 * kValueQuad);
+  int64_t now_ = 0;  // when the current value stands at the VXM
 };
 
 }  // namespace
 
-void Kernels::LaneSum(Quad src, Quad dst, int words) {
-  for (int w = 0; w < words; w += kTreeBatch) {
-    LaneTree tree(timing, Opcode::kAdd, std::min(kTreeBatch, words - w), "lane sum");
-    tree.Begin(src + w);
-    for (int n : kTreeShifts) tree.Step(n);
-    tree.Keep(-4);  // classes i..i+3 by two more steps; the fifth, i + 4, joins them
-    tree.Step(-1);
-    tree.Step(-2);
-    tree.Join();
-    placer.Place(tree.End(dst + w));
+namespace {
+
+void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char* name, Quad src,
+                Quad dst, int words) {
+  const int batch = LaneTree::Batch(timing, op, dst);
+  for (int w = 0; w < words; w += batch) {
+    LaneTree tree(timing, op, std::min(batch, words - w), name);
+    placer.Place(tree.Reduce(src + w, dst + w));
   }
 }
 
+}  // namespace
+
+void Kernels::LaneSum(Quad src, Quad dst, int words) {
+  PlaceTrees(placer, timing, Opcode::kAdd, "lane sum", src, dst, words);
+}
+
 void Kernels::LaneMax(Quad src, Quad dst, int words) {
-  for (int w = 0; w < words; w += kTreeBatch) {
-    LaneTree tree(timing, Opcode::kMax, std::min(kTreeBatch, words - w), "lane max");
-    tree.Begin(src + w);
-    for (int n : kTreeShifts) tree.Step(n);
-    for (int n : {1, 2, 1}) tree.Step(n);
-    placer.Place(tree.End(dst + w));
-  }
+  PlaceTrees(placer, timing, Opcode::kMax, "lane max", src, dst, words);
+}
+
+void Kernels::AddSquare(Quad x, bool first, Quad sum) {
+  Chain c(timing, "rmsnorm square", 1);
+  const Chain::Value v = c.Load(x), square = c.Op(Opcode::kMul, v, v);
+  c.Store(first ? square : c.Op(Opcode::kAdd, square, c.Load(sum)), sum);
+  placer.Place(c.Build());
 }
 
 void Kernels::RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
@@ -141,6 +145,11 @@ void Kernels::RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, 
     c.Store(c.Accumulate(Opcode::kAdd, c.Op(Opcode::kMul, v, v)), scratch);
     placer.Place(c.Build());
   }
+  RmsScale(x, gain, scratch, words, elements, eps, west, east);
+}
+
+void Kernels::RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
+                       Pair west, Pair east) {
   LaneSum(scratch, scratch + 1, 1);
   {
     Chain c(timing, "rmsnorm scale", 1);

@@ -20,8 +20,8 @@ struct Kernels {
   Placer& placer;
 
   // dst[i] = all 320 lanes of src[i] reduced, in every lane. src on any side, dst east or west.
-  // Sum: fixed tree (halves down to classes of 5 lanes, then those five from the lane's own on, so
-  // that lanes of different classes may differ in the last bits).
+  // Sum: a fixed tree down to classes of lanes 5 apart, then those five in an order that depends on the
+  // lane, so that lanes of different classes may differ in the last bits.
   void LaneSum(Quad src, Quad dst, int words);
   void LaneMax(Quad src, Quad dst, int words);
 
@@ -29,6 +29,12 @@ struct Kernels {
   // lanes beyond `elements` are zero. scratch: two vectors, in a column that holds neither.
   void RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
                Pair east);
+
+  // The same in two steps, for an x that is made word by word: sum (scratch) = x^2, or sum + x^2, of a
+  // word; then the rest.
+  void AddSquare(Quad x, bool first, Quad sum);
+  void RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
+                Pair east);
 
   // Rotary embedding of vectors x, x + stride, ... (`words` of them) into y, y + stride, ...:
   // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by `distance` lanes;
@@ -62,8 +68,5 @@ struct Kernels {
   // Row `map` of fp32 tables in a column (one vector a row).
   void GatherQuad(Quad table, Single map, Quad y);
 };
-
-// Lanes moved and combined by LaneSum and LaneMax before the last five classes.
-inline constexpr int kTreeShifts[] = {160, 80, 40, 20, 10, 5};
 
 }  // namespace lockstep

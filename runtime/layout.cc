@@ -22,7 +22,9 @@ class LayoutMaker {
 
   Layout Make() {
     MapEmbedding();
-    for (int l = 0; l < stage_.layers.size(); ++l) MapLayer();
+    map_.layers.resize(stage_.layers.size());
+    for (LayerMap& layer : map_.layers) MapCache(layer);
+    for (LayerMap& layer : map_.layers) MapLayer(layer);
     MapHead();
     MapTables();
     MapStep();
@@ -38,35 +40,42 @@ class LayoutMaker {
     counted_ = memory_.bytes_used();
   }
 
-  // Sums of these matrices leave for other chips while they stream, and western column 2 takes what
-  // arrives: no weights of them there.
-  static int ColumnsBesideLanding(Hemisphere side) { return side == kWest ? kColumns - 1 : kColumns; }
+  // While products stream whose sums leave for other chips, western column 2 takes what arrives: no
+  // weights of theirs there.
+  static constexpr int kBesideLanding = kColumns - 1;
 
   // Row tiles shared between the hemispheres. A single tile goes to the roomier one, and so does the
   // odd tile of an odd number.
-  SplitMatrix Split(int rows, int slots, NumberFormat format, int slot_stride = 1,
-                    bool summed = false) {
-    return SplitAt(rows, slots, format, WesternTiles(rows), slot_stride, summed);
+  SplitMatrix Split(int rows, int slots, NumberFormat format) {
+    return SplitAt({.rows = rows, .slots = slots, .format = format}, Western(rows));
   }
-  // Groups of `unit` tiles stay together.
-  SplitMatrix SplitUnits(int rows, int slots, NumberFormat format, int unit) {
-    return SplitAt(rows, slots, format, WesternTiles(rows) / unit * unit);
+  // The same for a product whose sums leave for other chips.
+  SplitMatrix SplitSummed(int rows, int slots, NumberFormat format, int slot_stride) {
+    const Matrix whole{.rows = rows, .slots = slots, .slot_stride = slot_stride, .format = format};
+    return SplitAt(whole, Western(rows), true);
   }
-  int WesternTiles(int rows) const {
+  // Groups of `unit` tiles stay together; `half_rows` of each lane half hold weights.
+  SplitMatrix SplitUnits(int rows, int slots, NumberFormat format, int unit, int half_rows) {
+    const Matrix whole{.rows = rows, .slots = slots, .format = format, .half_rows = half_rows};
+    return SplitAt(whole, Western(rows) / unit * unit);
+  }
+  int Western(int rows) const {
     const int tiles = CeilDiv(rows, kTileRows);
     return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
   }
-  SplitMatrix SplitAt(int rows, int slots, NumberFormat format, int western_tiles,
-                      int slot_stride = 1, bool summed = false) {
-    const int cut = std::min(western_tiles * kTileRows, rows);
+  SplitMatrix SplitAt(const Matrix& whole, int western_tiles, bool summed = false) {
+    const int cut = std::min(western_tiles * kTileRows, whole.rows);
     SplitMatrix out;
     for (Hemisphere side : {kWest, kEast}) {
-      const int first = side == kWest ? 0 : cut, count = side == kWest ? cut : rows - cut;
-      const int columns = summed ? ColumnsBesideLanding(side) : kColumns;
-      if (count == 0) continue;
-      out.parts.push_back({memory_.Place(side, count, slots, slot_stride, columns, format), first});
-      if (format == NumberFormat::kInt8) {
-        out.parts.back().row_scale = memory_.Words(Other(side), 0, CeilDiv(count, kTileRows));
+      const int first = side == kWest ? 0 : cut;
+      Matrix part = whole;
+      part.side = side;
+      part.rows = side == kWest ? cut : whole.rows - cut;
+      if (part.rows == 0) continue;
+      const int columns = summed && side == kWest ? kBesideLanding : kColumns;
+      out.parts.push_back({memory_.Place(part, columns), first});
+      if (part.format == NumberFormat::kInt8) {
+        out.parts.back().row_scale = memory_.Words(Other(side), 0, part.tiles());
       }
     }
     return out;
@@ -81,7 +90,16 @@ class LayoutMaker {
     Count(&SramUse::tables);
   }
 
-  void MapLayer() {
+  // Before the weights: the cache's rows are the same in all weight columns.
+  void MapCache(LayerMap& layer) {
+    for (int s = 0; s < plan_.sequences * plan_.kv_slots; ++s) {
+      layer.keys.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().key_rows()));
+      layer.values.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().value_rows()));
+    }
+    Count(&SramUse::kv_cache);
+  }
+
+  void MapLayer(LayerMap& layer) {
     const NumberFormat f = plan_.weights;
     const int hidden = SlotsOf(m_.hidden_size, f), heads = plan_.query_heads();
     const int words = plan_.hidden_words();
@@ -90,30 +108,25 @@ class LayoutMaker {
     const CacheShape cache = plan_.cache();
     const int slots = cache.key_slots(), groups = cache.value_groups();
     const int last_slot = cache.slot_elements(slots - 1);
-    LayerMap layer;
+    const int half_rows = cache.slot_elements(0);
     layer.q = SplitUnits((heads * slots - 1) * kHalfLanes + last_slot, hidden, f,
-                         cache.rotary_tables());
+                         cache.rotary_tables(), half_rows);
     layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot, hidden, f,
-                         slots);
+                         slots, half_rows);
     layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
                     hidden, f);
     // A vector of a head a slot, or two: each has a vector of its own in fp16, in int8 they are packed.
     const bool packed = f == NumberFormat::kInt8;
     const int outputs = heads * groups;
-    layer.o = Split(m_.hidden_size, packed ? CeilDiv(outputs, 2) : outputs, f, packed ? 1 : 2, true);
+    layer.o = SplitSummed(m_.hidden_size, packed ? CeilDiv(outputs, 2) : outputs, f, packed ? 1 : 2);
     // Side by side, so that words of both are there at the same time.
-    layer.gate = SplitAt(plan_.ffn_rows, hidden, f, CeilDiv(plan_.ffn_rows, kTileRows));
-    layer.up = SplitAt(plan_.ffn_rows, hidden, f, 0);
-    layer.down = Split(m_.hidden_size, SlotsOf(plan_.ffn_rows, f), f, 1, true);
+    const Matrix ffn{.rows = plan_.ffn_rows, .slots = hidden, .format = f};
+    layer.gate = SplitAt(ffn, ffn.tiles());
+    layer.up = SplitAt(ffn, 0);
+    layer.down = SplitSummed(m_.hidden_size, SlotsOf(plan_.ffn_rows, f), f, 1);
     layer.attention_gain = memory_.Words(kEast, 0, words);
     layer.mlp_gain = memory_.Words(kEast, 0, words);
     Count(&SramUse::layers);
-    for (int s = 0; s < plan_.sequences * plan_.kv_slots; ++s) {
-      layer.keys.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().key_rows()));
-      layer.values.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().value_rows()));
-    }
-    Count(&SramUse::kv_cache);
-    map_.layers.push_back(std::move(layer));
   }
 
   void MapHead() {

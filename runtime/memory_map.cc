@@ -66,14 +66,12 @@ Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, in
   return strip;
 }
 
-Matrix MemoryMap::Place(Hemisphere on, int rows, int slots, int slot_stride, int columns,
-                        NumberFormat format) {
-  Matrix m{on, 0, rows, slots, slot_stride, format};
+Matrix MemoryMap::Place(Matrix m, int columns) {
   if (share_ == 0) {
-    m.address = WeightRows(on, m.weight_rows());
+    m.address = WeightRows(m.side, m.weight_rows());
     return m;
   }
-  Side& side = sides_[static_cast<int>(on)];
+  Side& side = sides_[static_cast<int>(m.side)];
   m.strips.resize(m.tiles());
   for (const SegmentOfTiles& s : m.Segments()) {
     for (int t = s.first_tile; t < s.first_tile + s.tiles; ++t) {

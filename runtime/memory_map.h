@@ -35,9 +35,11 @@ class MemoryMap {
   int WeightRows(Hemisphere side, int count);
   // The side with more room for weights left (west where equal).
   Hemisphere Roomier() const;
-  // A matrix on `side`. Only activation columns below `columns` hold weights of it.
-  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns,
-               NumberFormat format = NumberFormat::kFp16);
+  // Gives a matrix its place. Only activation columns below `columns` hold weights of it.
+  Matrix Place(Matrix m, int columns = kColumns);
+  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns) {
+    return Place(Matrix{side, 0, rows, slots, slot_stride}, columns);
+  }
 
   int column_words_used(Hemisphere side, int column) const;
   int64_t bytes_used() const;

@@ -116,6 +116,28 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(1, 8, 96, 319, 320, 321, 330, 640, 2048, 4096, 8192, 8300),
                        ::testing::Values(1e-4, 1.0, 500.0)));
 
+TEST(RmsNormByWordsTest, WordsInAnyOrderGiveTheNorm) {
+  const int words = 5, elements = words * kLanes;
+  OneChip chip;
+  const Quad x{kWest, 0, 3}, gain{kEast, 0, 9}, scratch{kEast, 2, 1};
+  const Pair west{kWest, 1, 0, 0}, east{kEast, 1, 2, 5};
+  const std::vector<float> values = RandomFloats(chip.random, elements, -3, 3);
+  chip.Store(x, values);
+  chip.Fill(gain, words, 1.0f);
+  chip.Fill(scratch, 2, 1e9f);
+  for (int w : {3, 0, 4, 1, 2}) chip.kernels.AddSquare(x + w, w == 3, scratch);
+  chip.kernels.RmsScale(x, gain, scratch, words, elements, 1e-5f, west, east);
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  double mean = 0;
+  for (float v : values) mean += double{v} * v / elements;
+  std::vector<double> want(elements);
+  for (int i = 0; i < elements; ++i) want[i] = values[i] / std::sqrt(mean + 1e-5);
+  EXPECT_TRUE(AllNear(chip.Load16(west, words), want, [&](size_t i) {
+    return HalfError(want[i]) + (words / 2.0 + 12) * kUlp32 * std::abs(want[i]);
+  }));
+  EXPECT_EQ(chip.Load16(west, words), chip.Load16(east, words));
+}
+
 TEST(RmsNormZeroTest, ZerosStayZero) {
   OneChip chip;
   chip.Fill({kEast, 0, 0}, 1, 1.0f);

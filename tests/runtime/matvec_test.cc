@@ -123,6 +123,38 @@ TEST(MatrixTest, StoresEveryRowAndSlotWhereItStreamsFrom) {
   }
 }
 
+TEST(HalfRowsTest, RowsThatAreNotThereTakeNoCycles) {
+  Matrix m{kEast, 3, 2 * kTileRows, 2, 1};
+  m.half_rows = 48;
+  EXPECT_EQ(m.weight_rows(), 2 * 2 * 3);
+  OneChip chip;
+  const int columns = 2 * kHalfLanes;
+  std::vector<float> w = Rounded16(RandomFloats(chip.random, size_t{1} * m.rows * columns));
+  for (int r = 0; r < m.rows; ++r) {
+    if (r % kHalfLanes < 48) continue;
+    std::fill_n(w.begin() + size_t{1} * r * columns, columns, 0.0f);
+  }
+  const std::vector<float> x = Rounded16(RandomFloats(chip.random, columns));
+  const Matrix whole{kEast, 0, m.rows, 2, 1};
+  std::array<uint16_t, kHalfLanes> values;
+  const LaneStore store = [&](int slice, int address, int lane, const uint8_t* bytes) {
+    chip.memory.Store(slice, address, lane, {bytes, kHalfLanes});
+  };
+  for (int r = 0; r < m.rows; ++r) {
+    if (r % kHalfLanes >= 48) continue;
+    for (int slot = 0; slot < 2; ++slot) {
+      for (int k = 0; k < kHalfLanes; ++k) {
+        values[k] = FloatToHalf(w[size_t{1} * r * columns + slot * kHalfLanes + k]);
+      }
+      StoreWeightRow(m, r, slot, values.data(), store);
+    }
+  }
+  chip.Store(Pair{kEast, 0, 0, 0}, Halves(x));
+  PlaceMatVec(chip.placer, chip.timing, "product", m, {kEast, 0, 0, 0}, {kEast, 1, 0});
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  EXPECT_EQ(chip.Load(Quad{kEast, 1, 0}, 2), Multiply(OneChip(), whole, w, x));
+}
+
 // ---- Matrices in strips, as runtime/memory_map.h lays them out when weights fill more columns.
 
 TEST(StripsTest, ProductsOfMatricesThatFillAllColumnsAreTheSame) {
