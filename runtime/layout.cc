@@ -2,6 +2,9 @@
 #include "runtime/layout.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 
 namespace lockstep {
 namespace {
@@ -29,8 +32,7 @@ class LayoutMaker {
     MapTables();
     MapStep();
     MapScratch();
-    Layout out{map_, scratch_, use_, memory_.Check()};
-    return out;
+    return {map_, scratch_, use_, memory_.Check(), memory_.excess_bytes()};
   }
 
  private:
@@ -256,10 +258,19 @@ ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
 // Weights keep to their own columns if they fit there, and take as little of the others as they need.
 Layout LayOut(const Plan& plan, const StageShape& stage) {
   constexpr int kSteps = 32;
-  for (int step = 0;; ++step) {
+  Layout best;
+  for (int step = 0; step <= kSteps; ++step) {
     Layout layout = LayoutMaker(plan, stage, step * MemoryMap::kWhole / kSteps).Make();
-    if (layout.fits.ok() || step == kSteps) return layout;
+    const bool better = step == 0 || layout.excess_bytes < best.excess_bytes;
+    if (better) best = std::move(layout);
+    if (best.fits.ok()) return best;
   }
+  best.fits = absl::ResourceExhaustedError(absl::StrCat(
+      best.fits.message(), "; in all ", best.excess_bytes, " B of a chip's ", best.use.total(),
+      ": layers ", best.use.layers, ", embedding ", best.use.embedding, ", head ", best.use.head,
+      ", KV cache ", best.use.kv_cache, ", tables ", best.use.tables, ", activations ",
+      best.use.activations, " (a chip has ", kSramBytes, ")"));
+  return best;
 }
 
 }  // namespace lockstep

@@ -103,6 +103,7 @@ struct Layout {
   ScratchMap scratch;
   SramUse use;
   absl::Status fits;  // ok, or what is too small and by how much; the rest is filled in all the same
+  int64_t excess_bytes = 0;  // of a chip, that do not fit
 };
 
 // The map as sequence `sequence` sees it: its step inputs, its part of the KV cache.

@@ -102,6 +102,18 @@ int64_t MemoryMap::bytes_used() const {
   return words * kVectorBytes;
 }
 
+int64_t MemoryMap::excess_bytes() const {
+  int64_t words = 0;  // of four slices
+  for (Hemisphere which : {Hemisphere::kWest, Hemisphere::kEast}) {
+    const Side& side = sides_[static_cast<int>(which)];
+    for (int used : side.weights) words += std::max(0, used - kWordsPerSlice);
+    for (int c = 0; c < kColumns; ++c) {
+      words += std::max(0, column_words_used(which, c) + side.more[c] - kWordsPerSlice);
+    }
+  }
+  return words * kSlicesPerColumn * kVectorBytes;
+}
+
 absl::Status MemoryMap::CheckSide(Hemisphere which) const {
   const Side& side = sides_[static_cast<int>(which)];
   const int fullest = *std::max_element(side.weights.begin(), side.weights.end());

@@ -45,6 +45,8 @@ class MemoryMap {
   int64_t bytes_used() const;
   // Ok, or which part of SRAM is too small and by how much.
   absl::Status Check() const;
+  // Bytes that lie beyond the ends of their slices.
+  int64_t excess_bytes() const;
 
  private:
   struct Side {
