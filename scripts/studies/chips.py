@@ -36,17 +36,18 @@ def main():
     for scaling, label in (("strong", f"{STRONG >> 10} KiB in all"), ("weak", f"{WEAK} B a chip")):
         chips = s.column("chips", scaling=scaling)
         left.plot(chips, s.column("time_us", scaling=scaling), marker="o", label=label)
-        wall = [sum(t) for t in zip(*(s.column(c, scaling=scaling)
-                                      for c in ("compile_s", "verify_s", "run_s")))]
-        right.plot(chips, wall, marker="o", label=f"{label}: compile, verify, run")
-        right.plot(chips, s.column("run_s", scaling=scaling), marker=".", linestyle="--",
-                   label=f"{label}: run alone")
     left.set_ylabel("all-reduce, us (emulated)")
-    right.set_ylabel("the emulator's time on this host, s")
+    left.set_xscale("log")
+    left.set_yscale("log")
+    left.set_xlabel("chips: node, rack, 33 nodes, 8 and 10 racks")
+    bottom = [0.0] * len(topologies)
+    for part in ("compile", "verify", "run"):
+        seconds = s.column(f"{part}_s", scaling="strong")
+        right.bar(topologies, seconds, bottom=bottom, label=part)
+        bottom = [a + b for a, b in zip(bottom, seconds)]
+    right.set_ylabel(f"the emulator's time on this host for {STRONG >> 10} KiB, s")
+    right.tick_params(axis="x", labelsize=7)
     for a in (left, right):
-        a.set_xscale("log")
-        a.set_yscale("log")
-        a.set_xlabel("chips: node, rack, 33 nodes, 8 and 10 racks")
         a.legend(fontsize=8)
     s.save(figure)
 
