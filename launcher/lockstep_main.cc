@@ -1,10 +1,12 @@
 // `lockstep`: the command line. Each subcommand is registered by one function and leaves a Status.
-// Exit codes: 0 done, 1 an error of the world (printed as "lockstep: ..."), 2 wrong usage.
+// Exit codes: launcher/exit_code.h; errors are printed as "lockstep: ...".
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "absl/status/status.h"
 #include "launcher/asm_command.h"
+#include "launcher/client/job_commands.h"
+#include "launcher/client/submit_command.h"
 #include "launcher/collective_command.h"
 #include "launcher/compare_command.h"
 #include "launcher/exec_command.h"
@@ -23,8 +25,10 @@ int main(int argc, char** argv) {
   lockstep::AddCollectiveCommand(app, &result);
   lockstep::AddCompareCommand(app, &result);
   lockstep::AddExecCommand(app, &result);
+  lockstep::AddJobCommands(app, &result);
   lockstep::AddPlanCommand(app, &result);
   lockstep::AddRunCommand(app, &result);
+  lockstep::AddSubmitCommands(app, &result);
   lockstep::AddTopoCommand(app, &result);
   lockstep::AddValidateCommand(app, &result);
   try {

@@ -47,6 +47,15 @@ add_test(NAME studies_quick
                  ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)
 set_tests_properties(studies_quick PROPERTIES LABELS study TIMEOUT 600)
 
+# --- the controller, as clients see it --------------------------------------------------------------
+foreach(case service kill hostile stranger)
+  add_test(NAME controller_${case}
+           COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/controller/${case}_test.py
+                   ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR})
+  set_tests_properties(controller_${case} PROPERTIES LABELS "controller;mpi" TIMEOUT 600 PROCESSORS 2
+                       ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+endforeach()
+
 # --- golden timelines -----------------------------------------------------------------------------
 add_test(NAME golden_timelines
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/golden/run_golden.py

@@ -11,6 +11,7 @@ endforeach()
 file(GLOB LOCKSTEP_HEADERS CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
      ${CMAKE_SOURCE_DIR}/chip/*.h ${CMAKE_SOURCE_DIR}/fabric/*.h ${CMAKE_SOURCE_DIR}/fabric/*/*.h
      ${CMAKE_SOURCE_DIR}/runtime/*.h ${CMAKE_SOURCE_DIR}/runtime/*/*.h ${CMAKE_SOURCE_DIR}/launcher/*.h
+     ${CMAKE_SOURCE_DIR}/launcher/*/*.h
      ${CMAKE_SOURCE_DIR}/tests/*/*.h)
 set(HEADER_SOURCES)
 foreach(header ${LOCKSTEP_HEADERS})

@@ -7,15 +7,13 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "chip/check.h"
-#include "runtime/jobs/store.h"
+#include "runtime/jobs/request_parts.h"
 #include "runtime/machine.h"
 #include "runtime/run_setup.h"
 #include "runtime/strict_json.h"
 #include "runtime/topology_file.h"
-#include "runtime/validate.h"
 
 namespace lockstep {
 namespace {
@@ -28,7 +26,7 @@ constexpr size_t kMaxLatencyBytes = 128, kMaxLabelBytes = 128, kMaxRequestIdByte
 constexpr int64_t kRankBytes = 32 << 20, kChipBytes = 4 << 20, kTimingChipBytes = 8 << 20;
 constexpr double kBytesPerParameter = 2.6;
 
-// The field of a message of `lockstep run` that speaks of an option or of what came from one.
+// The field of a message of `lockstep run`: of the first thing in it that came from one.
 std::string FieldOfMessage(absl::string_view message, const std::string& kind) {
   static constexpr std::pair<absl::string_view, absl::string_view> kFields[] = {
       {"--tokens", "tokens"},          {"--temperature", "sampling.temperature"},
@@ -42,50 +40,15 @@ std::string FieldOfMessage(absl::string_view message, const std::string& kind) {
       {"prompt id ", "prompt_ids"},    {"--prompt", "prompt"},
       {"topology", "machine.topology"}, {"no link from", "machine.topology"},
   };
+  size_t first = absl::string_view::npos;
+  absl::string_view found;
   for (const auto& [words, field] : kFields) {
-    if (absl::StrContains(message, words)) return absl::StrCat("spec.", kind, ".", field);
+    const size_t at = message.find(words);
+    if (at >= first) continue;
+    first = at;
+    found = field;
   }
-  return absl::StrCat("spec.", kind);
-}
-
-absl::Status CheckLatencies(const google::protobuf::RepeatedPtrField<std::string>& latencies,
-                            const std::string& field) {
-  if (latencies.size() > kMaxLatencies) {
-    return FieldError(field, absl::StrCat(latencies.size(), " entries; at most ", kMaxLatencies));
-  }
-  for (const std::string& latency : latencies) {
-    if (latency.size() > kMaxLatencyBytes) {
-      return FieldError(field, absl::StrCat(Quoted(latency), " is too long"));
-    }
-  }
-  const std::vector<std::string> all(latencies.begin(), latencies.end());
-  const auto timing = SetLatencies(ChipTiming::Default(), all);
-  return timing.ok() ? absl::OkStatus() : FieldError(field, timing.status().message());
-}
-
-absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind,
-                         const JobRoots& roots, RunOptions* options) {
-  const std::string field = absl::StrCat("spec.", kind, ".machine.");
-  const std::string& name = machine.topology();
-  if (!IsName(name) || absl::EndsWith(name, ".textproto")) {
-    return FieldError(field + "topology", absl::StrCat(Quoted(name), " is no name of a topology"));
-  }
-  const std::vector<std::string> known = KnownTopologies(roots.topologies);
-  if (std::find(known.begin(), known.end(), name) == known.end()) {
-    return FieldError(field + "topology", absl::StrCat("no topology ", name));
-  }
-  options->topology = name;
-  options->topology_dir = roots.topologies;
-  if (machine.has_chips()) options->chips = machine.chips();
-  if (machine.has_hop_latency()) {
-    if (machine.hop_latency().size() != 1) {
-      return FieldError(field + "hop_latency",
-                        absl::StrCat(Quoted(machine.hop_latency()), " is no preset: A, B, C"));
-    }
-    options->hop_latency = machine.hop_latency();
-  }
-  options->latencies.assign(machine.latencies().begin(), machine.latencies().end());
-  return CheckLatencies(machine.latencies(), field + "latencies");
+  return absl::StrCat("spec.", kind, found.empty() ? "" : ".", found);
 }
 
 void TakePlacement(const v1::Placement& placement, RunOptions* options) {
@@ -95,17 +58,6 @@ void TakePlacement(const v1::Placement& placement, RunOptions* options) {
   } else if (placement.kind_case() == v1::Placement::kChipsPerRank) {
     options->chips_per_rank = placement.chips_per_rank();
   }
-}
-
-absl::Status TakeModel(const std::string& name, const std::string& kind, const JobRoots& roots,
-                       RunOptions* options) {
-  const absl::StatusOr<std::string> model =
-      ResolveModel(roots, name, options->engine == EngineKind::kFunctional);
-  if (!model.ok()) {
-    return FieldError(absl::StrCat("spec.", kind, ".model"), model.status().message());
-  }
-  options->model = *model;
-  return absl::OkStatus();
 }
 
 // No path of the host is the client's business.
@@ -248,31 +200,6 @@ absl::StatusOr<PreparedJob> PrepareTimingRun(const v1::RunJob& job, const JobRoo
   return PrepareModelRun(std::move(options), kind, roots, limits);
 }
 
-absl::StatusOr<PreparedJob> PrepareValidate(const v1::ValidateJob& job, const JobRoots& roots) {
-  const std::vector<std::string> known = ValidationIds();
-  for (const std::string& id : job.only()) {
-    if (std::find(known.begin(), known.end(), id) == known.end()) {
-      return FieldError("spec.validate.only",
-                        absl::StrCat(Quoted(id), ": there are ", absl::StrJoin(known, " ")));
-    }
-  }
-  if (job.only_size() > static_cast<int>(known.size())) {
-    return FieldError("spec.validate.only", "names a figure twice");
-  }
-  RETURN_IF_ERROR(CheckLatencies(job.latencies(), "spec.validate.latencies"));
-  PreparedJob prepared;
-  JobCommand& command = prepared.command;
-  command.arguments = {"validate", "--json=report.json", "--topology-dir=" + roots.topologies};
-  if (job.only_size() > 0) command.arguments.push_back("--only=" + absl::StrJoin(job.only(), ","));
-  for (const std::string& latency : job.latencies()) command.arguments.push_back("--set=" + latency);
-  command.stdout_file = "table.txt";
-  command.artifacts = {"report.json", "table.txt"};
-  prepared.needs.set_ranks(1);
-  prepared.needs.set_cores(1);
-  prepared.needs.set_memory_bytes(int64_t{256} << 20);
-  return prepared;
-}
-
 absl::Status CheckCommon(const v1::JobSpec& spec, const HostLimits& limits) {
   if (spec.label().size() > kMaxLabelBytes) {
     return FieldError("spec.label", absl::StrCat(spec.label().size(), " bytes; at most ",
@@ -294,20 +221,72 @@ absl::StatusOr<PreparedJob> PrepareKind(const v1::JobSpec& spec, const JobRoots&
   switch (spec.kind_case()) {
     case v1::JobSpec::kGenerate:
       return PrepareGenerate(spec.generate(), roots, limits);
+    case v1::JobSpec::kPlan:
+      return PreparePlan(spec.plan(), roots);
+    case v1::JobSpec::kCollectiveSweep:
+      return PrepareSweep(spec.collective_sweep(), roots);
     case v1::JobSpec::kRun:
       return PrepareTimingRun(spec.run(), roots, limits);
     case v1::JobSpec::kValidate:
       return PrepareValidate(spec.validate(), roots);
     case v1::JobSpec::KIND_NOT_SET:
-      return FieldError("spec", "no kind of job is given");
-    default:
-      return absl::UnimplementedError(
-          absl::StrCat("jobs of kind ", JobKind(spec), " have no engine here; there are ",
-                       absl::StrJoin(RunnableKinds(), ", ")));
+      break;
   }
+  return FieldError("spec", "no kind of job is given");
 }
 
 }  // namespace
+
+absl::Status CheckLatencies(const google::protobuf::RepeatedPtrField<std::string>& latencies,
+                            const std::string& field) {
+  if (latencies.size() > kMaxLatencies) {
+    return FieldError(field, absl::StrCat(latencies.size(), " entries; at most ", kMaxLatencies));
+  }
+  for (const std::string& latency : latencies) {
+    if (latency.size() > kMaxLatencyBytes) {
+      return FieldError(field, absl::StrCat(Quoted(latency), " is too long"));
+    }
+  }
+  const std::vector<std::string> all(latencies.begin(), latencies.end());
+  const auto timing = SetLatencies(ChipTiming::Default(), all);
+  return timing.ok() ? absl::OkStatus() : FieldError(field, timing.status().message());
+}
+
+absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind,
+                         const JobRoots& roots, RunOptions* options) {
+  const std::string field = absl::StrCat("spec.", kind, ".machine.");
+  const std::string& name = machine.topology();
+  if (!IsName(name) || absl::EndsWith(name, ".textproto")) {
+    return FieldError(field + "topology", absl::StrCat(Quoted(name), " is no name of a topology"));
+  }
+  const std::vector<std::string> known = KnownTopologies(roots.topologies);
+  if (std::find(known.begin(), known.end(), name) == known.end()) {
+    return FieldError(field + "topology", absl::StrCat("no topology ", name));
+  }
+  options->topology = name;
+  options->topology_dir = roots.topologies;
+  if (machine.has_chips()) options->chips = machine.chips();
+  if (machine.has_hop_latency()) {
+    if (machine.hop_latency().size() != 1) {
+      return FieldError(field + "hop_latency",
+                        absl::StrCat(Quoted(machine.hop_latency()), " is no preset: A, B, C"));
+    }
+    options->hop_latency = machine.hop_latency();
+  }
+  options->latencies.assign(machine.latencies().begin(), machine.latencies().end());
+  return CheckLatencies(machine.latencies(), field + "latencies");
+}
+
+absl::Status TakeModel(const std::string& name, const std::string& kind, const JobRoots& roots,
+                       RunOptions* options) {
+  const absl::StatusOr<std::string> model =
+      ResolveModel(roots, name, options->engine == EngineKind::kFunctional);
+  if (!model.ok()) {
+    return FieldError(absl::StrCat("spec.", kind, ".model"), model.status().message());
+  }
+  options->model = *model;
+  return absl::OkStatus();
+}
 
 absl::Status FieldError(absl::string_view field, absl::string_view what) {
   absl::Status status = absl::InvalidArgumentError(absl::StrCat(field, ": ", what));
@@ -330,7 +309,9 @@ absl::Status CheckRequestId(absl::string_view request_id) {
                                                Quoted(std::string(request_id))));
 }
 
-std::vector<std::string> RunnableKinds() { return {"generate", "run", "validate"}; }
+std::vector<std::string> RunnableKinds() { 
+  return {"generate", "plan", "run", "collective_sweep", "validate"};
+}
 
 absl::StatusOr<PreparedJob> PrepareJob(const v1::JobSpec& spec, const JobRoots& roots,
                                        const HostLimits& limits) {

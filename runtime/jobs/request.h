@@ -51,8 +51,8 @@ struct PreparedJob {
   v1::Needs needs;
 };
 
-// Errors: InvalidArgument or NotFound naming the field; FailedPrecondition: this host could never
-// run it, with what it needs; Unimplemented: nothing here runs this kind.
+// Errors: InvalidArgument naming the field; FailedPrecondition: this host could never run it, with
+// what it needs.
 absl::StatusOr<PreparedJob> PrepareJob(const v1::JobSpec& spec, const JobRoots& roots,
                                        const HostLimits& limits);
 
