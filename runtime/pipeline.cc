@@ -171,13 +171,12 @@ absl::Status CompiledPipeline::SetStarts() {
     part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
     part.weight_stream_bytes = role->compiled.weight_stream_bytes;
     part.sram = role->compiled.layout.use;
-    part.begun = part.shape.receive != nullptr ? first_sent : part.start;
     first_sent = part.start + role->compiled.sent_from;
     earliest = std::min(earliest, part.start);
   }
   std::map<int, const PipelinePart*> before;
   for (PipelinePart& part : parts_) {
-    part.start -= earliest, part.end -= earliest, part.begun -= earliest;
+    part.start -= earliest, part.end -= earliest;
     const PipelinePart*& last = before[part.stage];
     if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
       return absl::InvalidArgumentError(
@@ -188,11 +187,6 @@ absl::Status CompiledPipeline::SetStarts() {
   }
   latency_ = cycles();
   if (pipeline_.plan.sequences > 1) Repeat();
-  // Where a node has parts of several sequences, they are not in the order of the step.
-  std::stable_sort(parts_.begin(), parts_.end(), [](const PipelinePart& a, const PipelinePart& b) {
-    return a.shape.sequence != b.shape.sequence ? a.shape.sequence < b.shape.sequence
-                                                : a.start < b.start;
-  });
   return absl::OkStatus();
 }
 
@@ -220,7 +214,7 @@ void CompiledPipeline::Repeat() {
   for (int s = 1; s < sequences; ++s) {
     for (PipelinePart part : one) {
       part.shape.sequence = s;
-      part.start += s * period_, part.end += s * period_, part.begun += s * period_;
+      part.start += s * period_, part.end += s * period_;
       parts_.push_back(part);
     }
   }

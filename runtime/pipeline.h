@@ -71,8 +71,6 @@ struct PipelinePart {
   int stage;
   PartShape shape;
   int64_t start = 0, end = 0;  // cycles; of member 0's program
-  // When the first vector that it receives leaves, or its start: later than that of the part before.
-  int64_t begun = 0;
   int64_t weight_stream_bytes = 0;  // a chip's
   SramUse sram = {};                // of the stage, a chip's
 };

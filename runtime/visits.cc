@@ -33,6 +33,11 @@ void ForEachCacheWord(const Plan& plan, const ModelMap& map,
 absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(
     CompiledPipeline* compiled, const Checkpoint* weights, const ChipTiming& timing, Wiring wiring,
     int64_t sram_limit, Observer* observer) {
+  if (compiled->pipeline().plan.sequences > 1) {
+    return absl::UnimplementedError(
+        absl::StrCat("--sram-limit with ", compiled->pipeline().plan.sequences,
+                     " sequences in flight: stages are visited for one"));
+  }
   for (const PipelinePart& part : compiled->parts()) {
     const int64_t bytes = part.sram.total() * compiled->pipeline().plan.chips;
     if (bytes <= sram_limit) continue;
@@ -46,22 +51,12 @@ absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(
       new StageVisits(compiled, weights, timing, std::move(fabric), observer));
 }
 
-// What a part receives left before it was done with it, so this order keeps that of each sequence, and
-// on each chip that of time.
-void StageVisits::SortParts() {
-  for (const PipelinePart& part : compiled_->parts()) order_.push_back(&part);
-  std::stable_sort(order_.begin(), order_.end(), [](const PipelinePart* a, const PipelinePart* b) {
-    return a->begun < b->begun;
-  });
-}
-
 absl::StatusOr<std::vector<float>> StageVisits::Step(const std::vector<FedToken>& fed) {
   const Plan& plan = compiled_->pipeline().plan;
   const size_t vocabulary = plan.model.vocab_size;
   std::vector<float> logits(vocabulary * plan.sequences);
   fabric_->EmptyLinks();
-  for (const PipelinePart* visit : order_) {
-    const PipelinePart& part = *visit;
+  for (const PipelinePart& part : compiled_->parts()) {
     ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(part));
     RETURN_IF_ERROR(Run(part, fed[part.shape.sequence], chips));
     const StageShape& stage = compiled_->pipeline().stages[part.stage].shape;

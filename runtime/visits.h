@@ -6,9 +6,8 @@
 //   run      one part of the step; what it sends to other nodes stays on the links
 //   leave    the KV cache is kept, all other SRAM is dropped
 //
-// A step is a row of parts each of which receives from the one before, so visits in the order in which
-// they begin are enough, also for several sequences. Values and digests are those of a run that holds
-// everything.
+// A step of one sequence is a row of parts each of which receives from the one before, so visits in
+// that order are enough. Values and digests are those of a run that holds everything.
 
 #include <cstdint>
 #include <map>
@@ -32,8 +31,8 @@ struct FedToken {
 
 class StageVisits {
  public:
-  // All but `wiring` outlive this; observer may be null. Error: a stage takes more than `sram_limit`
-  // bytes on its chips together.
+  // All but `wiring` outlive this; observer may be null. Errors: a stage takes more than `sram_limit`
+  // bytes on its chips together; several sequences.
   static absl::StatusOr<std::unique_ptr<StageVisits>> Create(CompiledPipeline* compiled,
                                                              const Checkpoint* weights,
                                                              const ChipTiming& timing,
@@ -59,17 +58,13 @@ class StageVisits {
   StageVisits(CompiledPipeline* compiled, const Checkpoint* weights, const ChipTiming& timing,
               std::unique_ptr<LocalFabric> fabric, Observer* observer)
       : compiled_(compiled), weights_(weights), timing_(timing), fabric_(std::move(fabric)),
-        observer_(observer) {
-    SortParts();
-  }
+        observer_(observer) {}
 
-  void SortParts();
   absl::StatusOr<std::vector<Resident>> Enter(const PipelinePart& part);
   absl::Status Run(const PipelinePart& part, const FedToken& fed, std::vector<Resident>& chips);
   void Leave(std::vector<Resident> chips);
 
   CompiledPipeline* compiled_;
-  std::vector<const PipelinePart*> order_;  // of visits
   const Checkpoint* weights_;
   const ChipTiming timing_;
   const std::unique_ptr<LocalFabric> fabric_;
