@@ -10,6 +10,12 @@ endif()
 find_program(DEBIAN_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
 add_test(NAME ModelTools COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_SOURCE_DIR}/models/models_test.py)
 set_tests_properties(ModelTools PROPERTIES LABELS unit ENVIRONMENT OPENBLAS_NUM_THREADS=1)
+# The same script with its defaults is a layer of Llama-2-70B.
+add_test(NAME layer_check_small
+         COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_SOURCE_DIR}/models/layer_check.py
+                 --lockstep $<TARGET_FILE:lockstep> --hidden 512 --ffn 1792 --heads 8 --kv-heads 8
+                 --vocab 105 --tolerance 0.01)
+set_tests_properties(layer_check_small PROPERTIES LABELS smoke ENVIRONMENT OPENBLAS_NUM_THREADS=1)
 
 # --- transports over MPI: the conformance suite with 8, 4 and 2 ranks for 8 chips -----------------
 add_executable(mpi_conformance fabric/mpi_conformance.cc)
