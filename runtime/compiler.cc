@@ -208,15 +208,31 @@ class Compiler {
     return Kernels::RotaryTables{at_.cos, at_.sin_low, at_.sin_high} + table;
   }
 
+  void QueriesKeysValues(const LayerMap& layer) {
+    const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
+    const Term both{"k and v", layer.keys_values, at_.normed, at_.keys_values32};
+    const Term q{"q", layer.q, at_.normed, at_.q32};
+    if (layer.keys_values.parts.empty()) {
+      Multiply({k, v, q}, [](size_t, int, Quad) {});
+    } else {
+      Multiply({both, q}, [](size_t, int, Quad) {});
+    }
+    for (const Segment32& s : SegmentsOf(k)) RotateKeys(s, at_.k);
+    for (const Segment32& s : SegmentsOf(v)) kernels_.ToHalf(s.at, s.words, at_.v + s.first);
+    for (const Segment32& s : SegmentsOf(both)) {
+      for (int i = 0; i < s.words; ++i) {
+        const int kv = s.first + i;
+        kernels_.SplitKeyValue(s.at + i, map_.low_half, at_.key_twice + kv, at_.v + kv);
+        RotateKeys({at_.key_twice + kv, kv, 1}, at_.k);
+      }
+    }
+    for (const Segment32& s : SegmentsOf(q)) RotateQueries(s, at_.q);
+  }
+
   void AttentionPart(const LayerMap& layer) {
     Norm(layer.attention_gain);
     Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
-    const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
-    const Term q{"q", layer.q, at_.normed, at_.q32};
-    Multiply({k, v, q}, [](size_t, int, Quad) {});
-    for (const Segment32& s : SegmentsOf(k)) RotateKeys(s, at_.k);
-    for (const Segment32& s : SegmentsOf(v)) kernels_.ToHalf(s.at, s.words, at_.v + s.first);
-    for (const Segment32& s : SegmentsOf(q)) RotateQueries(s, at_.q);
+    QueriesKeysValues(layer);
     const Attention::ValueTables tables{map_.identity,       map_.one_hot,
                                         map_.transpose_row,  map_.transpose_maps,
                                         map_.value_map_read, map_.value_map_write};
@@ -237,7 +253,11 @@ class Compiler {
       int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
       Quantise(at_.packed_heads, CeilDiv(outputs, 2), at_.heads_out);
     }
-    AddToResidual("o", layer.o, at_.heads_out);
+    if (layer.heads_end_to_end) {
+      const Pair* packed = at_.heads_end_to_end.half;
+      kernels_.PackHeads(at_.heads_out.half, outputs, m_.head_dim, packed[0], packed[1]);
+    }
+    AddToResidual("o", layer.o, layer.heads_end_to_end ? at_.heads_end_to_end : at_.heads_out);
   }
 
   void MlpPart(const LayerMap& layer) {

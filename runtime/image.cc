@@ -131,6 +131,20 @@ class ModelWriter {
     };
   }
 
+  // Slots of "o" whose heads lie end to end.
+  ColumnsOf PackedHeadColumns() const {
+    return [this](int slot) {
+      std::vector<SlotColumns> out;
+      const int d = m_.head_dim, first = slot * kHalfLanes, end = first + kHalfLanes;
+      for (int local = first / d; local * d < end && local < plan_.query_heads(); ++local) {
+        const int from = std::max(first, local * d), to = std::min(end, (local + 1) * d);
+        const int head = QueryHead(local), at = head * d - local * d;
+        if (head >= 0) out.push_back({from - first, {from + at, to + at}});
+      }
+      return out;
+    };
+  }
+
   absl::Status Layer(int l, const LayerMap& layer) {
     const std::string p = absl::StrCat("model.layers.", l, ".");
     const int d = m_.head_dim, h = m_.hidden_size;
@@ -162,15 +176,32 @@ class ModelWriter {
                               return head_row(plan_.SlotOf(chip_, group / groups).kv_head,
                                               lane < kHalfLanes ? element : -1);
                             }, hidden));
+    RETURN_IF_ERROR(KeysAndValues(p, layer.keys_values));
     RETURN_IF_ERROR(Matrix2(p + "self_attn.o_proj.weight", {h, m_.query_size()}, layer.o,
                             [](int row) { return row; },
-                            HeadColumns()));
+                            layer.heads_end_to_end ? PackedHeadColumns() : HeadColumns()));
     const RowOf ffn_row = [&](int row) { return Inside(ffn, row); };
     const int f = m_.intermediate_size;
     RETURN_IF_ERROR(Matrix2(p + "mlp.gate_proj.weight", {f, h}, layer.gate, ffn_row, hidden));
     RETURN_IF_ERROR(Matrix2(p + "mlp.up_proj.weight", {f, h}, layer.up, ffn_row, hidden));
     return Matrix2(p + "mlp.down_proj.weight", {h, f}, layer.down, [](int row) { return row; },
                    Packed(plan_.weights, ffn.size(), ffn.begin));
+  }
+
+  // A tile a KV head: the key's rows in its lower lane half, the value's in its upper.
+  absl::Status KeysAndValues(const std::string& layer, const SplitMatrix& to) {
+    const ColumnsOf hidden = Packed(plan_.weights, m_.hidden_size);
+    for (const bool value : {false, true}) {
+      const std::string name = absl::StrCat(layer, "self_attn.", value ? "v" : "k", "_proj.weight");
+      const auto row_of = [&](int row) {
+        const int head = plan_.SlotOf(chip_, row / kTileRows).kv_head;
+        const int element = row % kTileRows - (value ? kHalfLanes : 0);
+        if (head < 0 || element < 0 || element >= m_.head_dim) return -1;
+        return head * m_.head_dim + (value ? element : plan_.cache().KeyElement(0, element));
+      };
+      RETURN_IF_ERROR(Matrix2(name, {m_.kv_size(), m_.hidden_size}, to, row_of, hidden));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Gain(const std::string& name, Quad at) {

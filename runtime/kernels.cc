@@ -212,6 +212,39 @@ void Kernels::SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east) {
   placer.Place(c.Build());
 }
 
+void Kernels::SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value) {
+  Chain both(timing, "split key", 1);
+  const Chain::Value low = both.Op(Opcode::kMask, both.Load(x), both.Load(low_half));
+  both.Store(both.Op(Opcode::kOr, low, both.LoadShifted(x, kHalfLanes)), key);
+  placer.Place(both.Build());
+  Chain high(timing, "split value", 1);
+  high.Store16(high.To16(high.LoadShifted(x, -kHalfLanes)), value);
+  placer.Place(high.Build());
+}
+
+void Kernels::PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east) {
+  for (int first = 0, word = 0; first < heads * elements; first += kLanes, ++word) {
+    const int last = (std::min(first + kLanes, heads * elements) - 1) / elements;
+    // Each hemisphere has two lane shifters.
+    constexpr int kAtOnce = 4;
+    for (int from = first / elements; from <= last; from += kAtOnce) {
+      Chain c(timing, "pack heads", 1);
+      const auto part = [&](int h) {
+        return c.LoadShifted16(x[(h - from) % 2] + h, h * elements - first);
+      };
+      Chain::Value all = part(from);
+      for (int h = from + 1; h <= std::min(last, from + kAtOnce - 1); ++h) {
+        all = c.Op(Opcode::kOr, all, part(h));
+      }
+      all = from == first / elements ? c.OpBits(Opcode::kOr, all, 0)
+                                     : c.Op(Opcode::kOr, all, c.Load16(west + word));
+      c.Store16(all, west + word);
+      c.Store16(all, east + word);
+      placer.Place(c.Build());
+    }
+  }
+}
+
 void Kernels::ToHalf(Quad x, int words, Pair y) {
   Chain c(timing, "to half", words);
   c.Store16(c.To16(c.Load(x)), y);

@@ -54,6 +54,14 @@ struct Kernels {
   // y = silu(gate) * up as fp16 on both sides; gate and up in different columns.
   void SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east);
 
+  // A vector of a key (lanes 0..159) and a value (from lane 160 on): the key in both lane halves, the
+  // value as fp16 in the lower one. low_half: all bits in lanes 0..159.
+  void SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value);
+
+  // Elements 0 .. elements - 1 of `heads` vectors end to end, 320 a vector, on both sides. The other lanes
+  // of x, which lies on both sides, are zero.
+  void PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east);
+
   // y = x as fp16, on y's side.
   void ToHalf(Quad x, int words, Pair y);
   // y = a + b.

@@ -19,20 +19,23 @@ int SlotsOf(int elements, NumberFormat format) {
 
 class LayoutMaker {
  public:
-  // share: of the slots of a matrix that also use the activation columns (runtime/memory_map.h).
-  LayoutMaker(const Plan& plan, const StageShape& stage, int share)
-      : plan_(plan), m_(plan.model), stage_(stage), memory_(share) {}
+  // shares: of the slots of a matrix that also use the activation columns (runtime/memory_map.h).
+  LayoutMaker(const Plan& plan, const StageShape& stage, const MemoryMap::Shares& shares)
+      : plan_(plan), m_(plan.model), stage_(stage), short_of_room_(shares[0] > 0), memory_(shares) {}
 
   Layout Make() {
     MapEmbedding();
     map_.layers.resize(stage_.layers.size());
     for (LayerMap& layer : map_.layers) MapCache(layer);
+    // Sides are made alike full by what comes last, if room is short.
+    if (short_of_room_) MapHead();
     for (LayerMap& layer : map_.layers) MapLayer(layer);
-    MapHead();
+    if (!short_of_room_) MapHead();
     MapTables();
     MapStep();
     MapScratch();
-    return {map_, scratch_, use_, memory_.Check(), memory_.excess_bytes()};
+    return {map_, scratch_, use_, memory_.Check(),
+            {memory_.excess_bytes(Hemisphere::kWest), memory_.excess_bytes(Hemisphere::kEast)}};
   }
 
  private:
@@ -46,24 +49,31 @@ class LayoutMaker {
   // weights of theirs there.
   static constexpr int kBesideLanding = kColumns - 1;
 
-  // Row tiles shared between the hemispheres. A single tile goes to the roomier one, and so does the
-  // odd tile of an odd number.
+  // Row tiles shared between the hemispheres.
   SplitMatrix Split(int rows, int slots, NumberFormat format) {
-    return SplitAt({.rows = rows, .slots = slots, .format = format}, Western(rows));
+    const Matrix whole{.rows = rows, .slots = slots, .format = format};
+    return SplitAt(whole, Western(whole));
   }
   // The same for a product whose sums leave for other chips.
   SplitMatrix SplitSummed(int rows, int slots, NumberFormat format, int slot_stride) {
     const Matrix whole{.rows = rows, .slots = slots, .slot_stride = slot_stride, .format = format};
-    return SplitAt(whole, Western(rows), true);
+    return SplitAt(whole, Western(whole), true);
   }
   // Groups of `unit` tiles stay together; `half_rows` of each lane half hold weights.
   SplitMatrix SplitUnits(int rows, int slots, NumberFormat format, int unit, int half_rows) {
     const Matrix whole{.rows = rows, .slots = slots, .format = format, .half_rows = half_rows};
-    return SplitAt(whole, Western(rows) / unit * unit);
+    return SplitAt(whole, Western(whole) / unit * unit);
   }
-  int Western(int rows) const {
-    const int tiles = CeilDiv(rows, kTileRows);
-    return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
+  // Tiles that go west: half of them, or where room is short as many as make both sides alike full.
+  int Western(const Matrix& whole) const {
+    const int tiles = whole.tiles();
+    if (!short_of_room_) {
+      return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
+    }
+    const int64_t tile = int64_t{whole.tile_cycles(0)} * whole.slots * kStreamQuads;
+    const int64_t ahead =
+        memory_.weight_quads(Hemisphere::kEast) - memory_.weight_quads(Hemisphere::kWest);
+    return static_cast<int>(std::clamp<int64_t>((tiles * tile + ahead) / (2 * tile), 0, tiles));
   }
   SplitMatrix SplitAt(const Matrix& whole, int western_tiles, bool summed = false) {
     const int cut = std::min(western_tiles * kTileRows, whole.rows);
@@ -92,6 +102,15 @@ class LayoutMaker {
     Count(&SramUse::tables);
   }
 
+  bool KeysBesideValues() const {
+    return short_of_room_ && plan_.cache().key_slots() == 1 && plan_.cache().value_groups() == 1;
+  }
+
+  // Saves slots where heads do not fill theirs. Two heads of an int8 matrix share a slot as it is.
+  bool HeadsEndToEnd() const {
+    return KeysBesideValues() && plan_.weights == NumberFormat::kFp16 && m_.head_dim < kHalfLanes;
+  }
+
   // Before the weights: the cache's rows are the same in all weight columns.
   void MapCache(LayerMap& layer) {
     for (int s = 0; s < plan_.sequences * plan_.kv_slots; ++s) {
@@ -113,19 +132,30 @@ class LayoutMaker {
     const int half_rows = cache.slot_elements(0);
     layer.q = SplitUnits((heads * slots - 1) * kHalfLanes + last_slot, hidden, f,
                          cache.rotary_tables(), half_rows);
-    layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot, hidden, f,
-                         slots, half_rows);
-    layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
-                    hidden, f);
+    if (KeysBesideValues()) {
+      layer.keys_values = SplitUnits((plan_.kv_slots - 1) * kTileRows + kHalfLanes + last_slot, hidden,
+                                     f, 1, half_rows);
+    } else {
+      layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot, hidden, f,
+                           slots, half_rows);
+      layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
+                      hidden, f);
+    }
+    // Before gate and up, which can take the activation column that these leave out.
     // A vector of a head a slot, or two: each has a vector of its own in fp16, in int8 they are packed.
     const bool packed = f == NumberFormat::kInt8;
     const int outputs = heads * groups;
-    layer.o = SplitSummed(m_.hidden_size, packed ? CeilDiv(outputs, 2) : outputs, f, packed ? 1 : 2);
+    layer.heads_end_to_end = HeadsEndToEnd();
+    if (layer.heads_end_to_end) {
+      layer.o = SplitSummed(m_.hidden_size, SlotsOf(heads * m_.head_dim, f), f, 1);
+    } else {
+      layer.o = SplitSummed(m_.hidden_size, packed ? CeilDiv(outputs, 2) : outputs, f, packed ? 1 : 2);
+    }
+    layer.down = SplitSummed(m_.hidden_size, SlotsOf(plan_.ffn_rows, f), f, 1);
     // Side by side, so that words of both are there at the same time.
     const Matrix ffn{.rows = plan_.ffn_rows, .slots = hidden, .format = f};
     layer.gate = SplitAt(ffn, ffn.tiles());
     layer.up = SplitAt(ffn, 0);
-    layer.down = SplitSummed(m_.hidden_size, SlotsOf(plan_.ffn_rows, f), f, 1);
     layer.attention_gain = memory_.Words(kEast, 0, words);
     layer.mlp_gain = memory_.Words(kEast, 0, words);
     Count(&SramUse::layers);
@@ -186,12 +216,20 @@ class LayoutMaker {
       s.normed.half[i] = memory_.PairWords(side, 1, 0, words);
       s.mlp.half[i] = memory_.PairWords(side, 0, 0, ffn);
       s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
+      if (HeadsEndToEnd()) {
+        s.heads_end_to_end.half[i] =
+            memory_.PairWords(side, 1, 0, CeilDiv(heads * m_.head_dim, kLanes));
+      }
       MapProduct(s.partial, side, 1, words);
       if (side == kWest) MapProduct(s.gate, side, 1, ffn);
       if (side == kEast) MapProduct(s.up, side, 2, ffn);
       MapProduct(s.q32, side, 2, query_vectors);
-      MapProduct(s.k32, side, 2, keys);
-      MapProduct(s.v32, side, 2, values);
+      if (KeysBesideValues()) {
+        MapProduct(s.keys_values32, side, 2, keys);
+      } else {
+        MapProduct(s.k32, side, 2, keys);
+        MapProduct(s.v32, side, 2, values);
+      }
       s.logits[i] = memory_.Words(side, 2, plan_.sequences * plan_.ShardWords(stage_.head));
       if (plan_.weights != NumberFormat::kInt8) continue;
       MapQuantised(s.normed, side, 1, words);
@@ -201,6 +239,7 @@ class LayoutMaker {
     if (plan_.weights == NumberFormat::kInt8) {
       s.packed_heads = memory_.PairWords(kWest, 1, 0, CeilDiv(outputs, 2));
     }
+    if (KeysBesideValues()) s.key_twice = memory_.Words(kAttentionSide, 1, keys);
     s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
     s.k = memory_.PairWords(kAttentionSide, 1, 0, keys);
     s.v = memory_.PairWords(kAttentionSide, 1, 2, values);
@@ -228,6 +267,7 @@ class LayoutMaker {
   const Plan& plan_;
   const ModelConfig& m_;
   const StageShape& stage_;
+  const bool short_of_room_;
   MemoryMap memory_;
   int64_t counted_ = 0;
   ModelMap map_;
@@ -257,16 +297,31 @@ ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
 
 // Weights keep to their own columns if they fit there, and take as little of the others as they need.
 Layout LayOut(const Plan& plan, const StageShape& stage) {
-  constexpr int kSteps = 32;
-  Layout best;
-  for (int step = 0; step <= kSteps; ++step) {
-    Layout layout = LayoutMaker(plan, stage, step * MemoryMap::kWhole / kSteps).Make();
-    const bool better = step == 0 || layout.excess_bytes < best.excess_bytes;
-    if (better) best = std::move(layout);
-    if (best.fits.ok()) return best;
+  constexpr int kFine = MemoryMap::kWhole / 128, kCoarse = 8 * kFine;
+  Layout best = LayoutMaker(plan, stage, {0, 0}).Make();
+  if (best.fits.ok()) return best;
+  // What lies on which side does not depend on the shares, so each side has its own.
+  MemoryMap::Shares shares{kCoarse, kCoarse};
+  std::array<int64_t, 2> least{INT64_MAX, INT64_MAX};
+  const auto look = [&](const MemoryMap::Shares& at) {
+    const Layout layout = LayoutMaker(plan, stage, at).Make();
+    for (int side : {0, 1}) {
+      if (layout.excess[side] < least[side]) least[side] = layout.excess[side], shares[side] = at[side];
+    }
+    return std::max(least[0], least[1]) == 0;
+  };
+  bool found = false;
+  for (int s = kCoarse; s <= MemoryMap::kWhole && !found; s += kCoarse) found = look({s, s});
+  const MemoryMap::Shares around = shares;
+  for (int d = kFine - kCoarse; d < kCoarse && !found; d += kFine) {
+    const auto near = [&](int share) { return std::min(share + d, MemoryMap::kWhole); };
+    found = look({near(around[0]), near(around[1])});
   }
+  Layout mixed = LayoutMaker(plan, stage, shares).Make();
+  if (mixed.fits.ok() || mixed.excess_bytes() < best.excess_bytes()) best = std::move(mixed);
+  if (best.fits.ok()) return best;
   best.fits = absl::ResourceExhaustedError(absl::StrCat(
-      best.fits.message(), "; in all ", best.excess_bytes, " B of a chip's ", best.use.total(),
+      best.fits.message(), "; in all ", best.excess_bytes(), " B of a chip's ", best.use.total(),
       ": layers ", best.use.layers, ", embedding ", best.use.embedding, ", head ", best.use.head,
       ", KV cache ", best.use.kv_cache, ", tables ", best.use.tables, ", activations ",
       best.use.activations, " (a chip has ", kSramBytes, ")"));

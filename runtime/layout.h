@@ -29,7 +29,11 @@ struct SplitMatrix {
 };
 
 struct LayerMap {
-  SplitMatrix q, k, v, o, gate, up, down;
+  SplitMatrix q, o, gate, up, down;
+  // Keys twice, one a lane half, and values; or, where SRAM is short and a head has one slot, both in
+  // one tile a KV head, keys in its lower lane half, values in its upper.
+  SplitMatrix k, v, keys_values;
+  bool heads_end_to_end = false;  // what o multiplies: heads packed, where SRAM is short (fp16)
   Quad attention_gain, mlp_gain;
   std::vector<int> keys, values;  // weight rows of the cache, by sequence, then KV slot
 };
@@ -76,9 +80,11 @@ struct ScratchMap {
   Quad scores{}, weighed{};
   Pair q{}, k{}, v{}, p{};
   OperandMap normed{}, mlp{}, heads_out{};
+  OperandMap heads_end_to_end{};
   Pair packed_heads{};  // int8: two heads of heads_out a vector
   Pair partial16{};     // sums of a product that travel as fp16
-  ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{};
+  ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{}, keys_values32{};
+  Quad key_twice{};  // of keys_values32
   Quad logits[2]{};
 };
 
@@ -103,7 +109,8 @@ struct Layout {
   ScratchMap scratch;
   SramUse use;
   absl::Status fits;  // ok, or what is too small and by how much; the rest is filled in all the same
-  int64_t excess_bytes = 0;  // of a chip, that do not fit
+  std::array<int64_t, 2> excess{};  // bytes of a chip that do not fit, west and east
+  int64_t excess_bytes() const { return excess[0] + excess[1]; }
 };
 
 // The map as sequence `sequence` sees it: its step inputs, its part of the KV cache.

@@ -2,8 +2,8 @@
 #include "runtime/matrix_image.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -40,7 +40,6 @@ class PartWriter {
       const int from = source_.row_of(part_.first_row + r);
       if (from >= 0) RETURN_IF_ERROR(int8 ? Int8Row(r, from) : HalfRow(r, from));
     }
-    if (int8) StoreScales();
     return absl::OkStatus();
   }
 
@@ -67,8 +66,7 @@ class PartWriter {
           weights_.folder(), ": tensor ", source_.tensor, ": the weight ", floats_[i], " at row ",
           from, ", column ", i, " cannot be quantised"));
     }
-    scales_.resize(static_cast<size_t>(part_.matrix.rows));
-    scales_[r] = QuantiseRow(floats_, bytes_);
+    StoreScale(r, QuantiseRow(floats_, bytes_));
     std::array<int8_t, kLanes> values;
     for (int s = 0; s < part_.matrix.slots; ++s) {
       FillSlot(source_, s, bytes_, values);
@@ -77,11 +75,13 @@ class PartWriter {
     return absl::OkStatus();
   }
 
-  void StoreScales() {
-    const std::span<const float> all(scales_);
-    for (size_t i = 0; i < all.size(); i += kTileRows) {
-      StoreQuad(memory_, part_.row_scale + static_cast<int>(i / kTileRows),
-                all.subspan(i, std::min<size_t>(kTileRows, all.size() - i)));
+  // Of one row alone: rows of another tensor may share its word.
+  void StoreScale(int r, float scale) {
+    const Quad at = part_.row_scale + r / kTileRows;
+    const auto bytes = std::bit_cast<std::array<uint8_t, 4>>(scale);
+    for (int plane = 0; plane < kSlicesPerColumn; ++plane) {
+      memory_.Store(ColumnSlice(at.side, at.column, plane), at.address, r % kTileRows,
+                    {&bytes[plane], 1});
     }
   }
 
@@ -91,7 +91,7 @@ class PartWriter {
   HostMemory& memory_;
   const LaneStore store_;
   std::vector<uint16_t> halves_;
-  std::vector<float> floats_, scales_;
+  std::vector<float> floats_;
   std::vector<int8_t> bytes_;
 };
 

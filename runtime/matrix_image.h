@@ -28,7 +28,7 @@ struct MatrixSource {
   std::function<std::vector<SlotColumns>(int slot)> columns_of;
 };
 
-// Writes the matrix, and an int8 matrix' row scales: those of whole rows of the tensor
+// Writes those rows of the matrix that have a row of the tensor, and an int8 matrix' row scales: those of whole rows of the tensor
 // (runtime/int8_weights.h). Errors are the checkpoint's; in int8 also a weight that is not finite.
 absl::Status WriteMatrix(const Checkpoint& weights, const MatrixSource& source,
                          const SplitMatrix& to, HostMemory& memory);

@@ -46,28 +46,32 @@ Hemisphere MemoryMap::Roomier() const {
   return sides_[1].quads() < sides_[0].quads() ? Hemisphere::kEast : Hemisphere::kWest;
 }
 
-Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns) {
+Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns,
+                           bool shared) {
   Strip strip{first_slot, slots, {}};
   const int words = slots * cycles;
   std::array<int, kStreamQuads> quads;  // the fullest first
   std::iota(quads.begin(), quads.end(), 0);
   std::stable_sort(quads.begin(), quads.end(),
                    [&](int a, int b) { return side.weights[a] > side.weights[b]; });
-  for (int i = 0; i < kStreamQuads; ++i) {
-    const int q = quads[i];
-    if (i < columns) {
-      side.more[i] += words;
-      strip.at[q] = {i, kWordsPerSlice - side.more[i]};
-    } else {
-      strip.at[q] = {kColumns + q, side.weights[q]};
-      side.weights[q] += words;
-    }
+  const int most = *std::max_element(side.more.begin(), side.more.end());
+  auto quad = quads.begin();
+  for (int c = 0; c < columns; ++c) {
+    if (!shared && side.more[c] + words > most) continue;
+    side.more[c] += words;
+    strip.at[*quad++] = {c, kWordsPerSlice - side.more[c]};
+  }
+  for (; quad != quads.end(); ++quad) {
+    strip.at[*quad] = {kColumns + *quad, side.weights[*quad]};
+    side.weights[*quad] += words;
   }
   return strip;
 }
 
 Matrix MemoryMap::Place(Matrix m, int columns) {
-  if (share_ == 0) {
+  const int share = shares_[static_cast<int>(m.side)];
+  int& owed = owed_[static_cast<int>(m.side)];
+  if (share == 0) {
     m.address = WeightRows(m.side, m.weight_rows());
     return m;
   }
@@ -75,12 +79,19 @@ Matrix MemoryMap::Place(Matrix m, int columns) {
   m.strips.resize(m.tiles());
   for (const SegmentOfTiles& s : m.Segments()) {
     for (int t = s.first_tile; t < s.first_tile + s.tiles; ++t) {
-      owed_ += s.slots * share_;
-      const int more = std::min(owed_ / kWhole, s.slots), own = s.slots - more;
-      owed_ -= more * kWhole;
+      owed += s.slots * share;
+      const int own = s.slots - std::min(owed / kWhole, s.slots);
+      owed -= (s.slots - own) * kWhole;
       const int cycles = m.tile_cycles(t);
-      if (own > 0) m.strips[t].push_back(TakeStrip(side, s.first_slot, own, cycles, 0));
-      if (more > 0) m.strips[t].push_back(TakeStrip(side, s.first_slot + own, more, cycles, columns));
+      if (own > 0) {
+        m.strips[t].push_back(TakeStrip(side, s.first_slot, own, cycles, columns, false));
+      }
+      // In short pieces, so that the columns fill evenly.
+      constexpr int kPiece = 16;
+      for (int at = own; at < s.slots; at += kPiece) {
+        const int slots = std::min(kPiece, s.slots - at);
+        m.strips[t].push_back(TakeStrip(side, s.first_slot + at, slots, cycles, columns, true));
+      }
     }
   }
   return m;
@@ -102,14 +113,12 @@ int64_t MemoryMap::bytes_used() const {
   return words * kVectorBytes;
 }
 
-int64_t MemoryMap::excess_bytes() const {
+int64_t MemoryMap::excess_bytes(Hemisphere which) const {
+  const Side& side = sides_[static_cast<int>(which)];
   int64_t words = 0;  // of four slices
-  for (Hemisphere which : {Hemisphere::kWest, Hemisphere::kEast}) {
-    const Side& side = sides_[static_cast<int>(which)];
-    for (int used : side.weights) words += std::max(0, used - kWordsPerSlice);
-    for (int c = 0; c < kColumns; ++c) {
-      words += std::max(0, column_words_used(which, c) + side.more[c] - kWordsPerSlice);
-    }
+  for (int used : side.weights) words += std::max(0, used - kWordsPerSlice);
+  for (int c = 0; c < kColumns; ++c) {
+    words += std::max(0, column_words_used(which, c) + side.more[c] - kWordsPerSlice);
   }
   return words * kSlicesPerColumn * kVectorBytes;
 }

@@ -10,6 +10,8 @@
 //   most slots   c3    c4    c5    ..  c10      a stream's own column
 //   the others   c3    c0    c5    ..  c2       activation columns in place of the fullest ones
 //
+// An activation column that some matrices must leave out catches up with the slots of the others.
+//
 // Running out is remembered, not an abort: the compiler asks once, at the end, what was too small.
 
 #include <array>
@@ -24,8 +26,10 @@ namespace lockstep {
 class MemoryMap {
  public:
   static constexpr int kWhole = 1024;
-  // `share` of kWhole slots of a matrix take words of the activation columns.
-  explicit MemoryMap(int share = 0) : share_(share) {}
+  // Of kWhole slots of a matrix on a side, so many take words of the activation columns.
+  using Shares = std::array<int, 2>;  // west, east; 0 in both or in none
+  explicit MemoryMap(int share = 0) : MemoryMap(Shares{share, share}) {}
+  explicit MemoryMap(const Shares& shares) : shares_(shares) {}
 
   Quad Words(Hemisphere side, int column, int count);
   Pair PairWords(Hemisphere side, int column, int plane, int count);
@@ -35,6 +39,8 @@ class MemoryMap {
   int WeightRows(Hemisphere side, int count);
   // The side with more room for weights left (west where equal).
   Hemisphere Roomier() const;
+  // Of weights, in words of four slices.
+  int64_t weight_quads(Hemisphere side) const { return sides_[static_cast<int>(side)].quads(); }
   // Gives a matrix its place. Only activation columns below `columns` hold weights of it.
   Matrix Place(Matrix m, int columns = kColumns);
   Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns) {
@@ -46,7 +52,7 @@ class MemoryMap {
   // Ok, or which part of SRAM is too small and by how much.
   absl::Status Check() const;
   // Bytes that lie beyond the ends of their slices.
-  int64_t excess_bytes() const;
+  int64_t excess_bytes(Hemisphere side) const;
 
  private:
   struct Side {
@@ -56,11 +62,12 @@ class MemoryMap {
     int64_t quads() const;                    // of weights
   };
   int Take(Hemisphere side, int column, int plane, int planes, int count);
-  Strip TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns);
+  // Shared: from all activation columns below `columns`; else only from those that are behind.
+  Strip TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns, bool shared);
   absl::Status CheckSide(Hemisphere side) const;
 
-  const int share_;
-  int owed_ = 0;  // slots, in 1/kWhole, that the activation columns are behind their share
+  const Shares shares_;
+  std::array<int, 2> owed_{};  // slots, in 1/kWhole, that the activation columns are behind their share
   std::array<Side, 2> sides_{};
 };
 

@@ -24,13 +24,13 @@ class Partitioner {
   }
 
   std::optional<std::vector<StageShape>> Cut(int stages) {
-    for (int holders = 1; holders <= stages; ++holders) {
-      if (!Cut(stages, holders, holders)) continue;
-      for (int head_holders = 1; head_holders <= holders; ++head_holders) {
-        if (auto parts = Cut(stages, holders, head_holders)) return parts;
-      }
-    }
-    return std::nullopt;
+    const auto both = [&](int n) { return Cut(stages, n, n).has_value(); };
+    // Up to half of the stages none holds rows of both.
+    int holders = Fewest(CeilDiv(stages, 2), both);
+    if (holders == 0) holders = Fewest(stages, both);
+    if (holders == 0) return std::nullopt;
+    return Cut(stages, holders,
+               Fewest(holders, [&](int n) { return Cut(stages, holders, n).has_value(); }));
   }
 
   const StageSize& SizeOf(const StageParts& parts) {
@@ -40,6 +40,18 @@ class Partitioner {
   }
 
  private:
+  // The least n of 1 .. most with room, given that more have more; 0: not even `most`.
+  template <typename HasRoom>
+  static int Fewest(int most, const HasRoom& has_room) {
+    if (!has_room(most)) return 0;
+    int none = 0;
+    while (most - none > 1) {
+      const int middle = none + (most - none) / 2;
+      (has_room(middle) ? most : none) = middle;
+    }
+    return most;
+  }
+
   // Equal parts of the vocabulary.
   Range Rows(int holders, int index) const {
     const int64_t rows = plan_.model.vocab_size;

@@ -67,7 +67,7 @@ TEST(LayoutTest, WhatDoesNotFitIsCountedAllTheSame) {
   const Layout layout = LayOut(*MakePlan(m, 3, 100), WholeModel(m));
   EXPECT_EQ(layout.fits.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_GT(layout.use.layers, int64_t{80} * 3 * 8192 * 28672 * 2 / 3);
-  EXPECT_GT(layout.excess_bytes, layout.use.total() - kSramBytes - 1);
+  EXPECT_GT(layout.excess_bytes(), layout.use.total() - kSramBytes - 1);
   EXPECT_NE(layout.fits.message().find("KV cache"), absl::string_view::npos) << layout.fits;
   m.intermediate_size = 14336;
   EXPECT_TRUE(LayOut(*MakePlan(m, 8, 100), {{3, 4}, {}, {}}).fits.ok());
