@@ -138,6 +138,29 @@ TEST(RmsNormByWordsTest, WordsInAnyOrderGiveTheNorm) {
   EXPECT_EQ(chip.Load16(west, words), chip.Load16(east, words));
 }
 
+TEST(RmsNormBatchTest, GivesTheBitsOfEachSingleNorm) {
+  const int words = 3, elements = 700, batch = 16;
+  OneChip chip;
+  const Quad x{kWest, 0, 3}, gain{kEast, 0, 9}, scratch{kEast, 2, 1};
+  const Pair west{kWest, 1, 0, 0}, east{kEast, 1, 2, 5};
+  const int vectors = batch * words;
+  std::vector<float> values = RandomFloats(chip.random, vectors * kLanes, -3, 3);
+  for (int i = 0; i < vectors * kLanes; ++i) {
+    if (i % (words * kLanes) >= elements) values[i] = 0;
+  }
+  chip.Store(x, values);
+  chip.Store(gain, RandomFloats(chip.random, elements, -2, 2));
+  chip.kernels.RmsNorm(x, gain, scratch, words, elements, 1e-5f, west, east, batch);
+  for (int i = 0; i < batch; ++i) {
+    const int at = i * words;
+    chip.kernels.RmsNorm(x + at, gain, scratch, words, elements, 1e-5f, west + (vectors + at),
+                         east + (vectors + at));
+  }
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  EXPECT_EQ(chip.Load16(west, vectors), chip.Load16(west + vectors, vectors));
+  EXPECT_EQ(chip.Load16(east, vectors), chip.Load16(east + vectors, vectors));
+}
+
 TEST(RmsNormZeroTest, ZerosStayZero) {
   OneChip chip;
   chip.Fill({kEast, 0, 0}, 1, 1.0f);
