@@ -49,6 +49,9 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
   AddSharedFlags(app, &o.kv_cache, &o.failed);
   app.add_option("--chips-per-rank", flags->chips_per_rank,
                  "Chips that one MPI rank runs (default 1), or auto: as the host's cores allow");
+  app.add_option("--prefill-batch", o.prefill_batch,
+                 "Positions of the prompt that a program takes at once: 1, 2, 4, 8 or 16 (default: "
+                 "as many as fit and the prompt fills)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
   app.add_option("--weights", flags->weights,

@@ -2,7 +2,6 @@
 #include "runtime/compiler.h"
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "chip/check.h"
 #include "runtime/int8_kernels.h"
 #include "runtime/product.h"
+#include "runtime/rotary.h"
 
 namespace lockstep {
 namespace {
@@ -145,16 +145,13 @@ class Compiler {
 
   Pair HalfLanding() const { return {at_.landing.side, at_.landing.column, 0, at_.landing.address}; }
 
-  // Residual += sum over the chips of W x, each word on its way while the next ones are made. Links
-  // that would be busy for more than a hop longer than the product carry fp16.
+  // Residual += sum over the chips of W x, each word on its way while the next ones are made.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x) {
-    int product = 0;
-    for (const SplitMatrix::Part& part : w.parts) {
-      product = std::max(product, part.matrix.weight_rows());
-    }
+    const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
     const int words = plan_.hidden_words();
-    const bool half = words * 4 * LinkPeriod(timing_) > product + group_.flight_cycles;
-    int words_done = 0;
+    const std::vector<int> order = SquareOrder(words);
+    std::vector<bool> added(words);
+    int squares = 0;
     Multiply({{name, w, x, at_.partial}}, [&](size_t, int word, Quad at) {
       const Quad to = at_.residual + word;
       const int landing = word * group_.size;
@@ -164,7 +161,10 @@ class Compiler {
       } else {
         collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
       }
-      kernels_.AddSquare(to, words_done++ == 0, at_.norm_scratch);
+      added[word] = true;
+      for (; squares < words && added[order[squares]]; ++squares) {
+        kernels_.AddSquare(at_.residual + order[squares], squares == 0, at_.norm_scratch);
+      }
     });
     squared_ = true;
   }
@@ -181,34 +181,8 @@ class Compiler {
     }
   }
 
-  // Two slots of queries a vector; vectors of a wide head take the tables in turn.
-  void RotateQueries(const Segment32& s, Pair q) {
-    const CacheShape cache = plan_.cache();
-    const int tables = cache.rotary_tables();
-    const float scale = 1.0f / std::sqrt(static_cast<float>(m_.head_dim));
-    for (int t = 0; t < tables; ++t) {
-      kernels_.Rotary(s.at + t, RotaryAt(t), s.words / tables, cache.rotary_distance(), scale,
-                      q + (s.first + t), tables);
-    }
-  }
-  // A slot of a key a vector, in both lane halves.
-  void RotateKeys(const Segment32& s, Pair k) {
-    const CacheShape cache = plan_.cache();
-    const int slots = cache.key_slots();
-    if (slots == 1) {
-      return kernels_.Rotary(s.at, RotaryAt(0), s.words, cache.rotary_distance(), 1.0f,
-                             k + s.first);
-    }
-    for (int t = 0; t < cache.rotary_tables(); ++t) {
-      kernels_.RotaryAcross(s.at + 2 * t, RotaryAt(t), s.words / slots, k + (s.first + 2 * t),
-                            slots);
-    }
-  }
-  Kernels::RotaryTables RotaryAt(int table) const {
-    return Kernels::RotaryTables{at_.cos, at_.sin_low, at_.sin_high} + table;
-  }
-
   void QueriesKeysValues(const LayerMap& layer) {
+    const CacheShape cache = plan_.cache();
     const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
     const Term both{"k and v", layer.keys_values, at_.normed, at_.keys_values32};
     const Term q{"q", layer.q, at_.normed, at_.q32};
@@ -217,16 +191,21 @@ class Compiler {
     } else {
       Multiply({both, q}, [](size_t, int, Quad) {});
     }
-    for (const Segment32& s : SegmentsOf(k)) RotateKeys(s, at_.k);
+    const Kernels::RotaryTables rotary{at_.cos, at_.sin_low, at_.sin_high};
+    for (const Segment32& s : SegmentsOf(k)) {
+      RotateKeys(kernels_, cache, s.at, s.words, rotary, at_.k + s.first);
+    }
     for (const Segment32& s : SegmentsOf(v)) kernels_.ToHalf(s.at, s.words, at_.v + s.first);
     for (const Segment32& s : SegmentsOf(both)) {
       for (int i = 0; i < s.words; ++i) {
         const int kv = s.first + i;
         kernels_.SplitKeyValue(s.at + i, map_.low_half, at_.key_twice + kv, at_.v + kv);
-        RotateKeys({at_.key_twice + kv, kv, 1}, at_.k);
+        RotateKeys(kernels_, cache, at_.key_twice + kv, 1, rotary, at_.k + kv);
       }
     }
-    for (const Segment32& s : SegmentsOf(q)) RotateQueries(s, at_.q);
+    for (const Segment32& s : SegmentsOf(q)) {
+      RotateQueries(kernels_, cache, s.at, s.words, rotary, at_.q + s.first);
+    }
   }
 
   void AttentionPart(const LayerMap& layer) {
@@ -285,19 +264,6 @@ class Compiler {
     return SegmentsOf(head);
   }
 
-  static int64_t StreamedBytes(const Program& program) {
-    int64_t bytes = 0;
-    for (int q = 0; q < kQueues; ++q) {
-      const std::vector<Instruction>& text = program.queues[q];
-      for (size_t i = 0; i < text.size(); ++i) {
-        if (text[i].op != Opcode::kLw) continue;
-        const bool repeated = i + 1 < text.size() && text[i + 1].op == Opcode::kRepeat;
-        bytes += int64_t{repeated ? text[i + 1].arg[0] + 1 : 1} * text[i].arg[3] * kVectorBytes;
-      }
-    }
-    return bytes;
-  }
-
   const Plan& plan_;
   const ModelConfig& m_;
   const StageShape& stage_;
@@ -315,8 +281,30 @@ class Compiler {
   bool squared_ = false;  // the squares of the residual are summed in norm_scratch
 };
 
-// What kernels need of the table of latencies: a value that waits in the VXM is passed on by `or`, so
-// it waits in steps of that; sums and maxima start with an `or` in place of their operation.
+}  // namespace
+
+int64_t StreamedBytes(const Program& program) {
+  int64_t bytes = 0;
+  for (int q = 0; q < kQueues; ++q) {
+    const std::vector<Instruction>& text = program.queues[q];
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i].op != Opcode::kLw) continue;
+      const bool repeated = i + 1 < text.size() && text[i + 1].op == Opcode::kRepeat;
+      bytes += int64_t{repeated ? text[i + 1].arg[0] + 1 : 1} * text[i].arg[3] * kVectorBytes;
+    }
+  }
+  return bytes;
+}
+
+bool SumsTravelAsHalf(const Plan& plan, const SplitMatrix& w, const Group& group,
+                      const ChipTiming& timing) {
+  int product = 0;
+  for (const SplitMatrix::Part& part : w.parts) {
+    product = std::max(product, part.matrix.weight_rows());
+  }
+  return plan.hidden_words() * 4 * LinkPeriod(timing) > product + group.flight_cycles;
+}
+
 absl::Status CheckLatencies(const ChipTiming& timing) {
   const auto cycles = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
   const int step = cycles(Opcode::kOr);
@@ -332,8 +320,6 @@ absl::Status CheckLatencies(const ChipTiming& timing) {
   }
   return absl::OkStatus();
 }
-
-}  // namespace
 
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
                                          const PartShape& part, const Group& group,

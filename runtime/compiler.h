@@ -39,7 +39,7 @@ inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
 
 struct CompiledChip {
   Layout layout;
-  std::vector<Segment32> logits;     // output of a step
+  std::vector<Segment32> logits;     // output of a step: the parts of a position after each other
   Program program;
   std::vector<Placer::Span> spans;   // of the kernels, for reports
   int64_t weight_stream_bytes = 0;   // of one step: what LW took
@@ -53,5 +53,15 @@ struct CompiledChip {
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
                                          const PartShape& part, const Group& group,
                                          const ChipTiming& timing);
+
+// What kernels need of the table of latencies: a value that waits in the VXM is passed on by `or`, so
+// it waits in steps of that; sums and maxima start with an `or` in place of their operation.
+absl::Status CheckLatencies(const ChipTiming& timing);
+// Whether the sums of W x travel between the chips as fp16: links would be busy for more than a hop
+// longer than the product. The same for one position and for a batch, so that both give the same bits.
+bool SumsTravelAsHalf(const Plan& plan, const SplitMatrix& w, const Group& group,
+                      const ChipTiming& timing);
+// What the LWs of a program take.
+int64_t StreamedBytes(const Program& program);
 
 }  // namespace lockstep

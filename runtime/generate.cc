@@ -37,17 +37,21 @@ class Generator {
   absl::Status Run(Session& session, bool* failed) {
     const std::vector<int>& prompt = setup_.prompt_ids;
     for (int id : prompt) RETURN_IF_ERROR(Show(id));
-    std::vector<FedToken> fed(texts_.size());
-    for (int position = 0; position < setup_.positions(); ++position) {
-      for (size_t i = 0; i < fed.size(); ++i) fed[i] = {Token(position, texts_[i]), position};
+    const size_t row = texts_.size() * session.plan().model.vocab_size;
+    for (int position = 0; position < setup_.positions();) {
+      const std::vector<FedToken> fed = Next(position, session.plan().batch);
+      const bool batch = fed.size() > texts_.size();
       const absl::StatusOr<std::vector<float>> logits = session.Step(fed);
       *failed = !logits.ok();
       RETURN_IF_ERROR(logits.status());
-      ++result_.steps;
-      RETURN_IF_ERROR(Keep(*logits));
-      if (sinks_.progress) sinks_.progress(result_.steps, setup_.positions());
-      if (static_cast<size_t>(position) + 1 < prompt.size() || logits->empty()) continue;
-      RETURN_IF_ERROR(Choose(*logits));
+      ++(batch ? result_.batches : result_.steps);
+      position += batch ? static_cast<int>(fed.size()) : 1;
+      const bool generates = static_cast<size_t>(position) >= prompt.size() && !logits->empty();
+      const std::span<const float> last = std::span(*logits).last(logits->empty() ? 0 : row);
+      RETURN_IF_ERROR(Keep(*logits, generates ? last : std::span<const float>{}));
+      if (sinks_.progress) sinks_.progress(position, setup_.positions());
+      if (!generates) continue;
+      RETURN_IF_ERROR(Choose(last));
       if (std::all_of(texts_.begin(), texts_.end(), [](const Text& t) { return t.ended; })) break;
     }
     return absl::OkStatus();
@@ -63,12 +67,12 @@ class Generator {
   }
 
  private:
-  absl::Status Keep(const std::vector<float>& logits) {
-    if (logits.empty()) return absl::OkStatus();
-    const absl::string_view bytes(reinterpret_cast<const char*>(logits.data()),
-                                  logits.size() * sizeof(float));
-    XXH64_update(digest_.get(), bytes.data(), bytes.size());
-    return sinks_.logits == nullptr ? absl::OkStatus() : sinks_.logits->Append(bytes);
+  // sampled: of the logits, those of which an id is chosen.
+  absl::Status Keep(const std::vector<float>& logits, std::span<const float> sampled) {
+    XXH64_update(digest_.get(), sampled.data(), sampled.size_bytes());
+    if (sinks_.logits == nullptr || logits.empty()) return absl::OkStatus();
+    return sinks_.logits->Append(absl::string_view(reinterpret_cast<const char*>(logits.data()),
+                                                   logits.size() * sizeof(float)));
   }
 
   struct Text {
@@ -83,7 +87,18 @@ class Generator {
     return text.ids.empty() ? 0 : text.ids.back();
   }
 
-  absl::Status Choose(const std::vector<float>& logits) {
+  // A batch of the prompt as long as it fills one, else a token of each text.
+  std::vector<FedToken> Next(int position, int batch) const {
+    std::vector<FedToken> fed;
+    if (batch > 1 && position + batch <= static_cast<int>(setup_.prompt_ids.size())) {
+      for (int i = 0; i < batch; ++i) fed.push_back({setup_.prompt_ids[position + i], position + i});
+      return fed;
+    }
+    for (const Text& text : texts_) fed.push_back({Token(position, text), position});
+    return fed;
+  }
+
+  absl::Status Choose(std::span<const float> logits) {
     const size_t vocabulary = logits.size() / texts_.size();
     for (size_t i = 0; i < texts_.size(); ++i) {
       if (texts_[i].ended) continue;

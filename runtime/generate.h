@@ -1,6 +1,6 @@
 #pragma once
-// The loop of a run, in process 0: prompt ids one by one, then what the sampler chose, until an
-// end-of-text id or enough tokens. The other processes only Follow() (runtime/session.h).
+// The loop of a run, in process 0: prompt ids in whole batches where the plan has them and one by one
+// else, then what the sampler chose, until an end-of-text id or enough tokens. The other processes only Follow() (runtime/session.h).
 //
 //   position   0    1    2    3    4         the last id generated is never fed:
 //   fed        p0   p1   p2   g0   g1        prompt + generated - 1 steps
@@ -27,8 +27,9 @@ struct RunResult {
   std::vector<std::vector<int>> all_ids;  // of every sequence; the first is `ids`
   std::string text;      // of prompt and ids, if there is a tokenizer
   StopReason stop = StopReason::kTokens;  // of the first sequence
-  int steps = 0;              // positions that were run
-  uint64_t value_digest = 0;  // xxHash64 of the bits of all logits, in order; functional only
+  int batches = 0, steps = 0;  // program runs: of whole batches, of one position
+  // xxHash64 of the bits of all logits from the prompt's last position on, in order; functional only.
+  uint64_t value_digest = 0;
   uint64_t timing_digest = 0;
 };
 
@@ -37,7 +38,7 @@ struct GenerateSinks {
   std::function<void(absl::string_view)> text;
   // After each step: how many of how many at most are done.
   std::function<void(int done, int of)> progress;
-  AtomicFile* logits = nullptr;  // a row of fp32 a step, little-endian; may be null
+  AtomicFile* logits = nullptr;  // a row of fp32 a position, little-endian; may be null
 };
 
 // REQUIRES: process 0. Collective with Follow() of the others, and TimingDigest() of all after it.

@@ -317,23 +317,28 @@ absl::Status WriteModel(const Plan& plan, const StageShape& stage, int chip, con
   return ModelWriter(plan, stage, chip, map, weights, memory).Write();
 }
 
-void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map, int token,
-               int position, HostMemory& memory) {
-  LOCKSTEP_CHECK(position >= 0 && position < plan.context, "position %d", position);
+void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
+               std::span<const int> tokens, int position, HostMemory& memory) {
+  const int count = static_cast<int>(tokens.size());
+  LOCKSTEP_CHECK(count == 1 || count == plan.batch, "%d positions", count);
+  LOCKSTEP_CHECK(position >= 0 && position % count == 0 && position <= plan.context - count,
+                 "position %d", position);
   const Range vocab = plan.ShardOf(stage.embedding, chip);
-  const bool mine = token >= vocab.begin && token < vocab.end;
-  StoreSingle(memory, map.token_map, MapVector(mine ? token - vocab.begin : kNoRow));
+  std::array<float, kLanes> lanes;
+  for (int i = 0; i < count; ++i) {
+    const bool mine = tokens[i] >= vocab.begin && tokens[i] < vocab.end;
+    StoreSingle(memory, map.token_map + i, MapVector(mine ? tokens[i] - vocab.begin : kNoRow));
+    lanes.fill(static_cast<float>(position + i));
+    StoreQuad(memory, map.position + i, lanes);
+  }
   StoreSingle(memory, map.position_map_west, MapVector(position));
   StoreSingle(memory, map.position_map_east, MapVector(position));
-  std::array<float, kLanes> lanes;
-  lanes.fill(static_cast<float>(position));
-  StoreQuad(memory, map.position, lanes);
 
   const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
   const int tile = position / kTileRows * (kHalfLanes / 16), row_of_tile = r / 16;
   const int middle = kSuperlanes / 2;
   for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
-    const bool here = pair == r % 16;
+    const bool here = pair >= r % 16 && pair < r % 16 + count;
     StoreSingle(memory, map.key_maps + pair,
                 MapVector(here ? tile + row_of_tile : kNoRow, half * middle, (half + 1) * middle));
     StoreSingle(memory, map.transpose_maps + pair,
@@ -343,12 +348,12 @@ void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelM
   StoreSingle(memory, map.value_map_read, MapVector(value_row));
   StoreSingle(memory, map.value_map_write, MapVector(value_row));
   std::array<uint16_t, kLanes> hot{};
-  hot[position % kHalfLanes] = 0xffff;
+  std::fill_n(hot.begin() + position % kHalfLanes, count, 0xffff);
   StorePair(memory, map.one_hot, hot);
 }
 
-int64_t StepInputBytes(const Plan&) {
-  return int64_t{1 + 2 + 4 + 2 * kWeightSlices / 2 + 2 + 2} * kVectorBytes;
+int64_t StepInputBytes(int positions) {
+  return (positions * int64_t{1 + 4} + 2 + kWeightSlices + 2 + 2) * kVectorBytes;
 }
 
 int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {
@@ -356,7 +361,7 @@ int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {
 }
 
 std::vector<float> ReadLogits(const Plan& plan, const StageShape& stage, int chip,
-                              const std::vector<Segment32>& logits, const HostMemory& memory) {
+                              std::span<const Segment32> logits, const HostMemory& memory) {
   const unsigned words = plan.ShardWords(stage.head);
   std::vector<float> out(size_t{words} * kLanes);
   for (const Segment32& s : logits) {

@@ -28,17 +28,20 @@ class HostMemory {
 absl::Status WriteModel(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
                         const Checkpoint& weights, HostMemory& memory);
 
-// Writes the inputs of a step. REQUIRES: 0 <= token < vocabulary, 0 <= position < plan.context.
-void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map, int token,
-               int position, HostMemory& memory);
+// Writes the inputs of a step: tokens.size() consecutive positions from `position` on, a multiple of
+// that size, which is 1 or the plan's batch.
+// REQUIRES: 0 <= token < vocabulary, 0 <= position <= plan.context - tokens.size().
+void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
+               std::span<const int> tokens, int position, HostMemory& memory);
 
-// Bytes the host sends to and takes from each chip a step.
-int64_t StepInputBytes(const Plan& plan);
+// Bytes the host sends to each chip for a step of `positions` positions, and takes for each one whose
+// logits it wants.
+int64_t StepInputBytes(int positions);
 int64_t StepOutputBytes(const Plan& plan, const StageShape& stage);
 
-// The chip's logits: ShardOf(stage.head, chip).size() values.
+// The chip's logits of one position: ShardOf(stage.head, chip).size() values.
 std::vector<float> ReadLogits(const Plan& plan, const StageShape& stage, int chip,
-                              const std::vector<Segment32>& logits, const HostMemory& memory);
+                              std::span<const Segment32> logits, const HostMemory& memory);
 
 // fp32 vectors, as tests and the two functions above need them.
 void StoreQuad(HostMemory& memory, Quad at, std::span<const float> lanes);

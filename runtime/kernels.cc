@@ -130,6 +130,13 @@ void Kernels::LaneMax(Quad src, Quad dst, int words) {
   PlaceTrees(placer, timing, Opcode::kMax, "lane max", src, dst, words);
 }
 
+std::vector<int> SquareOrder(int words) {
+  const int western = CeilDiv(words, 2);
+  std::vector<int> order;
+  for (int w = 0; w < words; ++w) order.push_back(w % 2 == 0 ? w / 2 : western + w / 2);
+  return order;
+}
+
 void Kernels::AddSquare(Quad x, bool first, Quad sum) {
   Chain c(timing, "rmsnorm square", 1);
   const Chain::Value v = c.Load(x), square = c.Op(Opcode::kMul, v, v);
@@ -138,32 +145,35 @@ void Kernels::AddSquare(Quad x, bool first, Quad sum) {
 }
 
 void Kernels::RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
-                      Pair west, Pair east) {
-  {
+                      Pair west, Pair east, int batch) {
+  for (int i = 0; i < batch; ++i) {
     Chain c(timing, "rmsnorm squares", words, AccumulatePeriod(timing, Opcode::kAdd));
-    const Chain::Value v = c.Load(x);
-    c.Store(c.Accumulate(Opcode::kAdd, c.Op(Opcode::kMul, v, v)), scratch);
+    const Chain::Value v = c.Load(x + i * words);
+    c.Store(c.Accumulate(Opcode::kAdd, c.Op(Opcode::kMul, v, v)), scratch + i);
     placer.Place(c.Build());
   }
-  RmsScale(x, gain, scratch, words, elements, eps, west, east);
+  RmsScale(x, gain, scratch, words, elements, eps, west, east, batch);
 }
 
 void Kernels::RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
-                       Pair west, Pair east) {
-  LaneSum(scratch, scratch + 1, 1);
+                       Pair west, Pair east, int batch) {
+  LaneSum(scratch, scratch + batch, batch);
   {
-    Chain c(timing, "rmsnorm scale", 1);
+    Chain c(timing, "rmsnorm scale", batch);
     const Chain::Value mean =
-        c.OpImm(Opcode::kMul, c.Load(scratch + 1), 1.0f / static_cast<float>(elements));
+        c.OpImm(Opcode::kMul, c.Load(scratch + batch), 1.0f / static_cast<float>(elements));
     c.Store(c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, eps)), scratch);
     placer.Place(c.Build());
   }
-  Chain c(timing, "rmsnorm apply", words);
-  const Chain::Value y = c.Op(Opcode::kMul, c.Op(Opcode::kMul, c.Load(x), c.Load(scratch, 0)),
-                              c.Load(gain));
-  c.Store16(c.To16(y), west);
-  c.Store16(c.To16(y), east);
-  placer.Place(c.Build());
+  for (int i = 0; i < batch; ++i) {
+    Chain c(timing, "rmsnorm apply", words);
+    const Chain::Value y =
+        c.Op(Opcode::kMul, c.Op(Opcode::kMul, c.Load(x + i * words), c.Load(scratch + i, 0)),
+             c.Load(gain));
+    c.Store16(c.To16(y), west + i * words);
+    c.Store16(c.To16(y), east + i * words);
+    placer.Place(c.Build());
+  }
 }
 
 void Kernels::Rotary(Quad x, const RotaryTables& tables, int words, int distance, float scale,

@@ -15,6 +15,10 @@
 
 namespace lockstep {
 
+// The order in which the squares of a product's words are summed: both hemispheres make words at once,
+// so from either half in turn. Independent of layout and batch, so that they do not show in the bits.
+std::vector<int> SquareOrder(int words);
+
 struct Kernels {
   const ChipTiming& timing;
   Placer& placer;
@@ -25,16 +29,17 @@ struct Kernels {
   void LaneSum(Quad src, Quad dst, int words);
   void LaneMax(Quad src, Quad dst, int words);
 
-  // y = x / sqrt(mean(x^2) + eps) * gain, as fp16 on both sides. x, gain: `words` vectors whose
-  // lanes beyond `elements` are zero. scratch: two vectors, in a column that holds neither.
+  // y = x / sqrt(mean(x^2) + eps) * gain, as fp16 on both sides, for `batch` positions one after the
+  // other. x (of each position), gain: `words` vectors whose lanes beyond `elements` are zero.
+  // scratch: two vectors a position, in a column that holds neither.
   void RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
-               Pair east);
+               Pair east, int batch = 1);
 
   // The same in two steps, for an x that is made word by word: sum (scratch) = x^2, or sum + x^2, of a
   // word; then the rest.
-  void AddSquare(Quad x, bool first, Quad sum);
+  void AddSquare(Quad x, bool first, Quad sum);  // words in the order of SquareOrder
   void RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
-                Pair east);
+                Pair east, int batch = 1);
 
   // Rotary embedding of vectors x, x + stride, ... (`words` of them) into y, y + stride, ...:
   // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by `distance` lanes;

@@ -181,11 +181,11 @@ class LayoutMaker {
   }
 
   void MapStep() {
-    const int n = plan_.sequences;
-    map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, n);
+    const int n = plan_.sequences, positions = n * plan_.batch;
+    map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, positions);
     map_.position_map_west = memory_.SingleWords(kWest, 0, 0, n);
     map_.position_map_east = memory_.SingleWords(kEast, 0, 0, n);
-    map_.position = memory_.Words(kWest, 0, n);
+    map_.position = memory_.Words(kWest, 0, positions);
     map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, n * kStepMaps);
     map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, n * kStepMaps);
     map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, n);
@@ -193,22 +193,24 @@ class LayoutMaker {
     map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, n);
   }
 
+  // For all positions of a batch; a single one takes the first part of each area.
   void MapScratch() {
-    const int words = plan_.hidden_words(), heads = plan_.query_heads();
+    const int batch = plan_.batch, words = plan_.hidden_words() * batch;
     const CacheShape cache = plan_.cache();
-    const int tiles = cache.key_tiles(), ffn = plan_.ffn_words();
-    const int query_vectors = CeilDiv(heads * cache.key_slots(), 2);
-    const int outputs = heads * cache.value_groups(), tables = cache.rotary_tables();
-    const int keys = plan_.kv_slots * cache.key_slots();
-    const int values = plan_.kv_slots * cache.value_groups();
+    const int queries = plan_.queries_per_slot * batch, tiles = cache.key_tiles();
+    const int ffn = plan_.ffn_words() * batch, tables = cache.rotary_tables() * batch;
+    const int query_vectors = plan_.query_vectors() * batch, outputs = plan_.outputs() * batch;
+    const int keys = plan_.kv_slots * cache.key_slots() * batch;
+    const int values = plan_.kv_slots * cache.value_groups() * batch;
+    const int logits = plan_.sequences * plan_.ShardWords(stage_.head);
     ScratchMap& s = scratch_;
     s.residual = memory_.Words(kWest, 0, words);
-    s.maxima = memory_.Words(kWest, 0, 2 * plan_.queries_per_slot);
+    s.maxima = memory_.Words(kWest, 0, 2 * queries);
     s.cos = memory_.Words(kWest, 0, tables);
     s.sin_low = memory_.Words(kWest, 1, tables);
     s.sin_high = memory_.Words(kEast, 0, tables);
-    s.bias = memory_.Words(kWest, 1, tiles);
-    s.norm_scratch = memory_.Words(kEast, 2, 2);
+    s.bias = memory_.Words(kWest, 1, tiles * batch);
+    s.norm_scratch = memory_.Words(kEast, 2, 2 * batch);
     s.partial16 = memory_.PairWords(kWest, 1, 0, words);
     s.landing = memory_.Words(kWest, 2, words * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {
@@ -230,7 +232,7 @@ class LayoutMaker {
         MapProduct(s.k32, side, 2, keys);
         MapProduct(s.v32, side, 2, values);
       }
-      s.logits[i] = memory_.Words(side, 2, plan_.sequences * plan_.ShardWords(stage_.head));
+      s.logits[i] = memory_.Words(side, 2, logits * (plan_.batch_logits ? batch : 1));
       if (plan_.weights != NumberFormat::kInt8) continue;
       MapQuantised(s.normed, side, 1, words);
       MapQuantised(s.mlp, side, 0, ffn);
@@ -243,8 +245,8 @@ class LayoutMaker {
     s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
     s.k = memory_.PairWords(kAttentionSide, 1, 0, keys);
     s.v = memory_.PairWords(kAttentionSide, 1, 2, values);
-    s.p = memory_.PairWords(kAttentionSide, 1, 0, plan_.queries_per_slot * tiles);
-    s.scores = memory_.Words(kAttentionSide, 2, plan_.queries_per_slot * tiles);
+    s.p = memory_.PairWords(kAttentionSide, 1, 0, queries * tiles);
+    s.scores = memory_.Words(kAttentionSide, 2, queries * tiles);
     s.weighed = memory_.Words(kAttentionSide, 2, outputs);
     Count(&SramUse::activations);
   }

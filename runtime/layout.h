@@ -53,10 +53,11 @@ struct ModelMap {
   Quad low_half{};   // all bits in lanes 0..159
   Pair identity{};   // vector e: fp16 1.0 in lane e
   int transpose_row = 0;  // eastern weight rows: scratch of Attention::AppendValue
-  // Inputs of a step, of each sequence after the other.
-  Single token_map{};                     // row of the token in the embedding, or 0xffff
-  Single position_map_west{}, position_map_east{};  // the position
-  Quad position{};                        // the position in every lane, as fp32
+  // Inputs of a step, of each sequence after the other. A vector a position of a batch:
+  Single token_map{};  // row of the token in the embedding, or 0xffff
+  Quad position{};     // the position in every lane, as fp32
+  // One for the step:
+  Single position_map_west{}, position_map_east{};  // the (first) position
   Single key_maps{}, transpose_maps{};    // 16 vectors each (Attention::AppendKey, AppendValue)
   Single value_map_read{}, value_map_write{};
   Pair one_hot{};

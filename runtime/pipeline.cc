@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/machine.h"
+#include "runtime/prefill.h"
 #include "runtime/verify.h"
 
 namespace lockstep {
@@ -121,8 +122,12 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
 }
 
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(
-    Pipeline pipeline, const ChipTiming& timing) {
-  std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(std::move(pipeline), timing));
+    Pipeline pipeline, const ChipTiming& timing, Step step) {
+  if (step == Step::kBatch && pipeline.stages.size() > 1) {
+    return absl::UnimplementedError(absl::StrCat("batches of a prompt over ", pipeline.stages.size(),
+                                                 " stages: one node alone takes them"));
+  }
+  std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(std::move(pipeline), timing, step));
   for (size_t s = 0; s < out->pipeline_.stages.size(); ++s) {
     const std::vector<uint32_t>& chips = out->pipeline_.stages[s].chips;
     for (size_t m = 0; m < chips.size(); ++m) {
@@ -242,8 +247,11 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const Pipel
   const std::string picture = Picture(part, member);
   if (const auto at = roles_.find(picture); at != roles_.end()) return at->second;
   const PipelineStage& stage = pipeline_.stages[part.stage];
-  ASSIGN_OR_RETURN(CompiledChip compiled, CompileChip(pipeline_.plan, stage.shape, part.shape,
-                                                      stage.groups[member], timing_));
+  const Group& group = stage.groups[member];
+  ASSIGN_OR_RETURN(CompiledChip compiled,
+                   step_ == Step::kBatch
+                       ? CompilePrefill(pipeline_.plan, stage.shape, group, timing_)
+                       : CompileChip(pipeline_.plan, stage.shape, part.shape, group, timing_));
   DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
   if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
   compiled.program = {};  // the schedule says the same

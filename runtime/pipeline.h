@@ -78,10 +78,14 @@ struct PipelinePart {
 // Programs of a pipeline. Immutable but for roles compiled on the way; one thread.
 class CompiledPipeline {
  public:
+  // Of one token, or of a batch of the plan's size.
+  enum class Step : uint8_t { kToken, kBatch };
+
   // Compiles member 0 of every stage, which decides all starts. Errors: CompileChip's; parts of one
-  // node that would meet.
+  // node that would meet; batches of a pipeline of several stages.
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> Create(Pipeline pipeline,
-                                                                  const ChipTiming& timing);
+                                                                  const ChipTiming& timing,
+                                                                  Step step = Step::kToken);
 
   const Pipeline& pipeline() const { return pipeline_; }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
@@ -107,8 +111,8 @@ class CompiledPipeline {
   size_t roles() const { return roles_.size(); }
 
  private:
-  CompiledPipeline(Pipeline pipeline, const ChipTiming& timing)
-      : pipeline_(std::move(pipeline)), timing_(timing) {}
+  CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step)
+      : pipeline_(std::move(pipeline)), timing_(timing), step_(step) {}
   void ListParts();
   absl::Status SetStarts();
   void Repeat();
@@ -116,6 +120,7 @@ class CompiledPipeline {
 
   const Pipeline pipeline_;
   const ChipTiming timing_;
+  const Step step_;
   std::vector<PipelinePart> parts_;
   int64_t latency_ = 0, period_ = 0;
   std::map<uint32_t, Seat> seats_;

@@ -76,7 +76,8 @@ uint64_t Plan::Digest() const {
       absl::StrCat(static_cast<int>(m.rope.kind), ",", bits(m.rope.theta), ",",
                    bits(m.rope.factor), ",", bits(m.rope.low_freq_factor), ",",
                    bits(m.rope.high_freq_factor), ",", m.rope.original_max_positions),
-      ";", chips, ",", context, ",", sequences, weights == NumberFormat::kInt8 ? ",int8" : "");
+      ";", chips, ",", context, ",", sequences, ",", batch, ",", batch_logits,
+      weights == NumberFormat::kInt8 ? ",int8" : "");
   return XXH64(all.data(), all.size(), 0);
 }
 

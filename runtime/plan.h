@@ -39,10 +39,16 @@ struct Plan {
   NumberFormat weights = NumberFormat::kFp16;
   int kv_slots = 0, queries_per_slot = 0;
   int ffn_rows = 0;
+  // Positions of a prompt that a second program takes at once; 1: there is none.
+  int batch = 1;
+  bool batch_logits = false;  // it gives the logits of all of them, not of the last alone
 
   int query_heads() const { return kv_slots * queries_per_slot; }
   int hidden_words() const { return CeilDiv(model.hidden_size, kLanes); }
   int ffn_words() const { return CeilDiv(ffn_rows, kLanes); }
+  // Vectors of a position's queries, two slots each; and of its attention output, a slot each.
+  int query_vectors() const { return CeilDiv(query_heads() * cache().key_slots(), 2); }
+  int outputs() const { return query_heads() * cache().value_groups(); }
   CacheShape cache() const { return {context, model.head_dim}; }
 
   // What chip `chip` of the group holds.

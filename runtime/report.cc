@@ -7,9 +7,19 @@
 #include "runtime/image.h"
 
 namespace lockstep {
+namespace {
+double HostLink(int64_t bytes) {
+  return 2 * kHostLinkSeconds + static_cast<double>(bytes) / kHostLinkBytesPerSecond;
+}
+}  // namespace
+
 double RunReport::HostLinkSeconds() const {
-  return 2 * kHostLinkSeconds +
-         static_cast<double>(step_input_bytes + step_output_bytes) / kHostLinkBytesPerSecond;
+  return HostLink(step_input_bytes + step_output_bytes);
+}
+
+double RunReport::BatchSeconds() const {
+  return static_cast<double>(batch_cost.cycles) / kClockHz +
+         HostLink(batch_input_bytes + batch_output_bytes);
 }
 
 double RunReport::StepSeconds() const {
@@ -18,10 +28,13 @@ double RunReport::StepSeconds() const {
 }
 
 double RunReport::FirstTokenSeconds() const {
-  return static_cast<double>(prompt_ids.size()) * StepSeconds();
+  const int single = static_cast<int>(prompt_ids.size()) - result.batches * batch;
+  return result.batches * BatchSeconds() + single * StepSeconds();
 }
 
-double RunReport::EmulatedSeconds() const { return result.steps * StepSeconds(); }
+double RunReport::EmulatedSeconds() const {
+  return result.batches * BatchSeconds() + result.steps * StepSeconds();
+}
 
 double RunReport::WeightStreamShare() const {
   return static_cast<double>(cost.weight_stream_bytes) /
@@ -37,7 +50,9 @@ double RunReport::MeanLinkShare() const {
   return cost.links == 0 ? 0 : LinkShare(cost.vectors_sent) / static_cast<double>(cost.links);
 }
 
-int64_t RunReport::Instructions() const { return cost.dispatches * result.steps; }
+int64_t RunReport::Instructions() const {
+  return batch_cost.dispatches * result.batches + cost.dispatches * result.steps;
+}
 
 double RunReport::Slowdown() const { return host.run_seconds / EmulatedSeconds(); }
 
@@ -61,7 +76,9 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();
   r.link_ticks = setup.session.timing.link_ticks;
+  r.batch = plan.batch;
   r.cost = session.cost();
+  r.batch_cost = session.batch_cost();
   for (const PipelinePart& part : session.compiled().parts()) {
     if (part.sram.total() > r.sram.total()) r.sram = part.sram;
     if (part.shape.sequence == 0) r.parts.push_back(part);
@@ -71,10 +88,12 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
     kernels.push_back({part.start, &session.compiled().FirstRoleOf(part).compiled.spans});
   }
   r.time = MeasureTime(kernels, r.cost.latency);
-  r.step_input_bytes = StepInputBytes(plan);
+  r.step_input_bytes = StepInputBytes(1);
   for (const PipelineStage& stage : pipeline.stages) {
     r.step_output_bytes = std::max(r.step_output_bytes, StepOutputBytes(plan, stage.shape));
   }
+  r.batch_input_bytes = StepInputBytes(plan.batch);
+  r.batch_output_bytes = r.step_output_bytes * (plan.batch_logits ? plan.batch : 1);
   r.prompt_ids = setup.prompt_ids;
   r.result = result;
   r.plan_digest = pipeline.Digest();

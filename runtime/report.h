@@ -40,11 +40,13 @@ struct RunReport {
   NumberFormat weights = NumberFormat::kFp16;
   std::string hop_latency, hop_origin;
   int64_t hop_cycles = 0, link_ticks = 0;
-  StepCost cost;
+  int batch = 1;              // positions of the prompt that a program takes at once
+  StepCost cost, batch_cost;  // of a token, of a batch
   SramUse sram;  // of the chip with the most
   std::vector<PipelinePart> parts;  // of one sequence's step
   TimeUse time{};                   // of one sequence's step, by the first chip of each stage
-  int64_t step_input_bytes = 0, step_output_bytes = 0;  // a chip
+  int64_t step_input_bytes = 0, step_output_bytes = 0;    // a chip
+  int64_t batch_input_bytes = 0, batch_output_bytes = 0;
   std::vector<int> prompt_ids;
   RunResult result;
   uint64_t plan_digest = 0;
@@ -54,6 +56,7 @@ struct RunReport {
   double ProgramSeconds() const { return static_cast<double>(cost.latency) / kClockHz; }
   double HostLinkSeconds() const;  // in and out, all chips at once
   double LatencySeconds() const { return ProgramSeconds() + HostLinkSeconds(); }
+  double BatchSeconds() const;  // of a batch of the prompt, with host link
   // From a sequence's step to its next one: its own way through the pipeline, or, where that takes
   // longer, that of all sequences through the slowest stage.
   double StepSeconds() const;

@@ -73,9 +73,18 @@ std::string TimeText(const RunReport& r) {
 }
 
 std::string EmulatedRows(const RunReport& r) {
-  std::string rows = Row("first token", absl::StrFormat("%s (%d prompt steps)",
-                                                        Time(r.FirstTokenSeconds()),
-                                                        r.prompt_ids.size()));
+  const int single = static_cast<int>(r.prompt_ids.size()) - r.result.batches * r.batch;
+  std::string prompt = absl::StrCat(single, " prompt steps");
+  if (r.result.batches > 0) {
+    prompt = absl::StrCat("prompt: ", r.result.batches, " batches of ", r.batch, ", ", single,
+                          " steps");
+  }
+  std::string rows =
+      Row("first token", absl::StrFormat("%s (%s)", Time(r.FirstTokenSeconds()), prompt));
+  if (r.result.batches > 0) {
+    rows += Row("a batch", absl::StrFormat("%d cycles; with host link %s*", r.batch_cost.cycles,
+                                           Time(r.BatchSeconds())));
+  }
   rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.latency,
                                          Time(r.ProgramSeconds()), Time(r.LatencySeconds())));
   rows += Row("where it goes", TimeText(r));
@@ -95,14 +104,15 @@ std::string EmulatedRows(const RunReport& r) {
                                              100 * r.LinkShare(r.cost.busiest_vectors),
                                              r.cost.links / r.chips));
   return rows + Row("instructions", absl::StrFormat("%d executed in %d steps by %d chips",
-                                                    r.Instructions(), r.result.steps, r.chips));
+                                                    r.Instructions(),
+                                                    r.result.batches + r.result.steps, r.chips));
 }
 
 std::string HostRows(const RunReport& r) {
   std::string rows = Row("wall time", absl::StrFormat("%s start, %s run, %s a step",
                                                       Time(r.host.start_seconds),
                                                       Time(r.host.run_seconds),
-                                                      Time(r.host.run_seconds / r.result.steps)));
+                                                      Time(r.host.run_seconds / (r.result.batches + r.result.steps))));
   rows += Row("slowdown",
               absl::StrFormat("%.0f times slower than the emulated machine", r.Slowdown()));
   std::string digests = absl::StrCat("timing ", Hex(r.result.timing_digest));
@@ -211,6 +221,9 @@ Json EmulatedJson(const RunReport& r) {
           {"link_share_busiest", r.LinkShare(r.cost.busiest_vectors)},
           {"instructions_per_token_and_chip", r.cost.dispatches / r.chips},
           {"instructions", r.Instructions()},
+          {"prefill_batch", r.batch},
+          {"cycles_per_batch", r.batch_cost.cycles},
+          {"batches", r.result.batches},
           {"steps", r.result.steps}};
 }
 
@@ -234,7 +247,7 @@ Json HostJson(const RunReport& r) {
           {"threads", r.host.threads},
           {"start_seconds", r.host.start_seconds},
           {"run_seconds", r.host.run_seconds},
-          {"seconds_per_step", r.host.run_seconds / r.result.steps},
+          {"seconds_per_step", r.host.run_seconds / (r.result.batches + r.result.steps)},
           {"slowdown", r.Slowdown()}};
 }
 

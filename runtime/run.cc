@@ -73,8 +73,13 @@ absl::Status Finish(const RunSetup& setup, const Session& session, const RunResu
   if (outputs.timeline) {
     ASSIGN_OR_RETURN(std::vector<std::vector<TimelineProgram>> programs,
                      ProgramsOf(setup, session.compiled()));
-    const TimelineInput input{setup.wiring, std::move(programs), session.cost().cycles,
-                              std::move(events)};
+    TimelineInput input{setup.wiring, std::move(programs), session.cost().cycles,
+                        std::move(events)};
+    if (session.batches() != nullptr) {
+      input.batches = result.batches;
+      input.batch_cycles = session.batch_cost().cycles;
+      ASSIGN_OR_RETURN(input.batch_programs, ProgramsOf(setup, *session.batches()));
+    }
     RETURN_IF_ERROR(Write(outputs.timeline, TimelineJson(input)));
   }
   if (outputs.report) RETURN_IF_ERROR(Write(outputs.report, ReportJson(report)));

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "chip/check.h"
+#include "runtime/prefill.h"
 
 namespace lockstep {
 namespace {
@@ -43,6 +44,9 @@ absl::Status CheckNumbers(const RunOptions& o) {
   RETURN_IF_ERROR(AtLeastOne("--timeline-steps", o.timeline_steps));
   if (o.sram_limit && *o.sram_limit < 1) {
     return Bad(absl::StrCat("--sram-limit ", *o.sram_limit, ": it must be at least 1"));
+  }
+  if (o.prefill_batch && (*o.prefill_batch < 1 || kMostPrefill % *o.prefill_batch != 0)) {
+    return Bad(absl::StrCat("--prefill-batch ", *o.prefill_batch, ": 1, 2, 4, 8 or ", kMostPrefill));
   }
   if (o.threads && *o.threads > 256) {
     return Bad(absl::StrCat("--threads ", *o.threads, ": at most 256"));
@@ -166,6 +170,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   if (o.pack_chips) add("--chips-per-rank", "auto");
   number("--context", o.context);
   if (o.weights) add("--weights", NumberFormatName(*o.weights));
+  number("--prefill-batch", o.prefill_batch);
   for (const std::string& latency : o.latencies) add("--set", latency);
   exact("--temperature", o.temperature);
   number("--top-k", o.top_k);

@@ -10,6 +10,7 @@
 #include "runtime/image.h"
 #include "runtime/machine.h"
 #include "runtime/model_source.h"
+#include "runtime/prefill.h"
 #include "runtime/topology_file.h"
 #include "runtime/verify.h"
 
@@ -85,6 +86,35 @@ std::vector<int> EosIds(const RunOptions& options, const ModelConfig& model,
   return model.eos_ids;
 }
 
+// The largest batch that the prompt fills and that fits beside weights and cache, or the one asked for.
+absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
+  Plan& plan = pipeline->plan;
+  const int asked = options.prefill_batch.value_or(0);
+  if (asked > 1 && asked > prompt_size) {
+    return absl::InvalidArgumentError(absl::StrCat("--prefill-batch ", asked,
+                                                   " has no effect on a prompt of ", prompt_size,
+                                                   " ids"));
+  }
+  const bool single = pipeline->stages.size() == 1 && plan.sequences == 1;
+  if (asked > 1 && !single) {
+    return absl::UnimplementedError(
+        absl::StrCat("--prefill-batch ", asked, ": batches go through one node and one sequence, not ",
+                     pipeline->stages.size(), " stages and ", plan.sequences, " sequences"));
+  }
+  const auto fits = [&](int batch) {
+    plan.batch = batch, plan.batch_logits = !options.logits.empty();
+    return PrefillFits(plan, pipeline->stages.front().shape);
+  };
+  if (asked > 1) return fits(asked);
+  // What stages may take of --sram-limit is not for batches to choose.
+  const bool free = asked == 0 && single && !options.sram_limit;
+  for (int batch = kMostPrefill; free && batch > 1; batch /= 2) {
+    if (batch <= prompt_size && fits(batch).ok()) return absl::OkStatus();
+  }
+  plan.batch = 1, plan.batch_logits = false;
+  return absl::OkStatus();
+}
+
 // Takes what is written and drops it.
 class Nowhere : public HostMemory {
  public:
@@ -114,6 +144,7 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
                    MakeRequest(options.Deployment(), model, context, topology));
   ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
+  RETURN_IF_ERROR(ChooseBatch(options, static_cast<int>(ids.size()), &pipeline));
   uint32_t last_chip = 0;
   for (const PipelineStage& stage : pipeline.stages) {
     last_chip = std::max(last_chip, *std::max_element(stage.chips.begin(), stage.chips.end()));
@@ -137,18 +168,31 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
                   std::move(eos)};
 }
 
-absl::Status VerifyRun(RunSetup* setup) {
-  SessionSetup& session = setup->session;
-  ASSIGN_OR_RETURN(session.compiled, CompiledPipeline::Create(session.pipeline, session.timing));
+namespace {
+
+absl::Status VerifyPrograms(const RunSetup& setup, CompiledPipeline& compiled) {
   std::vector<Launches> launches;
   std::vector<int64_t> sram_bytes;
-  for (int chip = 0; chip < setup->chips(); ++chip) {
+  for (int chip = 0; chip < setup.chips(); ++chip) {
     ASSIGN_OR_RETURN(const std::vector<CompiledPipeline::ChipPart> parts,
-                     session.compiled->PartsOf(static_cast<uint32_t>(chip)));
+                     compiled.PartsOf(static_cast<uint32_t>(chip)));
     launches.push_back(LaunchesOf(parts));
     sram_bytes.push_back(parts.empty() ? 0 : parts.front().role->compiled.layout.use.total());
   }
-  RETURN_IF_ERROR(VerifyLaunches(launches, sram_bytes, setup->wiring, session.timing).status());
+  return VerifyLaunches(launches, sram_bytes, setup.wiring, setup.session.timing).status();
+}
+
+}  // namespace
+
+absl::Status VerifyRun(RunSetup* setup) {
+  SessionSetup& session = setup->session;
+  ASSIGN_OR_RETURN(session.compiled, CompiledPipeline::Create(session.pipeline, session.timing));
+  RETURN_IF_ERROR(VerifyPrograms(*setup, *session.compiled));
+  if (session.pipeline.plan.batch > 1) {
+    ASSIGN_OR_RETURN(session.batches, CompiledPipeline::Create(session.pipeline, session.timing,
+                                                               CompiledPipeline::Step::kBatch));
+    RETURN_IF_ERROR(VerifyPrograms(*setup, *session.batches));
+  }
   if (!setup->checkpoint || setup->options.transport == TransportKind::kLocal) {
     return absl::OkStatus();
   }

@@ -31,7 +31,8 @@ struct SessionSetup {
   Pipeline pipeline;
   ChipTiming timing;
   EngineKind engine = EngineKind::kFunctional;
-  std::shared_ptr<CompiledPipeline> compiled = {};  // of `pipeline`, if there is one already
+  // Of `pipeline`, if they are there already; batches only where its plan has them.
+  std::shared_ptr<CompiledPipeline> compiled = {}, batches = {};
   // Functional engine in one process: the most SRAM to hold at once, all chips together, and the
   // wires of the fabric; stages are visited in turn where the whole pipeline takes more.
   struct Limit {
@@ -68,6 +69,8 @@ class Session {
   // Process 0 only: one step of all chips, a token for each sequence of the plan. Returns the logits
   // of the whole vocabulary, a sequence after the other, nothing with the timing engine. Errors: a
   // Fault of the program, as text.
+  // Or a batch of the plan: plan().batch consecutive tokens of a prompt, the first position a multiple
+  // of that. Then the logits are those of the last position, or of all where plan().batch_logits.
   absl::StatusOr<std::vector<float>> Step(const std::vector<FedToken>& fed);
   absl::StatusOr<std::vector<float>> Step(int token, int position) {
     return Step(std::vector<FedToken>{{token, position}});
@@ -81,8 +84,11 @@ class Session {
   uint64_t TimingDigest();
 
   const Plan& plan() const { return setup_.pipeline.plan; }
-  const StepCost& cost() const { return cost_; }  // in process 0; zeros elsewhere
-  CompiledPipeline& compiled() const { return *compiled_; }
+  // In process 0; zeros elsewhere, and of batches where there are none.
+  const StepCost& cost() const { return token_.cost; }
+  const StepCost& batch_cost() const { return batch_.cost; }
+  CompiledPipeline& compiled() const { return *token_.compiled; }
+  CompiledPipeline* batches() const { return batch_.compiled.get(); }  // may be null
   int64_t SramBytesTouched() const;  // with stages visited in turn: the most at once
   // Programs that a chip of this process runs in a step.
   int launches_of(uint32_t chip) const;
@@ -93,10 +99,17 @@ class Session {
     uint32_t chip;
     CompiledPipeline::Seat seat;
     const StageShape* stage;
-    std::vector<CompiledPipeline::ChipPart> parts;
+    std::vector<CompiledPipeline::ChipPart> token_parts, batch_parts;
     FunctionalEngine* engine;  // null with the timing engine
-    const ModelMap& map() const { return parts.front().role->compiled.layout.map; }
+    const ModelMap& map() const { return token_parts.front().role->compiled.layout.map; }
     std::vector<ModelMap> inputs;  // the map as each sequence sees it; functional engine only
+  };
+  // A kind of step.
+  struct Kind {
+    std::shared_ptr<CompiledPipeline> compiled;  // null: there is none
+    std::vector<Launches> launches;              // by local chip
+    std::vector<CompiledPipeline::ChipPart> Worker::*parts;
+    StepCost cost;
   };
 
   Session(const SessionSetup& setup, Transport* transport);
@@ -106,22 +119,22 @@ class Session {
   absl::Status AgreeOnPlan();
   // `mine`, or the first process' error, in every process.
   absl::Status AgreeOnStatus(const absl::Status& mine);
-  void CountCost();
+  void CountCost(Kind* kind);
   bool TakesTurns() const;
+  bool IsBatch(const std::vector<FedToken>& fed) const;
+  void WriteInputs(const std::vector<FedToken>& fed);
   absl::Status RunStep(const std::vector<FedToken>& fed);
-  std::vector<float> GatherLogits();
+  std::vector<float> GatherLogits(bool batch);
 
   const SessionSetup setup_;
   Transport* transport_;
-  std::shared_ptr<CompiledPipeline> compiled_;
   std::shared_ptr<CheckCache> checks_;  // of all timing engines
-  std::vector<Launches> launches_;      // by local chip
+  Kind token_, batch_;
   std::vector<Worker> workers_;
   std::vector<std::unique_ptr<FunctionalEngine>> functional_;
   std::vector<std::unique_ptr<TimingEngine>> timing_;
   std::unique_ptr<Fleet> fleet_;
   std::unique_ptr<StageVisits> visits_;  // null unless stages are visited in turn
-  StepCost cost_;
 };
 
 }  // namespace lockstep

@@ -5,6 +5,15 @@ namespace lockstep {
 
 int64_t TileLoop::Next(int row, int cycles, int64_t feeds) {
   mxm_.Stream(block_, row, cycles, load_);
+  return Install(cycles, feeds);
+}
+
+int64_t TileLoop::Next(const WeightWords& words, int cycles, int64_t feeds) {
+  mxm_.Stream(block_, words, 0, cycles, load_);
+  return Install(cycles, feeds);
+}
+
+int64_t TileLoop::Install(int cycles, int64_t feeds) {
   mxm_.LoadTile(block_, cycles, load_);
   // An install waits for the feeds of the tile before; the loads of a tile wait for that install.
   const int64_t install = std::max(mxm_.InstallAt(load_ + cycles - 1), last_feed_ + 1);

@@ -17,20 +17,26 @@ namespace lockstep {
 
 class TileLoop {
  public:
-  // No tile is loaded before `load`. mxm and block outlive the loop.
+  // No tile is loaded before `load`, and none installed before `ready`. mxm and block outlive the loop.
+  TileLoop(const TandemPlanes& mxm, Block& block, int64_t load, int64_t ready)
+      : mxm_(mxm), block_(block), first_load_(load), load_(load), last_feed_(ready - 1) {}
   TileLoop(const TandemPlanes& mxm, Block& block, int64_t load)
-      : mxm_(mxm), block_(block), first_load_(load), load_(load), last_feed_(load - 1) {}
+      : TileLoop(mxm, block, load, load) {}
 
   // Loads weight rows row .. row + cycles - 1 (they come in `cycles` cycles) and installs them as
   // soon as the tile before has been fed. Returns the first cycle for its feeds; the last may come
   // feeds - 1 cycles later.
   int64_t Next(int row, int cycles, int64_t feeds);
+  // The same for a slot of a matrix.
+  int64_t Next(const WeightWords& words, int cycles, int64_t feeds);
 
   // Holds what the loop used: weight buffer, array and accumulators, and if `activations` the
   // activation buffer from cycle 0 on. Call once, after the last tile.
   void HoldAll(bool activations);
 
  private:
+  int64_t Install(int cycles, int64_t feeds);
+
   const TandemPlanes& mxm_;
   Block& block_;
   const int64_t first_load_;

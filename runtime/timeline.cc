@@ -60,10 +60,9 @@ class Writer {
       int steps = 0;
       for (; at < in_.events.size() && in_.events[at].chip == chip; ++at) {
         const ChipEvent& e = in_.events[at];
-        const std::vector<TimelineProgram>& programs = in_.programs[chip];
-        const int step = e.program / static_cast<int>(programs.size());
-        const int64_t offset =
-            step * in_.step_cycles + programs[e.program % programs.size()].start;
+        const int step = e.program / static_cast<int>(in_.programs[chip].size());
+        const std::vector<TimelineProgram>& programs = ProgramsOf(chip, step);
+        const int64_t offset = StartOf(step) + programs[e.program % programs.size()].start;
         tracks[1 + e.run.queue].push_back(
             {"", offset + e.run.first, offset + e.run.last, &e.run, step});
         steps = std::max(steps, step + 1);
@@ -82,10 +81,18 @@ class Writer {
     int tid;
   };
 
+  const std::vector<TimelineProgram>& ProgramsOf(uint32_t chip, int step) const {
+    return step < in_.batches ? in_.batch_programs[chip] : in_.programs[chip];
+  }
+  int64_t StartOf(int step) const {
+    const int batches = std::min(step, in_.batches);
+    return batches * in_.batch_cycles + (step - batches) * in_.step_cycles;
+  }
+
   void AddKernels(uint32_t chip, int steps, std::vector<Slice>& track) const {
     for (int step = 0; step < steps; ++step) {
-      for (const TimelineProgram& program : in_.programs[chip]) {
-        const int64_t offset = step * in_.step_cycles + program.start;
+      for (const TimelineProgram& program : ProgramsOf(chip, step)) {
+        const int64_t offset = StartOf(step) + program.start;
         for (const Placer::Span& span : *program.kernels) {
           track.push_back({span.name, offset + span.first, offset + span.last, nullptr, step});
         }

@@ -62,6 +62,10 @@ struct TimelineInput {
   std::vector<std::vector<TimelineProgram>> programs;  // by chip, of every step
   int64_t step_cycles;
   std::vector<ChipEvent> events;  // by chip, then in order
+  // The first `batches` steps are of another kind, with as many programs a chip.
+  int batches = 0;
+  std::vector<std::vector<TimelineProgram>> batch_programs = {};
+  int64_t batch_cycles = 0;
 };
 
 std::string TimelineJson(const TimelineInput& input);

@@ -113,7 +113,8 @@ absl::Status StageVisits::Run(const PipelinePart& part, const FedToken& fed,
     EngineMemory memory(c.engine->sram());
     const ModelMap inputs =
         AtSequence(c.role->compiled.layout.map, pipeline.plan, part.shape.sequence);
-    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member, inputs, fed.token,
+    const int token = fed.token;
+    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member, inputs, {&token, 1},
               fed.position, memory);
     numbers.push_back(c.chip);
     engines.push_back(c.engine.get());

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """`lockstep run` over MPI, as a user runs it. One case a call:
 
-    run_smoke.py BIN_DIR SOURCE_DIR same|by_hand|killed|stopped|abandoned|errors|heads|int8|stories|tiny
+    run_smoke.py BIN_DIR SOURCE_DIR same|by_hand|killed|stopped|abandoned|errors|heads|int8|prefill|
+               stories|tiny
 
 The cases `stories` and `tiny` need checkpoints that are not part of the tree: $LOCKSTEP_SHARED, or
 ../shared beside it. Without them the exit code is 77, which ctest counts as skipped.
@@ -270,6 +271,34 @@ def int8(folder):
         # Two layers of fp32 roundings, but where one of them tips a value over a tie of fp16 or int8.
         assert len(worst) == positions and worst[positions // 2] <= 1e-5 * size, worst
         assert worst[-1] <= size / 64, worst
+
+
+def prefill(folder):
+    """Batches of a prompt give the logits, to the bit, of its ids one by one, wherever chips run."""
+    ids = ",".join(map(str, range(3, 44)))  # two batches of 16 and nine ids more, or ten of 4 and one
+    report, logits = os.path.join(folder, "r"), os.path.join(folder, "l")
+    rows, digests = None, {}
+    for batch in ("1", "4", "16"):
+        for place in (PLACES[0], PLACES[3]) if batch == "16" else (PLACES[3],):
+            run(*STORY, "--prompt-ids", ids, "--tokens", "5", "--prefill-batch", batch, *place,
+                "--logits", logits, "--report", report)
+            rows = rows or read_floats(logits)
+            assert read_floats(logits) == rows, (batch, place)
+            output = deterministic(report)["output"]
+            first = digests.setdefault(batch, output)
+            assert output == first and output["ids"] == digests["1"]["ids"], (batch, place)
+    # Without --logits only the last position's are computed; what is sampled is the same.
+    for engine in ("functional", "timing"):
+        run(*STORY, "--prompt-ids", ids, "--tokens", "5", *PLACES[3], "--engine", engine,
+            "--report", report)
+        now = deterministic(report)
+        assert now["emulated"]["batches"] == 2 and now["emulated"]["steps"] == 13, now["emulated"]
+        first = digests.setdefault("default", now["output"])
+        assert now["output"]["timing_digest"] == first["timing_digest"], engine
+    assert digests["default"]["value_digest"] == digests["1"]["value_digest"], digests
+    error = run(*STORY, "--prompt-ids", "1,2,3", "--tokens", "1", "--prefill-batch", "4", expect=1)
+    assert "--prefill-batch 4 has no effect on a prompt of 3 ids" in error.stderr, error.stderr
+    print(len(rows), "logits equal; digests", digests["16"]["value_digest"])
 
 
 def shared(name):

@@ -138,6 +138,29 @@ TEST(RmsNormByWordsTest, WordsInAnyOrderGiveTheNorm) {
   EXPECT_EQ(chip.Load16(west, words), chip.Load16(east, words));
 }
 
+TEST(RmsNormBatchTest, GivesTheBitsOfEachSingleNorm) {
+  const int words = 3, elements = 700, batch = 16;
+  OneChip chip;
+  const Quad x{kWest, 0, 3}, gain{kEast, 0, 9}, scratch{kEast, 2, 1};
+  const Pair west{kWest, 1, 0, 0}, east{kEast, 1, 2, 5};
+  const int vectors = batch * words;
+  std::vector<float> values = RandomFloats(chip.random, vectors * kLanes, -3, 3);
+  for (int i = 0; i < vectors * kLanes; ++i) {
+    if (i % (words * kLanes) >= elements) values[i] = 0;
+  }
+  chip.Store(x, values);
+  chip.Store(gain, RandomFloats(chip.random, elements, -2, 2));
+  chip.kernels.RmsNorm(x, gain, scratch, words, elements, 1e-5f, west, east, batch);
+  for (int i = 0; i < batch; ++i) {
+    const int at = i * words;
+    chip.kernels.RmsNorm(x + at, gain, scratch, words, elements, 1e-5f, west + (vectors + at),
+                         east + (vectors + at));
+  }
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  EXPECT_EQ(chip.Load16(west, vectors), chip.Load16(west + vectors, vectors));
+  EXPECT_EQ(chip.Load16(east, vectors), chip.Load16(east + vectors, vectors));
+}
+
 TEST(RmsNormZeroTest, ZerosStayZero) {
   OneChip chip;
   chip.Fill({kEast, 0, 0}, 1, 1.0f);
@@ -281,6 +304,42 @@ TEST(ElementwiseTest, ToHalfRoundsToNearestEven) {
     chip.kernels.ToHalf({side, 2, 3}, 27, {kEast, 1, 2, 4});
     ASSERT_NO_FATAL_FAILURE(chip.Run());
     EXPECT_EQ(chip.Load16({kEast, 1, 2, 4}, 27), Rounded16(x));
+  }
+}
+
+TEST(SplitKeyValueTest, TheKeyIsInBothHalvesAndTheValueRoundedInTheLower) {
+  for (Hemisphere side : {kWest, kEast}) {
+    OneChip chip;
+    const std::vector<float> x = RandomFloats(chip.random, kLanes, -3, 3);
+    std::vector<float> low(kLanes), key(kLanes), value(kLanes);
+    std::fill_n(low.begin(), kHalfLanes, std::bit_cast<float>(0xffffffffu));
+    for (int i = 0; i < kLanes; ++i) key[i] = x[i % kHalfLanes];
+    std::copy(x.begin() + kHalfLanes, x.end(), value.begin());
+    chip.Store(Quad{side, 2, 7}, x);
+    chip.Store(Quad{kWest, 1, 0}, low);
+    chip.kernels.SplitKeyValue({side, 2, 7}, {kWest, 1, 0}, {kEast, 1, 3}, {kEast, 1, 2, 9});
+    ASSERT_NO_FATAL_FAILURE(chip.Run());
+    EXPECT_EQ(chip.Load({kEast, 1, 3}, 1), key);
+    EXPECT_EQ(chip.Load16({kEast, 1, 2, 9}, 1), Rounded16(value));
+  }
+}
+
+TEST(PackHeadsTest, HeadsLieEndToEndOnBothSides) {
+  for (const auto [heads, elements] : {std::pair{8, 128}, {1, 128}, {5, 64}, {9, 20}, {33, 7}}) {
+    OneChip chip;
+    const int words = CeilDiv(heads * elements, kLanes);
+    std::vector<float> x(heads * kLanes), want(words * kLanes);
+    const std::vector<float> random = RandomFloats(chip.random, heads * elements, -3, 3);
+    for (int h = 0; h < heads; ++h) {
+      std::copy_n(random.begin() + h * elements, elements, x.begin() + h * kLanes);
+    }
+    std::copy(random.begin(), random.end(), want.begin());
+    const Pair from[2] = {{kWest, 0, 0, 1}, {kEast, 0, 0, 1}};
+    for (const Pair& at : from) chip.Store(at, Rounded16(x));
+    chip.kernels.PackHeads(from, heads, elements, {kWest, 1, 0, 2}, {kEast, 1, 0, 2});
+    ASSERT_NO_FATAL_FAILURE(chip.Run());
+    EXPECT_EQ(chip.Load16({kWest, 1, 0, 2}, words), Rounded16(want)) << heads;
+    EXPECT_EQ(chip.Load16({kEast, 1, 0, 2}, words), Rounded16(want)) << heads;
   }
 }
 

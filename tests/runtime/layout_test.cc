@@ -31,7 +31,7 @@ TEST(LayoutTest, Int8HalvesTheLayersAndLeavesTheRest) {
   // Sizes that fill tiles of both formats.
   ModelConfig m = Model();
   m.hidden_size = 3200, m.intermediate_size = 9600, m.heads = 30, m.kv_heads = 3, m.head_dim = 160;
-  const StageShape stage = {{0, 2}, {0, 1001}, {0, 1001}};
+  const StageShape stage = {{0, 1}, {0, 1001}, {0, 1001}};
   const SramUse half = LayOut(*MakePlan(m, 3, 400), stage).use;
   const SramUse int8 = LayOut(*MakePlan(m, 3, 400, 1, NumberFormat::kInt8), stage).use;
   EXPECT_GT(int8.layers, half.layers * 0.49);  // rows of a half tile take a quarter, scales are more

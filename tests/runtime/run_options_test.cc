@@ -41,6 +41,9 @@ TEST(RunOptionsTest, CountsStartAtOne) {
   EXPECT_THAT(ErrorAfter([](auto& o) { o.tokens = 0; }), HasSubstr("--tokens 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips = -2; }), HasSubstr("--chips -2"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.context = 0; }), HasSubstr("--context 0"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.prefill_batch = 3; }), HasSubstr("--prefill-batch 3"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.prefill_batch = 32; }), HasSubstr("--prefill-batch 32"));
+  EXPECT_EQ(ErrorAfter([](auto& o) { o.prefill_batch = 16; }), "");
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips_per_rank = 0; }), HasSubstr("--chips-per-rank 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.sequences = 0; }), HasSubstr("--sequences 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.nodes = 0; }), HasSubstr("--nodes 0"));

@@ -1,0 +1,145 @@
+// Batches of a prompt give the bits of its tokens one by one, on one chip and on several.
+#include "runtime/prefill.h"
+
+#include "runtime/image.h"
+#include "tests/runtime/one_chip.h"
+#include "tests/runtime/random_model.h"
+
+namespace lockstep {
+namespace {
+
+ModelConfig Model(int hidden, int ffn, int heads, int kv_heads, int head_dim, int vocab) {
+  ModelConfig m;
+  m.architecture = "LlamaForCausalLM";
+  m.hidden_size = hidden, m.intermediate_size = ffn, m.layers = 2, m.head_dim = head_dim;
+  m.heads = heads, m.kv_heads = kv_heads, m.vocab_size = vocab, m.max_positions = 4096;
+  m.rms_norm_eps = 1e-5, m.tie_word_embeddings = true;
+  return m;
+}
+
+// One chip that holds a whole model, with the programs for one position and for a batch.
+class Chip {
+ public:
+  Chip(const RandomModel& model, int context, int batch, bool all_logits)
+      : plan(*MakePlan(model.config, 1, context)), stage(WholeModel(model.config)),
+        engine(0, timing, nullptr, Sram::Pages::kSmall), check(0, timing), memory(engine.sram()) {
+    plan.batch = batch, plan.batch_logits = all_logits;
+    TempFolder folder;
+    model.WriteTo(folder);
+    const auto one = CompileChip(plan, stage, kWholeStep, group, timing);
+    const auto many = CompilePrefill(plan, stage, group, timing);
+    EXPECT_TRUE(one.ok()) << one.status();
+    EXPECT_TRUE(many.ok()) << many.status();
+    for (const CompiledChip& compiled : {*one, *many}) {
+      logits.push_back(compiled.logits);
+      streamed.push_back(compiled.weight_stream_bytes);
+      DispatchResult dispatched = Dispatch(compiled.program, timing);
+      EXPECT_FALSE(dispatched.fault) << dispatched.fault->ToString();
+      schedules.push_back(std::make_shared<const Schedule>(std::move(dispatched.schedule)));
+    }
+    map = one->layout.map;
+    const auto weights = Checkpoint::Open(folder.path());
+    EXPECT_TRUE(WriteModel(plan, stage, 0, map, *weights, memory).ok());
+  }
+
+  // Logits of the positions that have some.
+  std::vector<std::vector<float>> Step(std::span<const int> tokens, int position) {
+    const int which = tokens.size() > 1 ? 1 : 0;
+    WriteStep(plan, stage, 0, map, tokens, position, memory);
+    NoLinks links;
+    for (Engine* e : std::initializer_list<Engine*>{&engine, &check}) {
+      e->Start(schedules[which]);
+      EXPECT_EQ(e->Run(links), EngineState::kDone) << e->fault().ToString();
+    }
+    EXPECT_EQ(engine.timing_digest(), check.timing_digest());
+    const size_t rows = which == 1 && plan.batch_logits ? tokens.size() : 1;
+    const size_t parts = logits[which].size() / rows;
+    std::vector<std::vector<float>> out;
+    for (size_t i = 0; i < rows; ++i) {
+      out.push_back(ReadLogits(plan, stage, 0, std::span(logits[which]).subspan(i * parts, parts),
+                               memory));
+    }
+    return out;
+  }
+
+  const ChipTiming timing = ChipTiming::Default();
+  const Group group{1, 0, {-1}, 0};
+  Plan plan;
+  const StageShape stage;
+  ModelMap map;
+  FunctionalEngine engine;
+  TimingEngine check;
+  EngineMemory memory;
+  std::vector<std::vector<Segment32>> logits;  // of one position, of a batch
+  std::vector<int64_t> streamed;
+  std::vector<std::shared_ptr<const Schedule>> schedules;
+};
+
+struct Case {
+  ModelConfig config;
+  int batch, count;
+  bool all_logits;
+};
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.count << " positions by " << c.batch << ", " << c.config.heads << "/"
+             << c.config.kv_heads << " heads of " << c.config.head_dim;
+}
+
+class PrefillTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(PrefillTest, GivesTheBitsOfSinglePositions) {
+  const Case& c = GetParam();
+  const RandomModel model(c.config, "F16", 5);
+  std::vector<int> tokens;
+  std::mt19937 random(3);
+  for (int i = 0; i < c.count; ++i) tokens.push_back(static_cast<int>(random() % c.config.vocab_size));
+  Chip one(model, c.count, c.batch, c.all_logits), many(model, c.count, c.batch, c.all_logits);
+  std::vector<std::vector<float>> want;
+  for (int t = 0; t < c.count; ++t) want.push_back(one.Step(std::span(tokens).subspan(t, 1), t)[0]);
+  // Whole batches, then single positions, which read the cache that the batches wrote.
+  int t = 0;
+  for (; t + c.batch <= c.count; t += c.batch) {
+    const auto got = many.Step(std::span(tokens).subspan(t, c.batch), t);
+    ASSERT_EQ(got.size(), c.all_logits ? c.batch : 1u);
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(got[got.size() - 1 - i], want[t + c.batch - 1 - i]) << "batch at " << t;
+    }
+  }
+  for (; t < c.count; ++t) {
+    ASSERT_EQ(many.Step(std::span(tokens).subspan(t, 1), t)[0], want[t]) << "position " << t;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, PrefillTest,
+    ::testing::Values(Case{Model(96, 192, 6, 2, 16, 105), 16, 35, true},
+                      Case{Model(96, 192, 6, 2, 16, 105), 8, 19, false},
+                      Case{Model(330, 701, 3, 3, 48, 350), 4, 9, true},
+                      Case{Model(700, 330, 4, 1, 200, 105), 16, 18, true},
+                      Case{Model(64, 64, 18, 1, 8, 11), 2, 5, false},
+                      Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false}));
+
+TEST(PrefillProgramTest, StreamsTheWeightsOfLargeMatricesOnceABatch) {
+  const RandomModel model(Model(1300, 1700, 4, 2, 64, 105), "F16", 5);
+  Chip chip(model, 32, 16, true);
+  EXPECT_LE(chip.streamed[1], chip.streamed[0] + chip.streamed[0] / 10);
+  EXPECT_LT(chip.schedules[1]->end, 8 * chip.schedules[0]->end);
+}
+
+TEST(PrefillFitsTest, RefusesWhatBatchesCannotTake) {
+  const ModelConfig model = Model(96, 192, 6, 2, 16, 105);
+  const auto fits = [&](int sequences, NumberFormat weights) {
+    Plan plan = *MakePlan(model, 1, 32, sequences, weights);
+    plan.batch = 16;
+    return PrefillFits(plan, WholeModel(model));
+  };
+  EXPECT_TRUE(fits(1, NumberFormat::kFp16).ok());
+  const absl::Status int8 = fits(1, NumberFormat::kInt8), two = fits(2, NumberFormat::kFp16);
+  EXPECT_EQ(int8.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(int8.message().find("weights in int8"), absl::string_view::npos) << int8;
+  EXPECT_EQ(two.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_NE(two.message().find("2 sequences"), absl::string_view::npos) << two;
+}
+
+}  // namespace
+}  // namespace lockstep
