@@ -64,9 +64,10 @@ def submit_for(address, threads, seconds, results):
 def submissions(controller, clients, seconds):
     """One row: rate, median and 99th percentile."""
     processes = min(clients, 4)
-    results = multiprocessing.Queue()
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process that has used gRPC hangs
+    results = spawn.Queue()
     before, start = processor_seconds(controller.process.pid), time.monotonic()
-    workers = [multiprocessing.Process(target=submit_for, args=(
+    workers = [spawn.Process(target=submit_for, args=(
         controller.address, clients // processes, seconds, results)) for _ in range(processes)]
     for worker in workers:
         worker.start()

@@ -46,4 +46,6 @@ for word in "${command[@]}"; do
 done
 printf '\n'
 "${command[@]}"
+stop
+trap - EXIT
 say "everything is stopped"

@@ -43,7 +43,10 @@ void Runner::Stop() {
     stop_ = true;
   }
   if (wake_fd_ >= 0) eventfd_write(wake_fd_, 1);
-  if (thread_.joinable()) thread_.join();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  std::error_code error;
+  std::filesystem::remove_all(options_.scratch_folder, error);
 }
 
 void Runner::SetPolicy(const RunnerPolicy& policy) {

@@ -22,7 +22,7 @@ from harness import Controller, job_pb2, marked, os, story, until
 # Small jobs of three kinds: one process, ranks, and sampled text.
 KINDS = [story(10), story(24, threads=2, sampling={"temperature": 0.8, "seed": 7}),
          story(6, threads=None, chips=2)]
-RANKS = story(160, threads=None, chips=4)
+RANKS = story(80, threads=None, chips=3)
 
 
 def digests(client, job):
