@@ -220,7 +220,7 @@ class LayoutMaker {
       s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
       if (HeadsEndToEnd()) {
         s.heads_end_to_end.half[i] =
-            memory_.PairWords(side, 1, 0, CeilDiv(heads * m_.head_dim, kLanes));
+            memory_.PairWords(side, 1, 0, CeilDiv(plan_.query_heads() * m_.head_dim, kLanes));
       }
       MapProduct(s.partial, side, 1, words);
       if (side == kWest) MapProduct(s.gate, side, 1, ffn);

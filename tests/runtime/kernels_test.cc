@@ -1,6 +1,7 @@
 // Norms, elementwise kernels, gathers and lane reductions against double precision.
 #include "runtime/kernels.h"
 
+#include <bit>
 #include <limits>
 #include <numeric>
 
@@ -325,7 +326,7 @@ TEST(SplitKeyValueTest, TheKeyIsInBothHalvesAndTheValueRoundedInTheLower) {
 }
 
 TEST(PackHeadsTest, HeadsLieEndToEndOnBothSides) {
-  for (const auto [heads, elements] : {std::pair{8, 128}, {1, 128}, {5, 64}, {9, 20}, {33, 7}}) {
+  for (const auto& [heads, elements] : {std::pair{8, 128}, {1, 128}, {5, 64}, {9, 20}, {33, 7}}) {
     OneChip chip;
     const int words = CeilDiv(heads * elements, kLanes);
     std::vector<float> x(heads * kLanes), want(words * kLanes);
@@ -335,7 +336,9 @@ TEST(PackHeadsTest, HeadsLieEndToEndOnBothSides) {
     }
     std::copy(random.begin(), random.end(), want.begin());
     const Pair from[2] = {{kWest, 0, 0, 1}, {kEast, 0, 0, 1}};
-    for (const Pair& at : from) chip.Store(at, Rounded16(x));
+    std::vector<uint16_t> bits;
+    for (float v : x) bits.push_back(FloatToHalf(v));
+    for (const Pair& at : from) chip.Store(at, bits);
     chip.kernels.PackHeads(from, heads, elements, {kWest, 1, 0, 2}, {kEast, 1, 0, 2});
     ASSERT_NO_FATAL_FAILURE(chip.Run());
     EXPECT_EQ(chip.Load16({kWest, 1, 0, 2}, words), Rounded16(want)) << heads;
