@@ -147,12 +147,16 @@ void Runner::Loop() {
       bool done = false;
       if (running.ended && std::chrono::steady_clock::now() >= running.next_try) {
         const absl::Status status = Conclude(running, policy);
-        if (!status.ok()) {
+        // Cancelled, then deleted, while its processes were still ending: nobody waits for it.
+        const bool deleted =
+            !status.ok() && absl::IsNotFound(store_->Get(running.number, false).status());
+        if (deleted) Deleted(running.number);
+        if (!status.ok() && !deleted) {
           spdlog::error("job={} cannot be concluded, will try again: {}", running.job.id(),
                         std::string(status.message()));
           running.next_try = std::chrono::steady_clock::now() + kRetryStore;
         }
-        done = status.ok();
+        done = status.ok() || deleted;
       }
       it = done ? running_.erase(it) : std::next(it);
     }

@@ -1,7 +1,6 @@
 // Norms, elementwise kernels, gathers and lane reductions against double precision.
 #include "runtime/kernels.h"
 
-#include <bit>
 #include <limits>
 #include <numeric>
 
@@ -305,44 +304,6 @@ TEST(ElementwiseTest, ToHalfRoundsToNearestEven) {
     chip.kernels.ToHalf({side, 2, 3}, 27, {kEast, 1, 2, 4});
     ASSERT_NO_FATAL_FAILURE(chip.Run());
     EXPECT_EQ(chip.Load16({kEast, 1, 2, 4}, 27), Rounded16(x));
-  }
-}
-
-TEST(SplitKeyValueTest, TheKeyIsInBothHalvesAndTheValueRoundedInTheLower) {
-  for (Hemisphere side : {kWest, kEast}) {
-    OneChip chip;
-    const std::vector<float> x = RandomFloats(chip.random, kLanes, -3, 3);
-    std::vector<float> low(kLanes), key(kLanes), value(kLanes);
-    std::fill_n(low.begin(), kHalfLanes, std::bit_cast<float>(0xffffffffu));
-    for (int i = 0; i < kLanes; ++i) key[i] = x[i % kHalfLanes];
-    std::copy(x.begin() + kHalfLanes, x.end(), value.begin());
-    chip.Store(Quad{side, 2, 7}, x);
-    chip.Store(Quad{kWest, 1, 0}, low);
-    chip.kernels.SplitKeyValue({side, 2, 7}, {kWest, 1, 0}, {kEast, 1, 3}, {kEast, 1, 2, 9});
-    ASSERT_NO_FATAL_FAILURE(chip.Run());
-    EXPECT_EQ(chip.Load({kEast, 1, 3}, 1), key);
-    EXPECT_EQ(chip.Load16({kEast, 1, 2, 9}, 1), Rounded16(value));
-  }
-}
-
-TEST(PackHeadsTest, HeadsLieEndToEndOnBothSides) {
-  for (const auto& [heads, elements] : {std::pair{8, 128}, {1, 128}, {5, 64}, {9, 20}, {33, 7}}) {
-    OneChip chip;
-    const int words = CeilDiv(heads * elements, kLanes);
-    std::vector<float> x(heads * kLanes), want(words * kLanes);
-    const std::vector<float> random = RandomFloats(chip.random, heads * elements, -3, 3);
-    for (int h = 0; h < heads; ++h) {
-      std::copy_n(random.begin() + h * elements, elements, x.begin() + h * kLanes);
-    }
-    std::copy(random.begin(), random.end(), want.begin());
-    const Pair from[2] = {{kWest, 0, 0, 1}, {kEast, 0, 0, 1}};
-    std::vector<uint16_t> bits;
-    for (float v : x) bits.push_back(FloatToHalf(v));
-    for (const Pair& at : from) chip.Store(at, bits);
-    chip.kernels.PackHeads(from, heads, elements, {kWest, 1, 0, 2}, {kEast, 1, 0, 2});
-    ASSERT_NO_FATAL_FAILURE(chip.Run());
-    EXPECT_EQ(chip.Load16({kWest, 1, 0, 2}, words), Rounded16(want)) << heads;
-    EXPECT_EQ(chip.Load16({kEast, 1, 0, 2}, words), Rounded16(want)) << heads;
   }
 }
 
