@@ -219,9 +219,11 @@ TEST_F(RunnerTest, ARefusalOfTheProgramIsTheReason) {
 
 TEST_F(RunnerTest, SmallJobsRunSideBySideAndLargeOnesWait) {
   policy_.limits.cores = 2;
+  policy_.hold = true;  // until all stand in line, so that the host's load does not show
   StartRunner();
   const JobNumber a = Submit(Story(240)), b = Submit(Story(240)), large = Submit(Ranks());
-  Until([&] { return Get(b).state() == v1::RUNNING || HasEnded(Get(a).state()); });
+  policy_.hold = false;
+  runner_->SetPolicy(policy_);
   Until([&] { return Get(large).state() == v1::RUNNING; });
   EXPECT_EQ(Get(a).state(), v1::SUCCEEDED);
   EXPECT_EQ(Get(b).state(), v1::SUCCEEDED);
