@@ -1,6 +1,6 @@
 // Run as `mpirun -n RANKS mpi_start`: what starting and ending that many ranks costs, by phase. Rank 0
 // prints the wall time until MPI stood, until all ranks were channels of one fabric, and until all had
-// heard of each other once; mpirun's own wall time, which bench/mpi_start.py takes, has the end too.
+// heard of each other once; mpirun's own wall time has the end too.
 #include <chrono>
 #include <cstdio>
 
