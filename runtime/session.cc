@@ -295,14 +295,13 @@ std::vector<float> Session::GatherLogits(bool batch) {
 }
 
 uint64_t Session::TimingDigest() {
-  std::string mine;
-  for (const auto& engine : functional_) mine += AsBytes(engine->timing_digest());
-  for (const auto& engine : timing_) mine += AsBytes(engine->timing_digest());
-  if (visits_ != nullptr) {
-    for (uint32_t chip : transport_->chips()) mine += AsBytes(visits_->TimingDigestOf(chip));
-  }
-  // Digests are of programs in their own cycles; where a chip has starts, they count, too.
-  for (const Launches& launches : token_.launches) {
+  std::string mine;  // chip by chip, so that it does not show which process has which
+  for (size_t i = 0; i < transport_->chips().size(); ++i) {
+    mine += AsBytes(visits_ != nullptr    ? visits_->TimingDigestOf(transport_->chips()[i])
+                    : functional_.empty() ? timing_[i]->timing_digest()
+                                          : functional_[i]->timing_digest());
+    // Digests are of programs in their own cycles; where a chip has starts, they count, too.
+    const Launches& launches = token_.launches[i];
     for (const Launch& launch : launches) {
       if (launches.size() > 1 || launch.start != 0) mine += AsBytes(launch.start);
     }

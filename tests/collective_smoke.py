@@ -63,6 +63,13 @@ def model_packing():
     out, _ = execute("mpirun", *root, "--oversubscribe", "--bind-to", "none", "--mca", "pml", "ob1",
                      "-n", "2", CHIP, *run, "--chips-per-rank", "auto")
     assert digests(out) == local, out
+    # A pipeline, packed across its nodes.
+    nodes = ["--model", os.path.join(SOURCE, "models", "story"), "--topology", "groqrack",
+             "--nodes", "3", "--prompt-ids", "1,5", "--tokens", "2", "--engine", "timing"]
+    local = digests(execute(LOCKSTEP, "run", *nodes, "--transport", "local")[0])
+    for each in ("5", "12"):
+        out, _ = execute(LOCKSTEP, "run", *nodes, "--chips-per-rank", each)
+        assert digests(out) == local, (each, out)
 
 
 def sent(error):
