@@ -65,7 +65,7 @@ def model_packing():
     assert digests(out) == local, out
     # A pipeline, packed across its nodes.
     nodes = ["--model", os.path.join(SOURCE, "models", "story"), "--topology", "groqrack",
-             "--nodes", "3", "--prompt-ids", "1,5", "--tokens", "2", "--engine", "timing"]
+             "--nodes", "3", "--prompt-ids", "1,5", "--tokens", "2"]
     local = digests(execute(LOCKSTEP, "run", *nodes, "--transport", "local")[0])
     for each in ("5", "12"):
         out, _ = execute(LOCKSTEP, "run", *nodes, "--chips-per-rank", each)
