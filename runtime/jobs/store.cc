@@ -3,7 +3,6 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/util/message_differencer.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <random>
 #include <utility>
@@ -13,11 +12,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "chip/check.h"
+#include "runtime/jobs/now.h"
 
 namespace lockstep {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 constexpr int kSchemaVersion = 1;
 constexpr char kSchema[] =
@@ -159,7 +157,7 @@ absl::StatusOr<int64_t> JobStore::LastSeq(JobNumber job) {
 absl::Status JobStore::Append(JobNumber job, v1::JobEvent event) {
   ASSIGN_OR_RETURN(const int64_t last, LastSeq(job));
   event.set_seq(last + 1);
-  *event.mutable_time() = TimeUtil::GetCurrentTime();
+  *event.mutable_time() = Now();
   ASSIGN_OR_RETURN(std::unique_ptr<Query> insert,
                    database_->Prepare("INSERT INTO events VALUES (?, ?, ?)"));
   RETURN_IF_ERROR(insert->Bind(job).Bind(last + 1).BindBlob(event.SerializeAsString()).Run());
@@ -216,7 +214,7 @@ absl::StatusOr<JobStore::Accepted> JobStore::Insert(const Submission& submission
   job.set_request_id(submission.request_id);
   *job.mutable_spec() = submission.spec;
   job.set_state(v1::QUEUED);
-  *job.mutable_created() = TimeUtil::GetCurrentTime();
+  *job.mutable_created() = Now();
   *job.mutable_needs() = submission.needs;
   RETURN_IF_ERROR(Write(job));
   RETURN_IF_ERROR(Tell(job, nullptr));

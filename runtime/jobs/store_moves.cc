@@ -1,14 +1,11 @@
 // The transitions of a job that was accepted (runtime/jobs/store.h).
-#include <google/protobuf/util/time_util.h>
-
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/jobs/now.h"
 #include "runtime/jobs/store.h"
 
 namespace lockstep {
 namespace {
-
-using google::protobuf::util::TimeUtil;
 
 absl::Status MustBe(const v1::Job& job, v1::JobState state) {
   if (job.state() == state) return absl::OkStatus();
@@ -42,7 +39,7 @@ absl::StatusOr<v1::Job> JobStore::Start(JobNumber number) {
     job.set_state(v1::RUNNING);
     job.set_attempt(job.attempt() + 1);
     job.clear_progress();
-    *job.mutable_started() = TimeUtil::GetCurrentTime();
+    *job.mutable_started() = Now();
     return absl::OkStatus();
   });
 }
@@ -52,7 +49,7 @@ absl::StatusOr<v1::Job> JobStore::Requeue(JobNumber number, const v1::Failure& w
   return Move(number, &why, [setback](v1::Job& job) {
     RETURN_IF_ERROR(MustBe(job, v1::RUNNING));
     job.set_state(job.cancel_requested() ? v1::CANCELLED : v1::QUEUED);
-    if (HasEnded(job.state())) *job.mutable_ended() = TimeUtil::GetCurrentTime();
+    if (HasEnded(job.state())) *job.mutable_ended() = Now();
     if (setback == Setback::kInterrupted) job.set_interruptions(job.interruptions() + 1);
     if (setback == Setback::kFailed) job.set_failed_attempts(job.failed_attempts() + 1);
     return absl::OkStatus();
@@ -76,7 +73,7 @@ absl::Status JobStore::Finish(JobNumber number, v1::JobState state, const v1::Fa
            const bool unstarted = job.state() == v1::QUEUED && state != v1::SUCCEEDED;
            if (!unstarted) RETURN_IF_ERROR(MustBe(job, v1::RUNNING));
            job.set_state(state);
-           *job.mutable_ended() = TimeUtil::GetCurrentTime();
+           *job.mutable_ended() = Now();
            if (why != nullptr) *job.mutable_failure() = *why;
            for (const StoredArtifact& a : artifacts) *job.add_artifacts() = a.artifact;
            return Index(number, artifacts);
@@ -102,7 +99,7 @@ absl::StatusOr<v1::Job> JobStore::RequestCancel(JobNumber number) {
     RETURN_IF_ERROR(MustBe(job, v1::QUEUED));
     job.set_cancel_requested(true);
     job.set_state(v1::CANCELLED);
-    *job.mutable_ended() = TimeUtil::GetCurrentTime();
+    *job.mutable_ended() = Now();
     return absl::OkStatus();
   });
   return absl::IsFailedPrecondition(cancelled.status()) ? RequestCancel(number) : cancelled;

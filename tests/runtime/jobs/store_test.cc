@@ -3,6 +3,7 @@
 #include "runtime/jobs/store.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,10 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+int64_t Nanoseconds(const google::protobuf::Timestamp& time) {
+  return google::protobuf::util::TimeUtil::TimestampToNanoseconds(time);
+}
 
 v1::JobSpec Spec(int tokens) {
   v1::JobSpec spec;
@@ -77,6 +82,15 @@ TEST_F(JobStoreTest, AJobWalksThroughItsStatesAndItsHistorySaysSo) {
   EXPECT_EQ(Get(job).attempt(), 1);
   EXPECT_EQ(store_->FindArtifact(job, "report.json")->path, "1/report.json");
   EXPECT_EQ(store_->FindArtifact(job, "../x").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(JobStoreTest, TimesAreFinerThanSeconds) {
+  const JobNumber first = Submit(), second = Submit();
+  EXPECT_LT(Nanoseconds(Get(first).created()), Nanoseconds(Get(second).created()));
+  ASSERT_TRUE(store_->Start(first).ok());
+  ASSERT_TRUE(store_->Finish(first, v1::SUCCEEDED, nullptr, {}).ok());
+  EXPECT_LT(Nanoseconds(Get(second).created()), Nanoseconds(Get(first).started()));
+  EXPECT_LT(Nanoseconds(Get(first).started()), Nanoseconds(Get(first).ended()));
 }
 
 TEST_F(JobStoreTest, TransitionsThatThePictureDoesNotHaveAreRefused) {
