@@ -8,7 +8,7 @@
 
 #include "chip/check.h"
 #include "fabric/link_model.h"
-#include "runtime/node_collective.h"
+#include "runtime/collectives/node_collective.h"
 
 namespace lockstep {
 namespace {
@@ -42,11 +42,13 @@ void Row(CollectiveKind kind, const char* preset, int64_t bytes, Phases phases) 
   const Point p = Measure(kind, bytes, *links, phases);
   const double ns = static_cast<double>(p.cycles) / 0.9, size = static_cast<double>(bytes);
   const bool reduces = kind == CollectiveKind::kAllReduce;
-  const double factor = reduces ? 2.0 * (kChips - 1) / kChips
+  const double factor = reduces                              ? 2.0 * (kChips - 1) / kChips
                         : kind == CollectiveKind::kBroadcast ? 1.0
                                                              : 1.0 * (kChips - 1) / kChips;
   std::printf("%10lld  %s  %-10s %9lld %10.2f %9.2f %9.2f", static_cast<long long>(bytes), preset,
-              p.direct ? "direct" : phases == Phases::kSeparate ? "separate" : "overlapped",
+              p.direct                      ? "direct"
+              : phases == Phases::kSeparate ? "separate"
+                                            : "overlapped",
               static_cast<long long>(p.cycles), ns / 1e3, size / ns, factor * size / ns);
   if (reduces) {
     const double vectors = static_cast<double>((bytes / kChips + kVectorBytes - 1) / kVectorBytes);

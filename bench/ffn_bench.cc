@@ -1,6 +1,7 @@
-// A decode step of a feed-forward layer, 576 -> 1536 -> 576 in fp16, on one chip: gate, up, SwiGLU and
-// down as compiled by runtime/matvec.h and runtime/kernels.h, from a loaded program to the result. The
-// same in a plain fp32 loop stands beside it, and the results are compared before any timing.
+// A decode step of a feed-forward layer, 576 -> 1536 -> 576 in fp16, on one chip: gate, up, SwiGLU
+// and down as compiled by runtime/kernels/matvec.h and runtime/kernels/kernels.h, from a loaded
+// program to the result. The same in a plain fp32 loop stands beside it, and the results are
+// compared before any timing.
 //
 //   x (fp16, both sides) -> gate (west) and up (east) at once -> SwiGLU -> down (rows halved) -> y
 #include <benchmark/benchmark.h>
@@ -11,9 +12,9 @@
 #include "bench/plain.h"
 #include "chip/functional.h"
 #include "chip/half.h"
-#include "runtime/engine_memory.h"
-#include "runtime/image.h"
-#include "runtime/kernels.h"
+#include "runtime/compiler/image.h"
+#include "runtime/kernels/kernels.h"
+#include "runtime/run/engine_memory.h"
 #include "tests/chip/program_builder.h"
 
 namespace lockstep {

@@ -12,7 +12,7 @@
 #include "chip/check.h"
 #include "fabric/link_model.h"
 #include "fabric/local_fabric.h"
-#include "runtime/session.h"
+#include "runtime/run/session.h"
 
 namespace lockstep {
 namespace {
@@ -75,8 +75,8 @@ class PlainLoop {
   std::vector<float> Norm(std::vector<float> x, const std::vector<float>& gain) const {
     float sum = 0;
     for (float v : x) sum += v * v;
-    const float scale = 1 / std::sqrt(sum / static_cast<float>(x.size()) +
-                                      static_cast<float>(c_.rms_norm_eps));
+    const float scale =
+        1 / std::sqrt(sum / static_cast<float>(x.size()) + static_cast<float>(c_.rms_norm_eps));
     for (size_t i = 0; i < x.size(); ++i) x[i] *= scale * gain[i];
     return x;
   }
@@ -168,8 +168,8 @@ absl::Status MeasureModel(const std::string& folder) {
   ASSIGN_OR_RETURN(const ModelConfig config, LoadModelConfig(folder));
   ASSIGN_OR_RETURN(const Checkpoint weights, Checkpoint::Open(folder));
   PlainLoop loop(config, weights);
-  const double plain = SecondsAToken(
-      config, [&](int token, int position) { loop.Step(token, position); });
+  const double plain =
+      SecondsAToken(config, [&](int token, int position) { loop.Step(token, position); });
   const std::string name = folder.substr(folder.find_last_of('/') + 1);
   for (int chips : {1, 8}) RETURN_IF_ERROR(Measure(name, config, weights, chips, plain));
   return absl::OkStatus();

@@ -20,7 +20,7 @@
 #include "launcher/packing.h"
 #include "launcher/paths.h"
 #include "launcher/run_flags.h"
-#include "runtime/run.h"
+#include "runtime/run/run.h"
 
 namespace lockstep {
 namespace {

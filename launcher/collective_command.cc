@@ -1,4 +1,5 @@
-// `lockstep collective` (launcher/collective_command.h); the work is in runtime/collective_run.h.
+// `lockstep collective` (launcher/collective_command.h); the work is in
+// runtime/collectives/collective_run.h.
 #include "launcher/collective_command.h"
 
 #include <iostream>
@@ -31,8 +32,8 @@ absl::Status OverMpi(const CollectiveFlags& flags, const Packing& packing, int c
 
 absl::Status RunCollectiveCommand(CollectiveFlags& flags, bool mpi, bool packed) {
   if (packed && !mpi) {
-    return AsUsage(absl::InvalidArgumentError(
-        "--chips-per-rank has no effect with --transport local"));
+    return AsUsage(
+        absl::InvalidArgumentError("--chips-per-rank has no effect with --transport local"));
   }
   const absl::StatusOr<Packing> packing = ParsePacking(flags.chips_per_rank);
   if (!packing.ok()) return AsUsage(packing.status());
@@ -56,8 +57,8 @@ void AddCollectiveCommand(CLI::App& app, absl::Status* result) {
       ->check(CLI::IsMember({"mpi", "local"}))
       ->capture_default_str();
   command->callback([flags, transport, command, result] {
-    *result = RunCollectiveCommand(*flags, *transport == "mpi",
-                                   command->count("--chips-per-rank") > 0);
+    *result =
+        RunCollectiveCommand(*flags, *transport == "mpi", command->count("--chips-per-rank") > 0);
   });
 }
 

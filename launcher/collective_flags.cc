@@ -12,24 +12,28 @@
 #include "chip/check.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
 
 const char* Name(CollectiveAlgorithm algorithm) {
   switch (algorithm) {
-    case CollectiveAlgorithm::kAuto: return "auto";
-    case CollectiveAlgorithm::kNode: return "node";
-    case CollectiveAlgorithm::kTrees: return "trees";
-    case CollectiveAlgorithm::kExchange: return "exchange";
+    case CollectiveAlgorithm::kAuto:
+      return "auto";
+    case CollectiveAlgorithm::kNode:
+      return "node";
+    case CollectiveAlgorithm::kTrees:
+      return "trees";
+    case CollectiveAlgorithm::kExchange:
+      return "exchange";
   }
   return "";
 }
 
 CollectiveAlgorithm AlgorithmByName(const std::string& name) {
-  for (const auto a : {CollectiveAlgorithm::kNode, CollectiveAlgorithm::kTrees,
-                       CollectiveAlgorithm::kExchange}) {
+  for (const auto a :
+       {CollectiveAlgorithm::kNode, CollectiveAlgorithm::kTrees, CollectiveAlgorithm::kExchange}) {
     if (name == Name(a)) return a;
   }
   return CollectiveAlgorithm::kAuto;
@@ -42,8 +46,8 @@ std::string Row(const char* label, const std::string& text) {
 std::string Table(const CollectiveFlags& flags, const CollectiveOutcome& o) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  std::string out = absl::StrFormat("%s of %d B on %s, %d chips\n", flags.kind, o.bytes,
-                                    o.topology, o.chips);
+  std::string out =
+      absl::StrFormat("%s of %d B on %s, %d chips\n", flags.kind, o.bytes, o.topology, o.chips);
   out += Row("algorithm", absl::StrCat(Name(o.algorithm), ", ", o.programs, " programs"));
   out += Row("message", absl::StrFormat("%d B with padding; SRAM of a chip %d B", o.padded_bytes,
                                         o.sram_bytes));
@@ -56,20 +60,21 @@ std::string Table(const CollectiveFlags& flags, const CollectiveOutcome& o) {
   out += Row("wall time", absl::StrFormat("%.3f s: compile %.3f, verify %.3f, run %.3f",
                                           o.compile_seconds + o.verify_seconds + o.run_seconds,
                                           o.compile_seconds, o.verify_seconds, o.run_seconds));
-  out += Row("memory", absl::StrFormat("%.1f MiB at most",
-                                       static_cast<double>(usage.ru_maxrss) / 1024));
-  out += Row("digests", absl::StrFormat("timing %016x", o.timing_digest) +
-                            (o.value_digest == 0 ? std::string()
-                                                 : absl::StrFormat(", values %016x",
-                                                                   o.value_digest)));
+  out += Row("memory",
+             absl::StrFormat("%.1f MiB at most", static_cast<double>(usage.ru_maxrss) / 1024));
+  out +=
+      Row("digests", absl::StrFormat("timing %016x", o.timing_digest) +
+                         (o.value_digest == 0 ? std::string()
+                                              : absl::StrFormat(", values %016x", o.value_digest)));
   if (o.value_digest == 0) return out;
-  const bool sums = o.kind == CollectiveKind::kAllReduce ||
-                    o.kind == CollectiveKind::kReduceScatter;
+  const bool sums =
+      o.kind == CollectiveKind::kAllReduce || o.kind == CollectiveKind::kReduceScatter;
   return out + Row("values", sums ? absl::StrFormat("checked against double precision, error "
                                                     "at most %.2g of the sum of magnitudes%s",
                                                     o.max_error,
                                                     o.kind == CollectiveKind::kAllReduce
-                                                        ? "; bit-equal on all chips" : "")
+                                                        ? "; bit-equal on all chips"
+                                                        : "")
                                   : std::string("exact on all chips"));
 }
 
@@ -109,8 +114,7 @@ absl::StatusOr<Topology> TakeTopology(CollectiveFlags* flags) {
   const auto kind = CollectiveByName(absl::StrReplaceAll(flags->kind, {{"_", "-"}}));
   if (!kind.ok()) return AsUsage(kind.status());
   flags->request.kind = *kind;
-  flags->request.engine =
-      flags->engine == "timing" ? EngineKind::kTiming : EngineKind::kFunctional;
+  flags->request.engine = flags->engine == "timing" ? EngineKind::kTiming : EngineKind::kFunctional;
   flags->request.algorithm = AlgorithmByName(flags->algorithm);
   auto spec = LoadTopology(flags->topology, TopologyDir(flags->topology_dir));
   if (!spec.ok()) return AsUsage(spec.status());

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "fabric/topology.h"
-#include "runtime/collective_run.h"
+#include "runtime/collectives/collective_run.h"
 
 namespace lockstep {
 

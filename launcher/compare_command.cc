@@ -1,4 +1,5 @@
-// Options of `lockstep compare`; the work is in runtime/compare.h and runtime/calibration.h.
+// Options of `lockstep compare`; the work is in runtime/comparison/compare.h and
+// runtime/comparison/calibration.h.
 #include "launcher/compare_command.h"
 
 #include <iostream>
@@ -8,11 +9,11 @@
 #include "chip/check.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
-#include "runtime/atomic_file.h"
-#include "runtime/calibration.h"
-#include "runtime/compare.h"
-#include "runtime/message_sizes.h"
-#include "runtime/topology_file.h"
+#include "runtime/comparison/calibration.h"
+#include "runtime/comparison/compare.h"
+#include "runtime/comparison/message_sizes.h"
+#include "runtime/files/atomic_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
@@ -107,8 +108,8 @@ void AddCompareCommand(CLI::App& app, absl::Status* result) {
       "compare", "Collectives of a node beside those of eight GPUs under NCCL (simulated)");
   command->add_option("--collective", flags->collective,
                       "all_reduce, all_gather, reduce_scatter, broadcast, all_to_all, sendrecv");
-  CLI::Option* sizes = command->add_option(
-      "--sizes", flags->sizes, "FIRST:LAST:FACTOR, or a list; K, M, G are binary");
+  CLI::Option* sizes = command->add_option("--sizes", flags->sizes,
+                                           "FIRST:LAST:FACTOR, or a list; K, M, G are binary");
   CLI::Option* topology =
       command->add_option("--topology", flags->topology, "Our side: name, or path of a file");
   CLI::Option* check = command->add_option(
@@ -131,9 +132,10 @@ void AddCompareCommand(CLI::App& app, absl::Status* result) {
   }
   only->excludes(check);
   command->add_option("--nccl-version", flags->version, "2.8 to 2.30; else the machine's");
-  command->add_option("--launch", flags->launch,
-                      "How the baseline's kernels are started: mpi (a process a GPU) or "
-                      "one-process (nccl-tests -g N)")
+  command
+      ->add_option("--launch", flags->launch,
+                   "How the baseline's kernels are started: mpi (a process a GPU) or "
+                   "one-process (nccl-tests -g N)")
       ->check(CLI::IsMember({"mpi", "one-process"}));
   command->add_option("--algorithm", flags->algorithm, "Force Ring, Tree or NVLS");
   command->add_option("--protocol", flags->protocol, "Force LL, LL128 or Simple");

@@ -3,7 +3,7 @@
 // standard error.
 
 #include "absl/status/status.h"
-#include "runtime/run.h"
+#include "runtime/run/run.h"
 
 namespace lockstep {
 

@@ -3,7 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "runtime/deployment_options.h"
+#include "runtime/compiler/deployment_options.h"
 
 namespace lockstep {
 

@@ -13,9 +13,9 @@
 #include "launcher/console.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
-#include "runtime/exec.h"
-#include "runtime/machine.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/topology_file.h"
+#include "runtime/run/exec.h"
 
 namespace lockstep {
 namespace {
@@ -82,8 +82,7 @@ void AddExecCommand(CLI::App& app, absl::Status* result) {
   exec->add_option("--hop-latency", flags->hop_latency, "Preset of the published hop latencies")
       ->check(CLI::IsMember({"A", "B", "C"}))
       ->capture_default_str();
-  exec->add_option("--set", flags->latencies,
-                   "Latency of `lockstep isa --assumptions`: NAME=VALUE")
+  exec->add_option("--set", flags->latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
       ->expected(1)
       ->take_all();
   exec->callback([flags, result] { *result = RunExec(*flags); });

@@ -1,5 +1,6 @@
 #pragma once
-// `lockstep exec FILE...`: programs written by hand, one a chip (docs/programs.md, runtime/exec.h).
+// `lockstep exec FILE...`: programs written by hand, one a chip (docs/programs.md,
+// runtime/run/exec.h).
 
 #include <CLI/CLI.hpp>
 

@@ -16,8 +16,8 @@
 #include "chip/check.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
-#include "runtime/atomic_file.h"
 #include "runtime/controller/server.h"
+#include "runtime/files/atomic_file.h"
 
 namespace lockstep {
 namespace {

@@ -11,11 +11,11 @@
 #include "launcher/deployment_flags.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
-#include "runtime/atomic_file.h"
-#include "runtime/machine.h"
-#include "runtime/model_source.h"
-#include "runtime/plan_report.h"
-#include "runtime/topology_file.h"
+#include "runtime/files/atomic_file.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/topology_file.h"
+#include "runtime/model/model_source.h"
+#include "runtime/planner/plan_report.h"
 
 namespace lockstep {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "runtime/run_options.h"
+#include "runtime/run/run_options.h"
 
 namespace lockstep {
 

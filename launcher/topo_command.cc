@@ -9,7 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "chip/check.h"
 #include "launcher/paths.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {

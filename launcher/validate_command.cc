@@ -1,4 +1,4 @@
-// Options of `lockstep validate`; the figures are in runtime/validate.h.
+// Options of `lockstep validate`; the figures are in runtime/validation/validate.h.
 #include "launcher/validate_command.h"
 
 #include <iostream>
@@ -11,10 +11,10 @@
 #include "chip/check.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
-#include "runtime/atomic_file.h"
-#include "runtime/machine.h"
-#include "runtime/publications.h"
-#include "runtime/validate.h"
+#include "runtime/files/atomic_file.h"
+#include "runtime/machine/machine.h"
+#include "runtime/validation/publications.h"
+#include "runtime/validation/validate.h"
 
 namespace lockstep {
 namespace {

@@ -2,7 +2,8 @@
 """Checks the structure of the tree: what each layer may include, sizes, READMEs, words.
 
     chip  <  fabric  <  runtime  <  launcher        proto: seen by runtime and launcher only
-    within runtime:  models  <  jobs  <  controller
+    within runtime:  files < machine < model < kernels < compiler < run < collectives
+                     < planner < comparison < validation < jobs < controller
 
 Usage: check_layers.py [ROOT]. Prints `path:line: message` for each broken rule; exit code 1 if any.
 The rules have no exceptions: whoever breaks one changes the code, or the rule for all.
@@ -28,15 +29,13 @@ LIBRARIES = {
     "runtime": ("absl/", "xxhash.h", "google/protobuf/", "nlohmann/", "spdlog/", "fmt/", "sys/",
                 "fcntl.h", "unistd.h"),
 }
-# What folders within a layer may use beside that. Within runtime: nothing outside these folders
-# includes them, so that what a rank runs needs neither.
+# Rooms of runtime, each may include only itself and those before it.
+ROOMS = ["files", "machine", "model", "kernels", "compiler", "run", "collectives", "planner",
+         "comparison", "validation", "jobs", "controller"]
+# What folders within a layer may use beside that.
 FOLDER_LIBRARIES = {
     "runtime/jobs": ("sqlite3.h",),
     "runtime/controller": ("grpcpp/", "prometheus/"),
-}
-FOLDER_READERS = {
-    "runtime/jobs": ("runtime/jobs/", "runtime/controller/", "launcher/", "tests/", "bench/"),
-    "runtime/controller": ("runtime/controller/", "launcher/", "tests/", "bench/"),
 }
 # Standard and library headers that a pure machine has no use for.
 IMPURE = {
@@ -152,10 +151,18 @@ class Checker:
                 self.report(path, line, f"{name} does not exist (paths begin at the root)")
             else:
                 ours.append(name)
-                readers = FOLDER_READERS.get("/".join(name.split("/")[:2]), ("",))
-                if folder not in allowed or not str(path).startswith(readers):
+                if folder not in allowed:
                     self.report(path, line, f"{owner}/ may not include {folder}/ ({name})")
+                if owner == folder == "runtime":
+                    self.check_room(path, line, name)
         return ours
+
+    def check_room(self, path, line, name):
+        room, other = path.parts[1], name.split("/")[1]
+        if room not in ROOMS or other not in ROOMS:
+            self.report(path, line, f"{name}: files of runtime/ lie in one of its rooms")
+        elif ROOMS.index(other) > ROOMS.index(room):
+            self.report(path, line, f"runtime/{room}/ may not include runtime/{other}/ ({name})")
 
     def check_mpi(self, path, line, name):
         if name == "mpi.h" and not (path.parts[0] == "fabric" and path.suffix == ".cc" and

@@ -13,9 +13,9 @@ CLEAN = {
     "chip/a.cc": '#include "chip/a.h"\n// time() is a word here, and so is "time()"\n',
     "fabric/b.h": '#pragma once\n#include <atomic>\n#include "chip/a.h"\n',
     "fabric/mpi_b.cc": '#include <mpi.h>\n#include "fabric/b.h"\n',
-    "runtime/c.h": '#pragma once\n#include "fabric/b.h"\n',
-    "runtime/c.cc": '#include "runtime/c.h"\n#include "lockstep/v1/x.pb.h"\n',
-    "launcher/d.cc": '#include <CLI/CLI.hpp>\n#include "runtime/c.h"\n',
+    "runtime/run/c.h": '#pragma once\n#include "fabric/b.h"\n',
+    "runtime/run/c.cc": '#include "runtime/run/c.h"\n#include "lockstep/v1/x.pb.h"\n',
+    "launcher/d.cc": '#include <CLI/CLI.hpp>\n#include "runtime/run/c.h"\n',
     "tests/chip/a_test.cc": '#include "chip/a.h"\n#include <gtest/gtest.h>\n',
     "tests/chip/fixture.h": '#pragma once\n#include "chip/a.h"\n',
     "bench/b_bench.cc": '#include <chrono>\n#include "tests/chip/fixture.h"\n',
@@ -62,8 +62,8 @@ class CheckLayersTest(unittest.TestCase):
     def test_a_layer_sees_nothing_to_its_right(self):
         for name, include, owner, folder in (
                 ("chip/e.cc", "fabric/b.h", "chip", "fabric"),
-                ("fabric/e.cc", "runtime/c.h", "fabric", "runtime"),
-                ("runtime/e.cc", "launcher/f.h", "runtime", "launcher"),
+                ("fabric/e.cc", "runtime/run/c.h", "fabric", "runtime"),
+                ("runtime/run/e.cc", "launcher/f.h", "runtime", "launcher"),
                 ("tests/chip/a_test.cc", "fabric/b.h", "tests/chip", "fabric"),
                 ("chip/e.cc", "tests/chip/fixture.h", "chip", "tests/chip"),
                 ("launcher/e.cc", "bench/e.h", "launcher", "bench")):
@@ -72,20 +72,25 @@ class CheckLayersTest(unittest.TestCase):
                                     name: f'#include "{include}"\n'},
                                    f"{name}:1: {owner}/ may not include {folder}/ ({include})")
 
-    def test_models_need_no_jobs_and_jobs_no_service(self):
+    def test_a_room_of_runtime_sees_nothing_to_its_right(self):
         job = {"runtime/jobs/j.h": "#pragma once\n#include <sqlite3.h>\n",
                "runtime/controller/s.h": "#pragma once\n#include <grpcpp/grpcpp.h>\n"
                                          '#include "runtime/jobs/j.h"\n'}
         self.assert_passes(job)
-        self.assert_caught(dict(job, **{"runtime/e.cc": '#include "runtime/jobs/j.h"\n'}),
-                           "runtime/e.cc:1: runtime/ may not include runtime/ (runtime/jobs/j.h)")
+        self.assert_caught(
+            dict(job, **{"runtime/run/e.cc": '#include "runtime/jobs/j.h"\n'}),
+            "runtime/run/e.cc:1: runtime/run/ may not include runtime/jobs/ (runtime/jobs/j.h)")
         self.assert_caught(
             dict(job, **{"runtime/jobs/e.cc": '#include "runtime/controller/s.h"\n'}),
-            "runtime/jobs/e.cc:1: runtime/ may not include runtime/ (runtime/controller/s.h)")
+            "runtime/jobs/e.cc:1: runtime/jobs/ may not include runtime/controller/ "
+            "(runtime/controller/s.h)")
+        self.assert_caught({"runtime/e.h": "#pragma once\n",
+                            "runtime/run/e.cc": '#include "runtime/e.h"\n'},
+                           "runtime/run/e.cc:1: runtime/e.h: files of runtime/ lie in one of its rooms")
         self.assert_caught({"runtime/jobs/e.cc": "#include <grpcpp/grpcpp.h>\n"},
                            "runtime/jobs/e.cc:1: runtime/ may not include grpcpp/grpcpp.h")
-        self.assert_caught({"runtime/e.cc": "#include <sqlite3.h>\n"},
-                           "runtime/e.cc:1: runtime/ may not include sqlite3.h")
+        self.assert_caught({"runtime/run/e.cc": "#include <sqlite3.h>\n"},
+                           "runtime/run/e.cc:1: runtime/ may not include sqlite3.h")
 
     def test_angle_brackets_hide_nothing(self):
         self.assert_caught({"chip/b.cc": "# include <fabric/b.h>\n"},
@@ -119,7 +124,7 @@ class CheckLayersTest(unittest.TestCase):
     def test_libraries_are_those_of_the_layer(self):
         for name, include in (("chip/e.cc", "spdlog/spdlog.h"), ("fabric/e.cc", "fmt/core.h"),
                               ("chip/e.cc", "google/protobuf/message.h"),
-                              ("runtime/e.cc", "CLI/CLI.hpp")):
+                              ("runtime/run/e.cc", "CLI/CLI.hpp")):
             with self.subTest(name=name, include=include):
                 self.assert_caught({name: f"#include <{include}>\n"},
                                    f"{name}:1: {name.split('/')[0]}/ may not include {include}")

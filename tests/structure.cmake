@@ -10,7 +10,7 @@ endforeach()
 # twice and nothing else. Part of `all`; not optimised, as only the compiler's verdict counts.
 file(GLOB LOCKSTEP_HEADERS CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}
      ${CMAKE_SOURCE_DIR}/chip/*.h ${CMAKE_SOURCE_DIR}/fabric/*.h ${CMAKE_SOURCE_DIR}/fabric/*/*.h
-     ${CMAKE_SOURCE_DIR}/runtime/*.h ${CMAKE_SOURCE_DIR}/runtime/*/*.h ${CMAKE_SOURCE_DIR}/launcher/*.h
+     ${CMAKE_SOURCE_DIR}/runtime/*/*.h ${CMAKE_SOURCE_DIR}/launcher/*.h
      ${CMAKE_SOURCE_DIR}/launcher/*/*.h
      ${CMAKE_SOURCE_DIR}/tests/*/*.h)
 set(HEADER_SOURCES)

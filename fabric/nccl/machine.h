@@ -1,8 +1,8 @@
 #pragma once
-// One machine of GPUs as NCCL meets it: what its search finds (channels and their rate), what a port
-// carries, and what steps of a thread block cost. A value (topologies/dgx-a100.textproto, ...), read
-// by runtime/gpu_machine_file.h; every figure there names its source, and those that were
-// calibrated are marked.
+// One machine of GPUs as NCCL meets it: what its search finds (channels and their rate), what a
+// port carries, and what steps of a thread block cost. A value (topologies/dgx-a100.textproto,
+// ...), read by runtime/comparison/gpu_machine_file.h; every figure there names its source, and
+// those that were calibrated are marked.
 //
 // What happens inside an SM is counted in cycles of its clock: it moves to another generation with
 // the clock alone.
@@ -21,14 +21,15 @@ enum class Interconnect : uint8_t { kNvlink, kPci };
 
 // Costs of thread blocks, in SM cycles; copy_bytes per 1024 of them.
 struct Costs {
-  int64_t launch_cycles = 0;       // between the end of a kernel and the first work of the next
-  int64_t wire_cycles = 0;         // from a store to its sight at the peer
-  int64_t ll_cycles = 0;           // one pass of all threads over their lines
-  int64_t ll_doubling_cycles = 0;  // more for each doubling of the lines of a pass: the slowest counts
-  int64_t ll128_cycles = 0;        // one pass of all threads over their lines
-  int64_t simple_cycles = 0;       // a slice: waits, barriers, fence, flag
-  int64_t nvls_cycles = 0;         // a chunk that the switch adds and stores: waits for all GPUs
-  int64_t copy_bytes = 0;          // that a block moves
+  int64_t launch_cycles = 0;  // between the end of a kernel and the first work of the next
+  int64_t wire_cycles = 0;    // from a store to its sight at the peer
+  int64_t ll_cycles = 0;      // one pass of all threads over their lines
+  int64_t ll_doubling_cycles =
+      0;                      // more for each doubling of the lines of a pass: the slowest counts
+  int64_t ll128_cycles = 0;   // one pass of all threads over their lines
+  int64_t simple_cycles = 0;  // a slice: waits, barriers, fence, flag
+  int64_t nvls_cycles = 0;    // a chunk that the switch adds and stores: waits for all GPUs
+  int64_t copy_bytes = 0;     // that a block moves
 
   bool operator==(const Costs&) const = default;
 };
@@ -58,7 +59,7 @@ struct Machine {
   int nvls_heads_mb_per_s = 0;  // of NCCL's model, each of `gpus` heads
   int multicast_mb_per_s = 0;   // what a port carries of multicast and reduced data
   Costs costs;
-  bool has_serial = false;      // whether `serial` was measured
+  bool has_serial = false;  // whether `serial` was measured
   SerialLaunch serial;
 
   bool operator==(const Machine&) const = default;

@@ -13,7 +13,7 @@
 #include "launcher/client/follow.h"
 #include "launcher/console.h"
 #include "launcher/exit_code.h"
-#include "runtime/atomic_file.h"
+#include "runtime/files/atomic_file.h"
 
 namespace lockstep {
 namespace {
@@ -80,9 +80,8 @@ absl::StatusOr<v1::Job> GetJob(Connection& connection, const std::string& id) {
   v1::GetRequest request;
   request.set_job_id(id);
   v1::Job job;
-  RETURN_IF_ERROR(connection.Call([&](grpc::ClientContext* context) {
-    return connection.stub().Get(context, request, &job);
-  }));
+  RETURN_IF_ERROR(connection.Call(
+      [&](grpc::ClientContext* context) { return connection.stub().Get(context, request, &job); }));
   return job;
 }
 
@@ -117,7 +116,8 @@ absl::Status Report(Connection& connection, const JobFlags& f) {
   if (!absl::IsNotFound(status)) return status;
   // No report: the reason is the job's own.
   ASSIGN_OR_RETURN(const v1::Job job, GetJob(connection, f.job));
-  RETURN_IF_ERROR(job.state() == v1::FAILED || job.state() == v1::CANCELLED ? Outcome(job) : status);
+  RETURN_IF_ERROR(job.state() == v1::FAILED || job.state() == v1::CANCELLED ? Outcome(job)
+                                                                            : status);
   return status;
 }
 
@@ -170,7 +170,8 @@ absl::Status Describe(Connection& connection, const JobFlags& f) {
                 m.problem().empty() ? "" : (": " + m.problem()).c_str());
   }
   std::puts("topologies:");
-  for (const v1::TopologyInfo& t : topologies.topologies()) std::printf("  %s\n", t.rules().c_str());
+  for (const v1::TopologyInfo& t : topologies.topologies())
+    std::printf("  %s\n", t.rules().c_str());
   return absl::OkStatus();
 }
 
@@ -194,8 +195,8 @@ CLI::App* Add(CLI::App& app, const char* name, const char* help, Command command
 
 void AddJobCommands(CLI::App& app, absl::Status* result) {
   const auto flags = std::make_shared<JobFlags>();
-  CLI::App* jobs = Add(app, "jobs", "List a controller's jobs, newest first", Jobs, false, flags,
-                       result);
+  CLI::App* jobs =
+      Add(app, "jobs", "List a controller's jobs, newest first", Jobs, false, flags, result);
   jobs->add_option("--state", flags->states, "queued, running, succeeded, failed, cancelled")
       ->delimiter(',');
   jobs->add_option("--kind", flags->kind, "generate, run, ...");

@@ -18,7 +18,7 @@
 #include "launcher/client/follow.h"
 #include "launcher/console.h"
 #include "launcher/exit_code.h"
-#include "runtime/run_options.h"
+#include "runtime/run/run_options.h"
 
 namespace lockstep {
 namespace {
@@ -162,8 +162,8 @@ absl::StatusOr<v1::JobSpec> SpecOfFile(const SubmitFlags& f) {
   v1::JobSpec spec;
   const auto status = google::protobuf::util::JsonStringToMessage(text, &spec);
   if (status.ok()) return spec;
-  return absl::InvalidArgumentError(absl::StrCat(f.spec_file, ": no JobSpec in JSON: ",
-                                                 std::string(status.message())));
+  return absl::InvalidArgumentError(
+      absl::StrCat(f.spec_file, ": no JobSpec in JSON: ", std::string(status.message())));
 }
 
 absl::StatusOr<v1::Job> Submit(Connection& connection, const SubmitFlags& f, v1::JobSpec spec) {
@@ -222,8 +222,7 @@ absl::Status RunGenerate(const SubmitFlags& f) {
 using SpecMaker = absl::StatusOr<v1::JobSpec> (*)(const SubmitFlags&);
 
 CLI::App* AddKind(CLI::App& parent, const char* name, const char* help,
-                  const std::shared_ptr<SubmitFlags>& flags, SpecMaker make,
-                  absl::Status* result) {
+                  const std::shared_ptr<SubmitFlags>& flags, SpecMaker make, absl::Status* result) {
   CLI::App* kind = parent.add_subcommand(name, help);
   AddCommon(*kind, flags.get());
   kind->add_flag("--wait", flags->wait, "Show what happens until the job has ended");
@@ -239,8 +238,8 @@ void AddSubmitCommands(CLI::App& app, absl::Status* result) {
   submit->require_subcommand(1);
   AddGenerate(*AddKind(*submit, "generate", "Text of a model", flags, GenerateSpec, result),
               flags.get());
-  CLI::App* run = AddKind(*submit, "run", "Cycles of a model: the timing engine", flags, RunSpec,
-                          result);
+  CLI::App* run =
+      AddKind(*submit, "run", "Cycles of a model: the timing engine", flags, RunSpec, result);
   AddModel(*run, flags.get());
   run->add_option("--prompt-tokens", flags->prompt_tokens, "Steps before the first new token");
   AddShape(*AddKind(*submit, "plan", "Where a model's parts would lie", flags, PlanSpec, result),

@@ -5,8 +5,8 @@
 #include "chip/check.h"
 #include "runtime/controller/errors.h"
 #include "runtime/controller/streams.h"
+#include "runtime/files/strict_json.h"
 #include "runtime/jobs/request.h"
-#include "runtime/strict_json.h"
 
 namespace lockstep {
 namespace {
@@ -147,8 +147,8 @@ grpc::ServerWriteReactor<v1::ArtifactChunk>* ControllerService::GetArtifact(
     ASSIGN_OR_RETURN(const StoredArtifact artifact,
                      parts_.store->FindArtifact(job, request->name()));
     if (request->offset() < 0 || request->offset() > artifact.artifact.bytes()) {
-      return FieldError("offset", absl::StrCat(request->offset(), ": 0..",
-                                               artifact.artifact.bytes()));
+      return FieldError("offset",
+                        absl::StrCat(request->offset(), ": 0..", artifact.artifact.bytes()));
     }
     return absl::StrCat(parts_.runner->JobFolder(job), "/", artifact.path);
   };

@@ -14,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "runtime/atomic_file.h"
+#include "runtime/files/atomic_file.h"
 
 namespace lockstep {
 namespace {
@@ -32,8 +32,8 @@ struct FreeXxh {
 };
 
 absl::Status FileError(absl::string_view tried, const std::string& path) {
-  return absl::UnavailableError(absl::StrCat("cannot ", tried, " ", path, ": ",
-                                             std::strerror(errno)));
+  return absl::UnavailableError(
+      absl::StrCat("cannot ", tried, " ", path, ": ", std::strerror(errno)));
 }
 
 absl::Status SyncFolder(const std::string& path) {
@@ -86,8 +86,7 @@ absl::StatusOr<std::vector<StoredArtifact>> CollectArtifacts(const std::string& 
   std::vector<StoredArtifact> artifacts;
   for (const std::string& name : wanted) {
     StoredArtifact stored;
-    ASSIGN_OR_RETURN(const bool there,
-                     SyncAndHash(absl::StrCat(now, "/", name), &stored.artifact));
+    ASSIGN_OR_RETURN(const bool there, SyncAndHash(absl::StrCat(now, "/", name), &stored.artifact));
     if (!there) continue;
     stored.artifact.set_name(name);
     stored.path = absl::StrCat(fs::path(final_folder).filename().string(), "/", name);

@@ -8,10 +8,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "fabric/topology.h"
+#include "runtime/files/strict_json.h"
 #include "runtime/jobs/request.h"
-#include "runtime/model_config.h"
-#include "runtime/strict_json.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
+#include "runtime/model/model_config.h"
 
 namespace lockstep {
 namespace {
@@ -66,8 +66,8 @@ absl::StatusOr<std::string> ResolveModel(const JobRoots& roots, const std::strin
   }
   const bool shape = ShapeByName(name).ok();
   if (shape && !weights) return name;
-  return absl::NotFoundError(absl::StrCat("no model ", name,
-                                          shape ? " with weights; its shape alone is known" : ""));
+  return absl::NotFoundError(
+      absl::StrCat("no model ", name, shape ? " with weights; its shape alone is known" : ""));
 }
 
 std::vector<v1::ModelInfo> ListModels(const JobRoots& roots) {

@@ -9,11 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "chip/check.h"
+#include "runtime/files/strict_json.h"
 #include "runtime/jobs/request_parts.h"
-#include "runtime/machine.h"
-#include "runtime/run_setup.h"
-#include "runtime/strict_json.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/topology_file.h"
+#include "runtime/run/run_setup.h"
 
 namespace lockstep {
 namespace {
@@ -29,16 +29,25 @@ constexpr double kBytesPerParameter = 2.6;
 // The field of a message of `lockstep run`: of the first thing in it that came from one.
 std::string FieldOfMessage(absl::string_view message, const std::string& kind) {
   static constexpr std::pair<absl::string_view, absl::string_view> kFields[] = {
-      {"--tokens", "tokens"},          {"--temperature", "sampling.temperature"},
-      {"--top-k", "sampling.top_k"},   {"--top-p", "sampling.top_p"},
-      {"top_k", "sampling.top_k"},     {"top_p", "sampling.top_p"},
+      {"--tokens", "tokens"},
+      {"--temperature", "sampling.temperature"},
+      {"--top-k", "sampling.top_k"},
+      {"--top-p", "sampling.top_p"},
+      {"top_k", "sampling.top_k"},
+      {"top_p", "sampling.top_p"},
       {"temperature", "sampling.temperature"},
-      {"--seed", "sampling.seed"},     {"--chips-per-rank", "placement.chips_per_rank"},
-      {"--threads", "placement.threads"}, {"--chips", "machine.chips"},
-      {"--set", "machine.latencies"},  {"hop latency", "machine.hop_latency"},
-      {"--context", "context"},        {"context of", "tokens"},
-      {"prompt id ", "prompt_ids"},    {"--prompt", "prompt"},
-      {"topology", "machine.topology"}, {"no link from", "machine.topology"},
+      {"--seed", "sampling.seed"},
+      {"--chips-per-rank", "placement.chips_per_rank"},
+      {"--threads", "placement.threads"},
+      {"--chips", "machine.chips"},
+      {"--set", "machine.latencies"},
+      {"hop latency", "machine.hop_latency"},
+      {"--context", "context"},
+      {"context of", "tokens"},
+      {"prompt id ", "prompt_ids"},
+      {"--prompt", "prompt"},
+      {"topology", "machine.topology"},
+      {"no link from", "machine.topology"},
   };
   size_t first = absl::string_view::npos;
   absl::string_view found;
@@ -80,7 +89,8 @@ v1::Needs Estimate(const RunSetup& setup, int cores) {
   needs.set_cores(std::min(cores, local ? setup.options.threads.value_or(1) : setup.ranks()));
   int64_t bytes = needs.ranks() * kRankBytes;
   if (setup.options.engine == EngineKind::kFunctional) {
-    // Keys and values of two bytes; the words of values are half ones (runtime/attention.h).
+    // Keys and values of two bytes; the words of values are half ones
+    // (runtime/kernels/attention.h).
     const int64_t cache = int64_t{6} * model.layers * model.kv_size() * plan.context;
     bytes += static_cast<int64_t>(kBytesPerParameter * model.ParameterCount()) + cache +
              setup.chips() * kChipBytes;
@@ -93,17 +103,16 @@ v1::Needs Estimate(const RunSetup& setup, int cores) {
 
 absl::Status MustFit(const v1::JobSpec& spec, const v1::Needs& needs, const HostLimits& limits) {
   if (needs.ranks() > limits.ranks) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "needs ", needs.ranks(), " processes, a job here may have ", limits.ranks,
-        "; give placement.chips_per_rank or placement.threads"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("needs ", needs.ranks(), " processes, a job here may have ", limits.ranks,
+                     "; give placement.chips_per_rank or placement.threads"));
   }
   const int64_t memory = spec.has_max_memory_bytes()
                              ? std::min(spec.max_memory_bytes(), limits.memory_bytes)
                              : limits.memory_bytes;
   if (needs.memory_bytes() <= memory) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("needs ", needs.memory_bytes(),
-                                                    " bytes of memory, a job here may have ",
-                                                    memory));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "needs ", needs.memory_bytes(), " bytes of memory, a job here may have ", memory));
 }
 
 // The setup of a run is made once to check it, and again by the process that runs it.
@@ -148,8 +157,8 @@ absl::StatusOr<PreparedJob> PrepareGenerate(const v1::GenerateJob& job, const Jo
   TakePlacement(job.placement(), &options);
   if (job.has_prompt()) {
     if (job.prompt().size() > kMaxPromptBytes) {
-      return FieldError("spec.generate.prompt", absl::StrCat(job.prompt().size(),
-                                                             " bytes; at most ", kMaxPromptBytes));
+      return FieldError("spec.generate.prompt",
+                        absl::StrCat(job.prompt().size(), " bytes; at most ", kMaxPromptBytes));
     }
     options.prompt = job.prompt();
   } else if (job.has_prompt_ids()) {
@@ -202,11 +211,10 @@ absl::StatusOr<PreparedJob> PrepareTimingRun(const v1::RunJob& job, const JobRoo
 
 absl::Status CheckCommon(const v1::JobSpec& spec, const HostLimits& limits) {
   if (spec.label().size() > kMaxLabelBytes) {
-    return FieldError("spec.label", absl::StrCat(spec.label().size(), " bytes; at most ",
-                                                 kMaxLabelBytes));
+    return FieldError("spec.label",
+                      absl::StrCat(spec.label().size(), " bytes; at most ", kMaxLabelBytes));
   }
-  if (spec.has_max_seconds() &&
-      (spec.max_seconds() < 1 || spec.max_seconds() > limits.seconds)) {
+  if (spec.has_max_seconds() && (spec.max_seconds() < 1 || spec.max_seconds() > limits.seconds)) {
     return FieldError("spec.max_seconds",
                       absl::StrCat(spec.max_seconds(), ": 1..", limits.seconds));
   }
@@ -252,8 +260,8 @@ absl::Status CheckLatencies(const google::protobuf::RepeatedPtrField<std::string
   return timing.ok() ? absl::OkStatus() : FieldError(field, timing.status().message());
 }
 
-absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind,
-                         const JobRoots& roots, RunOptions* options) {
+absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind, const JobRoots& roots,
+                         RunOptions* options) {
   const std::string field = absl::StrCat("spec.", kind, ".machine.");
   const std::string& name = machine.topology();
   if (!IsName(name) || absl::EndsWith(name, ".textproto")) {
@@ -304,12 +312,12 @@ absl::Status CheckRequestId(absl::string_view request_id) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("._:-", c);
   });
   if (good && request_id.size() <= kMaxRequestIdBytes) return absl::OkStatus();
-  return FieldError("request_id", absl::StrCat("at most ", kMaxRequestIdBytes,
-                                               " of A-Z a-z 0-9 . _ : -, not ",
-                                               Quoted(std::string(request_id))));
+  return FieldError("request_id",
+                    absl::StrCat("at most ", kMaxRequestIdBytes, " of A-Z a-z 0-9 . _ : -, not ",
+                                 Quoted(std::string(request_id))));
 }
 
-std::vector<std::string> RunnableKinds() { 
+std::vector<std::string> RunnableKinds() {
   return {"generate", "plan", "run", "collective_sweep", "validate"};
 }
 

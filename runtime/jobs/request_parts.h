@@ -4,13 +4,13 @@
 #include <string>
 
 #include "runtime/jobs/request.h"
-#include "runtime/run_options.h"
+#include "runtime/run/run_options.h"
 
 namespace lockstep {
 
 // Topology, chips, hop latency and latencies into `options`. Errors name "spec.<kind>.machine...".
-absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind,
-                         const JobRoots& roots, RunOptions* options);
+absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind, const JobRoots& roots,
+                         RunOptions* options);
 
 // The model of that name into `options`; with weights if its engine needs them.
 absl::Status TakeModel(const std::string& name, const std::string& kind, const JobRoots& roots,

@@ -9,10 +9,10 @@
 #include "chip/check.h"
 #include "fabric/nccl/baseline.h"
 #include "fabric/nccl/call.h"
-#include "runtime/gpu_machine_file.h"
+#include "runtime/comparison/gpu_machine_file.h"
+#include "runtime/files/strict_json.h"
 #include "runtime/jobs/request_parts.h"
-#include "runtime/strict_json.h"
-#include "runtime/validate.h"
+#include "runtime/validation/validate.h"
 
 namespace lockstep {
 namespace {
@@ -64,8 +64,7 @@ absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& 
 }
 
 // One collective of our side and of a simulated baseline, by size.
-absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job,
-                                         const JobRoots& roots) {
+absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job, const JobRoots& roots) {
   const std::string field = "spec.collective_sweep.";
   RunOptions options;
   RETURN_IF_ERROR(TakeMachine(job.machine(), "collective_sweep", roots, &options));
@@ -91,9 +90,12 @@ absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job,
                                                        absl::StrJoin(known, ", ")));
   }
   JobCommand command;
-  command.arguments = {"compare", "--csv=report.csv", "--collective=" + job.kinds(0),
+  command.arguments = {"compare",
+                       "--csv=report.csv",
+                       "--collective=" + job.kinds(0),
                        "--sizes=" + absl::StrJoin(job.bytes(), ","),
-                       "--topology=" + options.topology, "--baseline=" + job.baseline(),
+                       "--topology=" + options.topology,
+                       "--baseline=" + job.baseline(),
                        "--topology-dir=" + roots.topologies};
   return WithTable(std::move(command), "report.csv");
 }
@@ -113,7 +115,8 @@ absl::StatusOr<PreparedJob> PrepareValidate(const v1::ValidateJob& job, const Jo
   JobCommand command;
   command.arguments = {"validate", "--json=report.json", "--topology-dir=" + roots.topologies};
   if (job.only_size() > 0) command.arguments.push_back("--only=" + absl::StrJoin(job.only(), ","));
-  for (const std::string& latency : job.latencies()) command.arguments.push_back("--set=" + latency);
+  for (const std::string& latency : job.latencies())
+    command.arguments.push_back("--set=" + latency);
   return WithTable(std::move(command), "report.json");
 }
 

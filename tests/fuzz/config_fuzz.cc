@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "chip/check.h"
-#include "runtime/model_config.h"
+#include "runtime/model/model_config.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

@@ -5,7 +5,7 @@
 #include "absl/strings/string_view.h"
 #include "chip/check.h"
 #include "fabric/nccl/baseline.h"
-#include "runtime/gpu_machine_file.h"
+#include "runtime/comparison/gpu_machine_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using lockstep::nccl::Operation;

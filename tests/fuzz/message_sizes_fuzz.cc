@@ -1,10 +1,11 @@
-// Fuzz target: any bytes as message sizes. Accepted ones are in range, and their text means the same.
+// Fuzz target: any bytes as message sizes. Accepted ones are in range, and their text means the
+// same.
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
 #include "chip/check.h"
-#include "runtime/message_sizes.h"
+#include "runtime/comparison/message_sizes.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr int64_t kMost = int64_t{16} << 30;

@@ -5,7 +5,7 @@
 
 #include "absl/strings/string_view.h"
 #include "chip/check.h"
-#include "runtime/nccl_log.h"
+#include "runtime/comparison/nccl_log.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr int64_t kMost = int64_t{16} << 30;

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "chip/check.h"
-#include "runtime/safetensors.h"
+#include "runtime/model/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto index = lockstep::ParseSafetensors({data, size}, "input");

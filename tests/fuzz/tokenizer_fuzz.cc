@@ -6,15 +6,15 @@
 #include <vector>
 
 #include "chip/check.h"
-#include "runtime/tokenizer.h"
+#include "runtime/model/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const auto tokenizer = lockstep::Tokenizer::Parse(bytes, "input");
   if (!tokenizer.ok()) return 0;
   // The model's own bytes double as a text with odd characters.
-  for (const std::string_view text : {std::string_view(" once  a \xE2\x82\xAC"),
-                                      bytes.substr(0, 200)}) {
+  for (const std::string_view text :
+       {std::string_view(" once  a \xE2\x82\xAC"), bytes.substr(0, 200)}) {
     const auto ids = tokenizer->Encode(text, false);
     LOCKSTEP_CHECK(ids.ok(), "%s", std::string(ids.status().message()));
     LOCKSTEP_CHECK(tokenizer->Decode(*ids).ok(), "an id outside the vocabulary");

@@ -7,7 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "chip/check.h"
 #include "fabric/topology.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view text(reinterpret_cast<const char*>(data), size);

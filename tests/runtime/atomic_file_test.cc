@@ -1,5 +1,5 @@
 // Files that are whole or absent.
-#include "runtime/atomic_file.h"
+#include "runtime/files/atomic_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -4,8 +4,8 @@
 #include <bit>
 #include <vector>
 
-#include "runtime/attention.h"
-#include "runtime/memory_map.h"
+#include "runtime/compiler/memory_map.h"
+#include "runtime/kernels/attention.h"
 #include "tests/runtime/one_chip.h"
 
 namespace lockstep {
@@ -16,8 +16,11 @@ class AttentionHead {
  public:
   // first_head: how many heads stand before ours in the vectors of a query.
   AttentionHead(int context, int head_dim, int heads, int first_head = 0, int batch = 1)
-      : shape{context, head_dim}, heads(heads), batch(batch),
-        first_slot(first_head * shape.key_slots()), q_stride(CeilDiv(SlotEnd(), 2)) {
+      : shape{context, head_dim},
+        heads(heads),
+        batch(batch),
+        first_slot(first_head * shape.key_slots()),
+        q_stride(CeilDiv(SlotEnd(), 2)) {
     const int tiles = shape.key_tiles(), queries = batch * heads;
     const int outputs = queries * shape.value_groups();
     keys = map.WeightRows(Hemisphere::kEast, shape.key_rows());
@@ -29,12 +32,17 @@ class AttentionHead {
     p = map.PairWords(Hemisphere::kEast, 1, 0, queries * tiles);
     identity = map.PairWords(Hemisphere::kEast, 2, 0, shape.group_elements(0));
     one_hot = map.PairWords(Hemisphere::kEast, 2, 2, 1);
-    key_maps = map.SingleWords(Hemisphere::kEast, 0, 0, 16), value_maps = map.SingleWords(Hemisphere::kEast, 0, 0, 16);
-    read_map = map.SingleWords(Hemisphere::kEast, 0, 1, 1), write_map = map.SingleWords(Hemisphere::kEast, 0, 2, 1);
-    scores = map.Words(Hemisphere::kEast, 2, queries * tiles), weighed = map.Words(Hemisphere::kEast, 2, outputs);
-    maxima = map.Words(Hemisphere::kWest, 0, 2 * queries), low_half = map.Words(Hemisphere::kWest, 1, 1);
+    key_maps = map.SingleWords(Hemisphere::kEast, 0, 0, 16),
+    value_maps = map.SingleWords(Hemisphere::kEast, 0, 0, 16);
+    read_map = map.SingleWords(Hemisphere::kEast, 0, 1, 1),
+    write_map = map.SingleWords(Hemisphere::kEast, 0, 2, 1);
+    scores = map.Words(Hemisphere::kEast, 2, queries * tiles),
+    weighed = map.Words(Hemisphere::kEast, 2, outputs);
+    maxima = map.Words(Hemisphere::kWest, 0, 2 * queries),
+    low_half = map.Words(Hemisphere::kWest, 1, 1);
     bias = map.Words(Hemisphere::kWest, 1, batch * tiles);
-    west = map.PairWords(Hemisphere::kWest, 0, 0, outputs), east = map.PairWords(Hemisphere::kEast, 0, 0, outputs);
+    west = map.PairWords(Hemisphere::kWest, 0, 0, outputs),
+    east = map.PairWords(Hemisphere::kEast, 0, 0, outputs);
     StoreConstants();
   }
 
@@ -56,8 +64,8 @@ class AttentionHead {
   }
   int outputs() const { return batch * heads * shape.value_groups(); }
 
-  // The inputs of a step at `position`: what is appended (`batch` vectors of head_dim, one after the
-  // other), where, and what is masked.
+  // The inputs of a step at `position`: what is appended (`batch` vectors of head_dim, one after
+  // the other), where, and what is masked.
   void SetStep(int position, const std::vector<float>& key, const std::vector<float>& value) {
     const int d = shape.head_dim;
     std::vector<float> k_lanes(batch * shape.key_slots() * kLanes, 0.0f);
@@ -98,7 +106,8 @@ class AttentionHead {
     std::vector<float> lanes(batch * q_stride * kLanes, 5.0f);
     const int width = shape.key_slots() * kHalfLanes;
     for (int i = 0; i < batch * heads; ++i) {
-      float* at = &lanes[i / heads * q_stride * kLanes + first_slot * kHalfLanes + i % heads * width];
+      float* at =
+          &lanes[i / heads * q_stride * kLanes + first_slot * kHalfLanes + i % heads * width];
       for (int lane = 0; lane < width; ++lane) {
         const int e = shape.KeyElement(lane / kHalfLanes, lane % kHalfLanes);
         at[lane] = e < 0 ? 0 : queries[i * shape.head_dim + e];
@@ -111,8 +120,8 @@ class AttentionHead {
     const int row = position % kTileRows;
     std::vector<float> out(shape.head_dim);
     for (int slot = 0; slot < shape.key_slots(); ++slot) {
-      const int address = keys + slot * shape.key_slot_rows() + position / kTileRows * 10 +
-                          row % kHalfLanes / 16;
+      const int address =
+          keys + slot * shape.key_slot_rows() + position / kTileRows * 10 + row % kHalfLanes / 16;
       const std::vector<float> lanes =
           WeightLanes(row % 16, address, row / kHalfLanes * kHalfLanes, kHalfLanes);
       for (int lane = 0; lane < kHalfLanes; ++lane) {

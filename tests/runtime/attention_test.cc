@@ -1,5 +1,5 @@
 // Attention against double precision: the cache position by position, scores, softmax, outputs.
-#include "runtime/attention.h"
+#include "runtime/kernels/attention.h"
 
 #include "tests/runtime/attention_head.h"
 
@@ -36,8 +36,8 @@ TEST_P(CacheTest, HoldsWhatWasAppendedAndNothingElseMoves) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CacheTest,
-                         ::testing::Combine(::testing::Values(1, 2, 4, 8, 15, 16, 18, 64, 80, 128, 160, 161,
-                                                              256, 321, 512),
+                         ::testing::Combine(::testing::Values(1, 2, 4, 8, 15, 16, 18, 64, 80, 128,
+                                                              160, 161, 256, 321, 512),
                                             ::testing::Values(1, 5, 160, 161, 320, 321, 700)));
 
 // A batch writes the same cache as its positions one by one, at every place of a block and a tile.
@@ -94,8 +94,8 @@ struct AttentionCase {
   int batch = 1;
 };
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
-  return out << "context " << c.context << ", " << c.heads << " heads of " << c.head_dim << ", size "
-             << c.size << ", batch " << c.batch;
+  return out << "context " << c.context << ", " << c.heads << " heads of " << c.head_dim
+             << ", size " << c.size << ", batch " << c.batch;
 }
 
 using Rows = std::vector<std::vector<float>>;  // by position
@@ -153,10 +153,12 @@ TEST_P(AttentionTest, AgreesWithDoublePrecisionAtEveryEdge) {
           ReferenceOf(head, &queries[b * heads * head_dim], keys, values, t + b + 1, &largest);
       want.insert(want.end(), one.begin(), one.end());
     }
-    ASSERT_TRUE(AllNear(head.chip.Load16(head.east, head.outputs()), want, [&](size_t i) {
-      return HalfError(want[i]) + 2 * v_max * (0x1p-11 + (last + 1) * 0x1p-25) +
-             2 * v_max * (4 * largest + 16) * kUlp32;
-    })) << "position " << t;
+    ASSERT_TRUE(AllNear(head.chip.Load16(head.east, head.outputs()), want,
+                        [&](size_t i) {
+                          return HalfError(want[i]) + 2 * v_max * (0x1p-11 + (last + 1) * 0x1p-25) +
+                                 2 * v_max * (4 * largest + 16) * kUlp32;
+                        }))
+        << "position " << t;
     ASSERT_EQ(head.chip.Load16(head.west, head.outputs()),
               head.chip.Load16(head.east, head.outputs()));
   }
@@ -187,7 +189,7 @@ std::vector<AttentionCase> QueryHeads() {
   }
   for (int heads : {31, 32, 33, 63, 64}) out.push_back({21, 6, heads, 1.0});
   out.push_back({330, 6, 64, 1.0});
-  out.push_back({20, 170, 17, 0.5});   // wide and many at once
+  out.push_back({20, 170, 17, 0.5});  // wide and many at once
   out.push_back({20, 512, 33, 0.25});
   return out;
 }

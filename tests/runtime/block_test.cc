@@ -1,5 +1,5 @@
 // The reservation table: blocks go where everything they hold is free, and the program says so.
-#include "runtime/block.h"
+#include "runtime/kernels/block.h"
 
 #include <algorithm>
 
@@ -65,8 +65,12 @@ TEST_F(PlacerTest, GapsAreFilled) {
 }
 
 TEST_F(PlacerTest, WordsOfSramKeepTheOrderOfPlacement) {
-  const auto read = [&](int address) { return Place(kMem, ops::Read(address, 0, ops::East(0)), 0); };
-  const auto write = [&](int address) { return Place(kMem, ops::Write(address, 0, ops::East(1)), 0); };
+  const auto read = [&](int address) {
+    return Place(kMem, ops::Read(address, 0, ops::East(0)), 0);
+  };
+  const auto write = [&](int address) {
+    return Place(kMem, ops::Write(address, 0, ops::East(1)), 0);
+  };
   EXPECT_EQ(Place(kMem, ops::Write(5, 0, ops::East(1)), 100), 0);
   EXPECT_EQ(read(6), 0);
   EXPECT_EQ(read(5), 101);   // what was written

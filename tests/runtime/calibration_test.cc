@@ -1,10 +1,10 @@
 // Measured times and errors by band.
-#include "runtime/calibration.h"
+#include "runtime/comparison/calibration.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/compare.h"
+#include "runtime/comparison/compare.h"
 
 namespace lockstep {
 namespace {
@@ -51,9 +51,9 @@ TEST(CalibrationTest, DgxA100MeetsItsLogByBand) {
   const auto machine = LoadGpuMachine("dgx-a100", LOCKSTEP_SOURCE_DIR "/topologies");
   ASSERT_TRUE(machine.ok()) << machine.status();
   const std::vector<MeasuredTime> log = {
-      {8, 18.75},           {1024, 20.35},        {8192, 24.43},        {65536, 28.32},
-      {262144, 28.98},      {1048576, 37.33},     {4194304, 84.77},     {16777216, 220.5},
-      {67108864, 579.2},    {268435456, 2169.8},  {1073741824, 8212.6}, {8589934592, 64200}};
+      {8, 18.75},        {1024, 20.35},       {8192, 24.43},        {65536, 28.32},
+      {262144, 28.98},   {1048576, 37.33},    {4194304, 84.77},     {16777216, 220.5},
+      {67108864, 579.2}, {268435456, 2169.8}, {1073741824, 8212.6}, {8589934592, 64200}};
   const auto rows = Calibrate(machine->machine, {}, nccl::Operation::kAllReduce, 8, log);
   ASSERT_TRUE(rows.ok()) << rows.status();
   const BandErrors errors = ErrorsByBand(*rows);
@@ -61,8 +61,7 @@ TEST(CalibrationTest, DgxA100MeetsItsLogByBand) {
   EXPECT_LT(errors.band[4], 3);
   nccl::Options reduced;
   reduced.mechanisms.slowest = false;
-  const auto without =
-      Calibrate(machine->machine, reduced, nccl::Operation::kAllReduce, 8, log);
+  const auto without = Calibrate(machine->machine, reduced, nccl::Operation::kAllReduce, 8, log);
   EXPECT_GT(ErrorsByBand(*without).band[2], 3 * errors.band[2]);
 }
 

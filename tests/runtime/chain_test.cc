@@ -1,5 +1,5 @@
 // Chains: what an operation computes, from wherever its operands come, to wherever it goes.
-#include "runtime/chain.h"
+#include "runtime/kernels/chain.h"
 
 #include "tests/runtime/one_chip.h"
 

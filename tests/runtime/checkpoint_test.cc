@@ -1,7 +1,7 @@
 // Checkpoints of one file and of shards, the conversions on the way out, and the folders that are
 // refused.
 
-#include "runtime/checkpoint.h"
+#include "runtime/model/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,10 +50,10 @@ TEST_F(CheckpointTest, ReadsARectangleOfAnyWeightTypeAsFp16) {
     bfloats.push_back(static_cast<uint16_t>(std::bit_cast<uint32_t>(f) >> 16));
   }
   const uint16_t tenth_of_bf16 = FloatToHalf(BFloat16ToFloat(bfloats[4]));
-  for (const auto& [file, tenth] : {std::pair(OneTensor("w", "F32", "[2,3]", floats), halves[4]),
-                                    std::pair(OneTensor("w", "F16", "[2,3]", halves), halves[4]),
-                                    std::pair(OneTensor("w", "BF16", "[2,3]", bfloats),
-                                              tenth_of_bf16)}) {
+  for (const auto& [file, tenth] :
+       {std::pair(OneTensor("w", "F32", "[2,3]", floats), halves[4]),
+        std::pair(OneTensor("w", "F16", "[2,3]", halves), halves[4]),
+        std::pair(OneTensor("w", "BF16", "[2,3]", bfloats), tenth_of_bf16)}) {
     folder_.Write("model.safetensors", file);
     std::vector<uint16_t> out(4);
     const auto status = Open().ReadRowsF16("w", shape_, {0, 2, 1, 2}, out);

@@ -1,4 +1,6 @@
 // Collectives over many nodes: values on emulated chips, one digest on both engines, refusals.
+#include "runtime/collectives/collective_run.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,10 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "runtime/collective_run.h"
-#include "runtime/machine.h"
-#include "runtime/topology_file.h"
-#include "runtime/verify.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/topology_file.h"
+#include "runtime/machine/verify.h"
 
 namespace lockstep {
 namespace {
@@ -37,7 +38,9 @@ class FabricCollectiveValues : public testing::TestWithParam<Case> {};
 TEST_P(FabricCollectiveValues, AreRightOnEveryChipAndBothEnginesAgree) {
   const Case c = GetParam();
   const Topology topology = Load(c.topology, c.chips);
-  CollectiveRequest request{.kind = c.kind, .bytes = c.bytes, .engine = EngineKind::kFunctional,
+  CollectiveRequest request{.kind = c.kind,
+                            .bytes = c.bytes,
+                            .engine = EngineKind::kFunctional,
                             .algorithm = c.algorithm};
   const auto with_values = RunCollective(topology, request);
   ASSERT_TRUE(with_values.ok()) << with_values.status();
@@ -69,8 +72,9 @@ INSTANTIATE_TEST_SUITE_P(
 absl::StatusOr<CollectiveOutcome> Timed(const Topology& topology, int64_t bytes,
                                         Algorithm algorithm = Algorithm::kAuto,
                                         const char* preset = "B") {
-  return RunCollective(topology, {.kind = Kind::kAllReduce, .bytes = bytes, .hop_latency = preset,
-                                  .algorithm = algorithm});
+  return RunCollective(
+      topology,
+      {.kind = Kind::kAllReduce, .bytes = bytes, .hop_latency = preset, .algorithm = algorithm});
 }
 
 TEST(FabricCollectiveTest, TenThousandChipsAddOneVectorInTwiceTheDepthOfTheTree) {
@@ -96,9 +100,8 @@ TEST(FabricCollectiveTest, AnExchangeOf264ChipsIsThreeHops) {
 TEST(FabricCollectiveTest, ChipsInOneRoleShareAProgram) {
   const ChipTiming timing = ChipTiming::Default();
   const LinkModel links = *LinkModel::Create();
-  const auto rack =
-      CompileFabricCollective(Kind::kAllReduce, 72 * kWord, Load("groqrack"), links, timing,
-                              Algorithm::kTrees);
+  const auto rack = CompileFabricCollective(Kind::kAllReduce, 72 * kWord, Load("groqrack"), links,
+                                            timing, Algorithm::kTrees);
   ASSERT_TRUE(rack.ok()) << rack.status();
   EXPECT_EQ(rack->programs, 8);
   EXPECT_EQ(rack->schedules[3], rack->schedules[3 + 64]);
@@ -129,8 +132,8 @@ TEST(FabricCollectiveTest, LargeMessagesUseAllLinksOfARack) {
 TEST(FabricCollectiveTest, WhatCannotBeMadeIsRefusedWithTheNumbers) {
   const Topology rack = Load("groqrack");
   const auto message = [&](Kind kind, int64_t bytes, Algorithm a = Algorithm::kAuto) {
-    return std::string(RunCollective(rack, {.kind = kind, .bytes = bytes, .algorithm = a})
-                           .status().message());
+    return std::string(
+        RunCollective(rack, {.kind = kind, .bytes = bytes, .algorithm = a}).status().message());
   };
   EXPECT_THAT(message(Kind::kAllReduce, 0), testing::HasSubstr("a collective of 0 B"));
   EXPECT_THAT(message(Kind::kAllReduce, int64_t{1} << 40), testing::HasSubstr("need 1.."));

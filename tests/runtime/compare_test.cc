@@ -1,16 +1,16 @@
 // Our side of a comparison: rounds, and what the summary says.
-#include "runtime/compare.h"
+#include "runtime/comparison/compare.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
 
-using ::testing::HasSubstr;
 using nccl::Operation;
+using ::testing::HasSubstr;
 
 Topology Node() {
   return *Topology::Create(*LoadTopology("groqnode", LOCKSTEP_SOURCE_DIR "/topologies"));

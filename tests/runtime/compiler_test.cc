@@ -1,8 +1,8 @@
 // Compiled chips: the same schedule on every chip of a group, within SRAM or refused with numbers.
-#include "runtime/compiler.h"
+#include "runtime/compiler/compiler.h"
 
 #include "gtest/gtest.h"
-#include "runtime/image.h"
+#include "runtime/compiler/image.h"
 
 namespace lockstep {
 namespace {
@@ -55,7 +55,8 @@ TEST(CompilerTest, LatenciesMayBeSweptBothWays) {
   const auto plan = MakePlan(Model(), 3, 400);
   for (int percent : {50, 100, 150, 200}) {
     const ChipTiming timing = ChipTiming::Default().Scaled(percent);
-    const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(3, 0), timing);
+    const auto compiled =
+        CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(3, 0), timing);
     ASSERT_TRUE(compiled.ok()) << percent;
     const DispatchResult result = Dispatch(compiled->program, timing);
     EXPECT_FALSE(result.fault) << percent << ": " << result.fault->ToString();
@@ -69,7 +70,8 @@ TEST(CompilerTest, EveryLatencyAloneIsTakenOrRefusedByName) {
     for (int value : {1, 3, 4, 7}) {
       const auto timing = ChipTiming::Default().With(p.name, value);
       ASSERT_TRUE(timing.ok()) << timing.status();
-      const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(2, 0), *timing);
+      const auto compiled =
+          CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(2, 0), *timing);
       if (compiled.ok()) {
         const DispatchResult result = Dispatch(compiled->program, *timing);
         EXPECT_FALSE(result.fault) << p.name << " = " << value << ": " << result.fault->ToString();
@@ -86,8 +88,8 @@ TEST(CompilerTest, AShardTooLargeIsRefusedWithTheNumbers) {
   large.hidden_size = 8192, large.intermediate_size = 28672, large.layers = 80;
   const auto plan = MakePlan(large, 8, 100);
   ASSERT_TRUE(plan.ok());
-  const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(8, 0),
-                                    ChipTiming::Default());
+  const auto compiled =
+      CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(8, 0), ChipTiming::Default());
   ASSERT_FALSE(compiled.ok());
   EXPECT_EQ(compiled.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_NE(std::string(compiled.status().message()).find("8192"), std::string::npos);
@@ -100,7 +102,7 @@ TEST(CompilerTest, AContextTooLongForTheTablesIsRefused) {
     const auto plan = MakePlan(m, 8, context);
     ASSERT_TRUE(plan.ok());
     const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(8, 0),
-                                    ChipTiming::Default());
+                                      ChipTiming::Default());
     ASSERT_FALSE(compiled.ok()) << context;
     EXPECT_EQ(compiled.status().code(), absl::StatusCode::kResourceExhausted) << context;
   }

@@ -1,5 +1,5 @@
 // Which node holds what: nothing twice, nothing missing, failed nodes out, spare nodes in.
-#include "runtime/deployment.h"
+#include "runtime/compiler/deployment.h"
 
 #include <algorithm>
 #include <set>
@@ -7,8 +7,8 @@
 #include "chip/geometry.h"
 #include "fabric/node_chain.h"
 #include "gtest/gtest.h"
-#include "runtime/machine.h"
-#include "runtime/plan_schedule.h"
+#include "runtime/machine/machine.h"
+#include "runtime/planner/plan_schedule.h"
 
 namespace lockstep {
 namespace {

@@ -1,4 +1,6 @@
 // The product over a node: what owners hold is the sum of what the chips' products left.
+#include "runtime/validation/distributed_matmul.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,11 +13,10 @@
 #include "fabric/fleet.h"
 #include "fabric/local_fabric.h"
 #include "fabric/topology.h"
-#include "runtime/distributed_matmul.h"
-#include "runtime/machine.h"
-#include "runtime/publications.h"
-#include "runtime/topology_file.h"
-#include "runtime/verify.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/topology_file.h"
+#include "runtime/machine/verify.h"
+#include "runtime/validation/publications.h"
 
 namespace lockstep {
 namespace {
@@ -58,7 +59,7 @@ float Load(const Sram& sram, Quad at, int lane) {
 
 template <typename AnyEngine>
 std::vector<uint64_t> RunNode(const Node& node, const DistributedMatmul& m,
-                          const std::vector<std::unique_ptr<AnyEngine>>& engines) {
+                              const std::vector<std::unique_ptr<AnyEngine>>& engines) {
   auto fabric = *LocalFabric::Create(node.wiring, 1);
   std::vector<Engine*> pointers;
   for (const auto& engine : engines) pointers.push_back(engine.get());
@@ -77,8 +78,8 @@ TEST(DistributedMatmulTest, OwnersHoldTheSumsOfAllChipsProducts) {
   std::vector<std::unique_ptr<FunctionalEngine>> engines;
   std::vector<std::unique_ptr<TimingEngine>> timed;
   for (int chip = 0; chip < 8; ++chip) {
-    engines.push_back(std::make_unique<FunctionalEngine>(chip, node.timing, nullptr,
-                                                         Sram::Pages::kSmall));
+    engines.push_back(
+        std::make_unique<FunctionalEngine>(chip, node.timing, nullptr, Sram::Pages::kSmall));
     timed.push_back(std::make_unique<TimingEngine>(chip, node.timing));
     FillOperands(engines.back()->sram(), chip, 128);
   }

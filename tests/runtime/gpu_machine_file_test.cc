@@ -1,5 +1,5 @@
 // Files of GPU machines: those that come with the project, and bad ones.
-#include "runtime/gpu_machine_file.h"
+#include "runtime/comparison/gpu_machine_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "absl/strings/str_replace.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {

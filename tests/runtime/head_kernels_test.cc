@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "runtime/kernels.h"
+#include "runtime/kernels/kernels.h"
 #include "tests/runtime/one_chip.h"
 
 namespace lockstep {

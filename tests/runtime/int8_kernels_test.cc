@@ -1,6 +1,6 @@
-// The int8 path: integer parts exactly, scales against double precision, at shapes that fill nothing
-// evenly.
-#include "runtime/int8_kernels.h"
+// The int8 path: integer parts exactly, scales against double precision, at shapes that fill
+// nothing evenly.
+#include "runtime/kernels/int8_kernels.h"
 
 #include <cmath>
 #include <numeric>
@@ -109,12 +109,13 @@ TEST_P(Int8MatVecTest, IsExact) {
   ExpectExact(chip.RandomBytes(size_t{1} * s.rows * s.columns), chip.RandomBytes(s.columns));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Rows, Int8MatVecTest,
-    ::testing::Values(Shape{1, 320, kEast}, Shape{5, 7, kWest}, Shape{16, 321, kEast},
-                      Shape{17, 640, kWest}, Shape{32, 1, kEast}, Shape{33, 1, kWest},
-                      Shape{64, 700, kEast}, Shape{65, 320, kWest}, Shape{319, 161, kEast},
-                      Shape{320, 1, kWest}, Shape{321, 1000, kEast}, Shape{1000, 641, kWest}));
+INSTANTIATE_TEST_SUITE_P(Rows, Int8MatVecTest,
+                         ::testing::Values(Shape{1, 320, kEast}, Shape{5, 7, kWest},
+                                           Shape{16, 321, kEast}, Shape{17, 640, kWest},
+                                           Shape{32, 1, kEast}, Shape{33, 1, kWest},
+                                           Shape{64, 700, kEast}, Shape{65, 320, kWest},
+                                           Shape{319, 161, kEast}, Shape{320, 1, kWest},
+                                           Shape{321, 1000, kEast}, Shape{1000, 641, kWest}));
 INSTANTIATE_TEST_SUITE_P(Segments, Int8MatVecTest,
                          ::testing::Values(Shape{5, 64 * 320, kWest}, Shape{5, 64 * 320 + 1, kEast},
                                            Shape{700, 65 * 320 - 7, kEast},
@@ -130,7 +131,7 @@ TEST_P(Int8LargestTest, TheLargestSumsDoNotOverflow) {
   ExpectExact(w, std::vector<int8_t>(columns, 127));
 }
 INSTANTIATE_TEST_SUITE_P(Longest, Int8LargestTest,
-                         ::testing::Values(Shape{2, kInt8SumTerms / kLanes * kLanes, kWest}));
+                         ::testing::Values(Shape{2, kInt8SumTerms / kLanes* kLanes, kWest}));
 static_assert(int64_t{127} * 127 * kInt8SumTerms <= INT32_MAX);
 static_assert(int64_t{127} * 127 * (kInt8SumTerms + 1) > INT32_MAX);
 
@@ -166,7 +167,8 @@ int64_t CyclesOfProducts(NumberFormat format, int64_t* bytes) {
     const Matrix m{side, 0, 12 * kTileRows, 30, 1, format};
     *bytes += int64_t{m.weight_rows()} * kWeightSlices * kVectorBytes;
     if (format == NumberFormat::kInt8) {
-      PlaceInt8MatVec(chip.placer, chip.timing, "p", m, {side, 0, 0, 0}, {side, 1, 0}, {side, 2, 0});
+      PlaceInt8MatVec(chip.placer, chip.timing, "p", m, {side, 0, 0, 0}, {side, 1, 0},
+                      {side, 2, 0});
     } else {
       PlaceMatVec(chip.placer, chip.timing, "p", m, {side, 0, 0, 0}, {side, 1, 0});
     }

@@ -1,5 +1,5 @@
 // Quantisation of weight rows: what is written in the header, at its edges.
-#include "runtime/int8_weights.h"
+#include "runtime/compiler/int8_weights.h"
 
 #include <array>
 #include <cmath>

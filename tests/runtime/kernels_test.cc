@@ -1,11 +1,11 @@
 // Norms, elementwise kernels, gathers and lane reductions against double precision.
-#include "runtime/kernels.h"
+#include "runtime/kernels/kernels.h"
 
 #include <limits>
 #include <numeric>
 
-#include "runtime/model_config.h"
-#include "runtime/portable_math.h"
+#include "runtime/files/portable_math.h"
+#include "runtime/model/model_config.h"
 #include "tests/runtime/one_chip.h"
 
 namespace lockstep {
@@ -111,10 +111,10 @@ TEST_P(RmsNormTest, AgreesWithDoublePrecision) {
   EXPECT_EQ(chip.Load16(west, words), chip.Load16(east, words));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Sizes, RmsNormTest,
-    ::testing::Combine(::testing::Values(1, 8, 96, 319, 320, 321, 330, 640, 2048, 4096, 8192, 8300),
-                       ::testing::Values(1e-4, 1.0, 500.0)));
+INSTANTIATE_TEST_SUITE_P(Sizes, RmsNormTest,
+                         ::testing::Combine(::testing::Values(1, 8, 96, 319, 320, 321, 330, 640,
+                                                              2048, 4096, 8192, 8300),
+                                            ::testing::Values(1e-4, 1.0, 500.0)));
 
 TEST(RmsNormByWordsTest, WordsInAnyOrderGiveTheNorm) {
   const int words = 5, elements = words * kLanes;
@@ -164,8 +164,8 @@ TEST(RmsNormBatchTest, GivesTheBitsOfEachSingleNorm) {
 TEST(RmsNormZeroTest, ZerosStayZero) {
   OneChip chip;
   chip.Fill({kEast, 0, 0}, 1, 1.0f);
-  chip.kernels.RmsNorm({kWest, 0, 0}, {kEast, 0, 0}, {kEast, 2, 0}, 1, 320, 1e-6f,
-                       {kWest, 1, 0, 0}, {kEast, 1, 0, 0});
+  chip.kernels.RmsNorm({kWest, 0, 0}, {kEast, 0, 0}, {kEast, 2, 0}, 1, 320, 1e-6f, {kWest, 1, 0, 0},
+                       {kEast, 1, 0, 0});
   ASSERT_NO_FATAL_FAILURE(chip.Run());
   for (float v : chip.Load16({kEast, 1, 0, 0}, 1)) ASSERT_EQ(v, 0.0f);
 }
@@ -216,16 +216,16 @@ TEST_P(RotaryTest, AgreesWithDoublePrecision) {
       const double other = e < half ? -values[i + half] : values[i - half];
       want[i] = 0.25 * (values[i] * std::cos(angle) + other * std::sin(angle));
     }
-    EXPECT_TRUE(AllNear(chip.Load16(y, words), want, [&](size_t i) {
-      return HalfError(want[i]) + 5 * kUlp32 * 2 * 4 * 0.25;
-    })) << "x in the " << (side == kWest ? "west" : "east");
+    EXPECT_TRUE(AllNear(chip.Load16(y, words), want,
+                        [&](size_t i) { return HalfError(want[i]) + 5 * kUlp32 * 2 * 4 * 0.25; }))
+        << "x in the " << (side == kWest ? "west" : "east");
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Heads, RotaryTest,
-    ::testing::Combine(::testing::Values(2, 4, 8, 16, 64, 80, 128, 160),
-                       ::testing::Values(0, 1, 159, 4095), ::testing::Values(1, 13)));
+INSTANTIATE_TEST_SUITE_P(Heads, RotaryTest,
+                         ::testing::Combine(::testing::Values(2, 4, 8, 16, 64, 80, 128, 160),
+                                            ::testing::Values(0, 1, 159, 4095),
+                                            ::testing::Values(1, 13)));
 
 // A wide head: its halves in neighbouring vectors, every element twice a vector.
 TEST(RotaryAcrossTest, AgreesWithDoublePrecision) {
@@ -244,7 +244,8 @@ TEST(RotaryAcrossTest, AgreesWithDoublePrecision) {
       sin[lane] = static_cast<float>(std::sin(angle));
       minus[lane] = -sin[lane];
     }
-    chip.Store(tables.cos, cos), chip.Store(tables.sin_low, minus), chip.Store(tables.sin_high, sin);
+    chip.Store(tables.cos, cos), chip.Store(tables.sin_low, minus),
+        chip.Store(tables.sin_high, sin);
     std::vector<double> want(pairs * stride * kLanes, 0.0);
     for (int i = 0; i < pairs; ++i) {
       std::vector<float> both[2];
@@ -260,9 +261,8 @@ TEST(RotaryAcrossTest, AgreesWithDoublePrecision) {
     }
     chip.kernels.RotaryAcross(x, tables, pairs, y, stride);
     ASSERT_NO_FATAL_FAILURE(chip.Run());
-    EXPECT_TRUE(AllNear(chip.Load16(y, pairs * stride), want, [&](size_t i) {
-      return HalfError(want[i]) + 3 * kUlp32 * 2 * 4;
-    }));
+    EXPECT_TRUE(AllNear(chip.Load16(y, pairs * stride), want,
+                        [&](size_t i) { return HalfError(want[i]) + 3 * kUlp32 * 2 * 4; }));
   }
 }
 

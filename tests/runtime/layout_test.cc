@@ -1,5 +1,5 @@
 // Layouts: bytes by use, for the whole model and for parts of it, without compiling.
-#include "runtime/layout.h"
+#include "runtime/compiler/layout.h"
 
 #include "gtest/gtest.h"
 
@@ -34,7 +34,8 @@ TEST(LayoutTest, Int8HalvesTheLayersAndLeavesTheRest) {
   const StageShape stage = {{0, 1}, {0, 1001}, {0, 1001}};
   const SramUse half = LayOut(*MakePlan(m, 3, 400), stage).use;
   const SramUse int8 = LayOut(*MakePlan(m, 3, 400, 1, NumberFormat::kInt8), stage).use;
-  EXPECT_GT(int8.layers, half.layers * 0.49);  // rows of a half tile take a quarter, scales are more
+  EXPECT_GT(int8.layers,
+            half.layers * 0.49);  // rows of a half tile take a quarter, scales are more
   EXPECT_LT(int8.layers, half.layers * 0.52);
   EXPECT_EQ(int8.embedding, half.embedding);
   EXPECT_EQ(int8.head, half.head);

@@ -2,7 +2,7 @@
 //
 // Tolerance: a gate's sum is off by at most 2 * slots roundings of 2^-24 of its sum of magnitudes,
 // below 1e-3 here; tanh and sigmoid have slopes of at most 1; h is rounded to fp16.
-#include "runtime/lstm.h"
+#include "runtime/validation/lstm.h"
 
 #include <cmath>
 
@@ -35,8 +35,8 @@ TEST_P(LstmTest, AgreesWithDoublePrecision) {
   const LstmMap map(s.shape);
   const Matrix* const matrices[] = {&map.i, &map.f, &map.g, &map.o};
   for (int gate = 0; gate < 4; ++gate) {
-    s.w[gate] = Rounded16(RandomFloats(chip.random, size_t{1} * s.shape.hidden * s.shape.columns(),
-                                       -0.1, 0.1));
+    s.w[gate] = Rounded16(
+        RandomFloats(chip.random, size_t{1} * s.shape.hidden * s.shape.columns(), -0.1, 0.1));
     chip.StoreMatrix(*matrices[gate], s.w[gate], s.shape.columns());
   }
   s.v = Rounded16(RandomFloats(chip.random, s.shape.columns()));

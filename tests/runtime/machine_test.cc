@@ -1,10 +1,10 @@
 // Links, latencies and wires from what a user may say of them.
-#include "runtime/machine.h"
+#include "runtime/machine/machine.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {

@@ -1,6 +1,6 @@
 // A mapped file shows its bytes, outlives a move, and names what it refuses.
 
-#include "runtime/mapped_file.h"
+#include "runtime/files/mapped_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

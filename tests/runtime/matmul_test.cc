@@ -1,5 +1,5 @@
 // Products with several vectors: the bits of the single product for each of them, in fewer cycles.
-#include "runtime/matmul.h"
+#include "runtime/kernels/matmul.h"
 
 #include "tests/runtime/one_chip.h"
 
@@ -29,7 +29,8 @@ class MatMulTest : public ::testing::TestWithParam<Shape> {
 TEST_P(MatMulTest, GivesTheBitsOfEachSingleProduct) {
   const Shape s = GetParam();
   const Matrix m{s.side, 3, s.rows, s.slots, s.slot_stride};
-  chip.StoreMatrix(m, Rounded16(RandomFloats(chip.random, size_t{1} * s.rows * s.slots * kHalfLanes)),
+  chip.StoreMatrix(m,
+                   Rounded16(RandomFloats(chip.random, size_t{1} * s.rows * s.slots * kHalfLanes)),
                    s.slots * kHalfLanes);
   // Positions with a vector, or a word, to spare between them.
   const int stride = m.vectors() + 1, y_stride = m.tiles() + 1;
@@ -46,20 +47,22 @@ TEST_P(MatMulTest, GivesTheBitsOfEachSingleProduct) {
   EXPECT_EQ(chip.Load(y, s.batch * y_stride), chip.Load(single, s.batch * y_stride));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, MatMulTest,
-    ::testing::Values(Shape{1, 1, 1, 16, kEast}, Shape{5, 4, 1, 16, kWest}, Shape{40, 5, 1, 16, kEast},
-                      Shape{321, 3, 2, 16, kWest}, Shape{700, 9, 1, 16, kEast},
-                      Shape{330, 40, 1, 8, kWest}, Shape{1000, 7, 2, 8, kEast},
-                      Shape{640, 65, 1, 4, kEast}, Shape{17 * 320, 2, 1, 3, kWest},
-                      Shape{200, 66, 1, 2, kEast}, Shape{3000, 65, 1, 1, kWest},
-                      Shape{100, 31, 1, 15, kWest}));
+INSTANTIATE_TEST_SUITE_P(Shapes, MatMulTest,
+                         ::testing::Values(Shape{1, 1, 1, 16, kEast}, Shape{5, 4, 1, 16, kWest},
+                                           Shape{40, 5, 1, 16, kEast}, Shape{321, 3, 2, 16, kWest},
+                                           Shape{700, 9, 1, 16, kEast}, Shape{330, 40, 1, 8, kWest},
+                                           Shape{1000, 7, 2, 8, kEast}, Shape{640, 65, 1, 4, kEast},
+                                           Shape{17 * 320, 2, 1, 3, kWest},
+                                           Shape{200, 66, 1, 2, kEast},
+                                           Shape{3000, 65, 1, 1, kWest},
+                                           Shape{100, 31, 1, 15, kWest}));
 
-// A tile takes its feeds, an install and its part of loading the activations: at 16 vectors 16 + 1 +
-// 8 of the 160 cycles that they take one by one.
+// A tile takes its feeds, an install and its part of loading the activations: at 16 vectors 16 + 1
+// + 8 of the 160 cycles that they take one by one.
 TEST_F(MatMulTest, InstallsEachTileOnceForAllVectors) {
   const Matrix m{kEast, 0, 640, 60, 1};
-  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {{kEast, 0, 0, 0}, 30}, {{kEast, 1, 0}, 2});
+  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {{kEast, 0, 0, 0}, 30},
+              {{kEast, 1, 0}, 2});
   const int64_t tiles = int64_t{m.tiles()} * m.slots;
   EXPECT_LE(LastCycle(), tiles * 26 + 200);
 }

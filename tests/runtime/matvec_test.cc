@@ -2,10 +2,10 @@
 //
 // Tolerance: a slot's dot product is rounded to fp32 once, and `slots` of them are added in fp32:
 // at most 2 * slots roundings, each of at most 2^-24 of the sum of all |w x|.
-#include "runtime/matvec.h"
+#include "runtime/kernels/matvec.h"
 
-#include "runtime/memory_map.h"
-#include "runtime/product.h"
+#include "runtime/compiler/memory_map.h"
+#include "runtime/kernels/product.h"
 #include "tests/runtime/one_chip.h"
 
 namespace lockstep {
@@ -61,22 +61,24 @@ TEST_P(MatVecTest, AgreesWithDoublePrecision) {
 }
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
-INSTANTIATE_TEST_SUITE_P(
-    Rows, MatVecTest,
-    ::testing::Values(Shape{1, 160, 1, kEast}, Shape{5, 7, 1, kWest}, Shape{16, 161, 1, kEast},
-                      Shape{17, 320, 1, kWest}, Shape{32, 1, 1, kEast}, Shape{33, 1, 1, kWest},
-                      Shape{159, 500, 1, kEast}, Shape{160, 320, 1, kWest},
-                      Shape{161, 161, 1, kEast}, Shape{320, 1, 1, kWest},
-                      Shape{321, 500, 1, kEast}, Shape{1000, 321, 1, kWest}));
-INSTANTIATE_TEST_SUITE_P(
-    OneSlotAVector, MatVecTest,
-    ::testing::Values(Shape{1, 7, 2, kEast}, Shape{5, 320, 2, kWest}, Shape{161, 480, 2, kEast},
-                      Shape{330, 33 * 160, 2, kWest}, Shape{640, 65 * 160, 2, kEast}));
-INSTANTIATE_TEST_SUITE_P(
-    Segments, MatVecTest,
-    ::testing::Values(Shape{5, 10240, 1, kWest}, Shape{5, 10241, 1, kEast},
-                      Shape{321, 10250, 1, kEast}, Shape{1000, 64 * 160 + 330, 1, kWest},
-                      Shape{40, 129 * 160, 1, kWest}, Shape{17 * 320 - 300, 33 * 160, 2, kEast}));
+INSTANTIATE_TEST_SUITE_P(Rows, MatVecTest,
+                         ::testing::Values(Shape{1, 160, 1, kEast}, Shape{5, 7, 1, kWest},
+                                           Shape{16, 161, 1, kEast}, Shape{17, 320, 1, kWest},
+                                           Shape{32, 1, 1, kEast}, Shape{33, 1, 1, kWest},
+                                           Shape{159, 500, 1, kEast}, Shape{160, 320, 1, kWest},
+                                           Shape{161, 161, 1, kEast}, Shape{320, 1, 1, kWest},
+                                           Shape{321, 500, 1, kEast}, Shape{1000, 321, 1, kWest}));
+INSTANTIATE_TEST_SUITE_P(OneSlotAVector, MatVecTest,
+                         ::testing::Values(Shape{1, 7, 2, kEast}, Shape{5, 320, 2, kWest},
+                                           Shape{161, 480, 2, kEast},
+                                           Shape{330, 33 * 160, 2, kWest},
+                                           Shape{640, 65 * 160, 2, kEast}));
+INSTANTIATE_TEST_SUITE_P(Segments, MatVecTest,
+                         ::testing::Values(Shape{5, 10240, 1, kWest}, Shape{5, 10241, 1, kEast},
+                                           Shape{321, 10250, 1, kEast},
+                                           Shape{1000, 64 * 160 + 330, 1, kWest},
+                                           Shape{40, 129 * 160, 1, kWest},
+                                           Shape{17 * 320 - 300, 33 * 160, 2, kEast}));
 
 // All quads of streams lie in row `row` of their columns, and rows of the matrix in their lanes.
 void ExpectSlotAt(const Matrix& m, int tile, int slot, int row) {
@@ -155,7 +157,8 @@ TEST(HalfRowsTest, RowsThatAreNotThereTakeNoCycles) {
   EXPECT_EQ(chip.Load(Quad{kEast, 1, 0}, 2), Multiply(OneChip(), whole, w, x));
 }
 
-// ---- Matrices in strips, as runtime/memory_map.h lays them out when weights fill more columns.
+// ---- Matrices in strips, as runtime/compiler/memory_map.h lays them out when weights fill more
+// columns.
 
 TEST(StripsTest, ProductsOfMatricesThatFillAllColumnsAreTheSame) {
   for (int share : {1, 400, 700, MemoryMap::kWhole}) {
@@ -163,12 +166,14 @@ TEST(StripsTest, ProductsOfMatricesThatFillAllColumnsAreTheSame) {
     MemoryMap memory(share);
     memory.Words(kEast, 1, 40);
     const int rows = 1000, columns = 64 * 160 + 330;
-    const Matrix m = memory.Place(kEast, rows, CeilDiv(columns, kHalfLanes), 1, share > 600 ? 3 : 2);
+    const Matrix m =
+        memory.Place(kEast, rows, CeilDiv(columns, kHalfLanes), 1, share > 600 ? 3 : 2);
     ASSERT_TRUE(memory.Check().ok()) << memory.Check();
     const std::vector<float> w = Rounded16(RandomFloats(chip.random, size_t{1} * rows * columns));
     const std::vector<float> x = Rounded16(RandomFloats(chip.random, columns));
     const Matrix whole{kEast, 0, rows, m.slots, 1};
-    const std::vector<float> got = Multiply(std::move(chip), m, w, x), want = Multiply(OneChip(), whole, w, x);
+    const std::vector<float> got = Multiply(std::move(chip), m, w, x),
+                             want = Multiply(OneChip(), whole, w, x);
     EXPECT_EQ(got, want) << share;
   }
 }

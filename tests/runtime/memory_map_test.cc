@@ -1,5 +1,6 @@
-// SRAM handed out: nothing twice, all columns alike where weights need them, and errors with numbers.
-#include "runtime/memory_map.h"
+// SRAM handed out: nothing twice, all columns alike where weights need them, and errors with
+// numbers.
+#include "runtime/compiler/memory_map.h"
 
 #include <algorithm>
 #include <map>
@@ -47,8 +48,8 @@ TEST(MemoryMapTest, WithoutAShareWeightsKeepToTheirColumns) {
 }
 
 TEST(MemoryMapTest, AShareFillsAllColumnsAlike) {
-  // 8 of 11 columns stream at a time: a column serves 8 of 11 slots when the activation columns serve
-  // 8/11 of them: 745/1024.
+  // 8 of 11 columns stream at a time: a column serves 8 of 11 slots when the activation columns
+  // serve 8/11 of them: 745/1024.
   MemoryMap memory(745);
   Words words;
   int rows = 0;
@@ -79,7 +80,8 @@ TEST(MemoryMapTest, WhatIsTooMuchIsSaidWithItsBytes) {
   MemoryMap both(MemoryMap::kWhole);
   both.Words(kWest, 0, kWordsPerSlice - 9);
   both.Place(kWest, 320, 1);
-  EXPECT_NE(both.Check().message().find("1280 B too many"), absl::string_view::npos) << both.Check();
+  EXPECT_NE(both.Check().message().find("1280 B too many"), absl::string_view::npos)
+      << both.Check();
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Sizes as users write them.
-#include "runtime/message_sizes.h"
+#include "runtime/comparison/message_sizes.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // Real configs give the known shapes; each field that is wrong is named with its value.
 
-#include "runtime/model_config.h"
+#include "runtime/model/model_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -49,7 +49,8 @@ TEST(ModelConfigTest, AbsentFieldsTakeTheDefaultsOfTheModelsOwnCode) {
 TEST(ModelConfigTest, GivenFieldsAreTaken) {
   const auto config = ParseModelConfig(
       Small(R"("num_key_value_heads":2,"head_dim":16,"bos_token_id":1,"eos_token_id":[2,3],)"
-            R"("tie_word_embeddings":true,"rope_theta":500000,"torch_dtype":"bfloat16",)"), "c");
+            R"("tie_word_embeddings":true,"rope_theta":500000,"torch_dtype":"bfloat16",)"),
+      "c");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->kv_size(), 32);
   EXPECT_EQ(config->query_size(), 128);
@@ -154,9 +155,9 @@ TEST(ModelConfigTest, RotaryFrequenciesFallGeometrically) {
 
 TEST(ModelConfigTest, Llama3ScalingKeepsHighFrequenciesAndDividesLowOnes) {
   const std::vector<double> plain = Frequencies("null");
-  const std::vector<double> scaled = Frequencies(
-      R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,)"
-      R"("original_max_position_embeddings":1000})");
+  const std::vector<double> scaled =
+      Frequencies(R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,)"
+                  R"("original_max_position_embeddings":1000})");
   // Wavelengths 6.28, 62.8, 628, 6283 against 1000/4 = 250 and 1000/1 = 1000.
   EXPECT_EQ(scaled[0], plain[0]);
   EXPECT_EQ(scaled[1], plain[1]);
@@ -183,10 +184,11 @@ TEST(ModelConfigTest, EveryNamedShapeIsValidAndOthersListTheNames) {
 }
 
 TEST(ModelConfigSampleTest, RealConfigsAreTheNamedShapes) {
-  const std::pair<const char*, const char*> pairs[] = {
-      {"Llama-2-7b-hf", "llama-2-7b"},       {"Llama-2-13b-hf", "llama-2-13b"},
-      {"Llama-2-70b-hf", "llama-2-70b"},     {"Meta-Llama-3-70B", "llama-3-70b"},
-      {"Mistral-7B-v0.1", "mistral-7b"}};
+  const std::pair<const char*, const char*> pairs[] = {{"Llama-2-7b-hf", "llama-2-7b"},
+                                                       {"Llama-2-13b-hf", "llama-2-13b"},
+                                                       {"Llama-2-70b-hf", "llama-2-70b"},
+                                                       {"Meta-Llama-3-70B", "llama-3-70b"},
+                                                       {"Mistral-7B-v0.1", "mistral-7b"}};
   for (const auto& [file, name] : pairs) {
     const std::string path = SharedPath(std::string("configs/") + file + ".config.json");
     if (path.empty()) GTEST_SKIP() << "shared config " << file << " is not on this machine";

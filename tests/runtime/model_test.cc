@@ -9,7 +9,7 @@
 #include "fabric/link_model.h"
 #include "fabric/local_fabric.h"
 #include "gtest/gtest.h"
-#include "runtime/session.h"
+#include "runtime/run/session.h"
 #include "tests/runtime/random_model.h"
 
 namespace lockstep {
@@ -80,9 +80,7 @@ class Node {
     }
     return {};
   }
-  void ExpectSameDigest() {
-    EXPECT_EQ(sessions[0]->TimingDigest(), sessions[1]->TimingDigest());
-  }
+  void ExpectSameDigest() { EXPECT_EQ(sessions[0]->TimingDigest(), sessions[1]->TimingDigest()); }
 
   std::unique_ptr<Checkpoint> weights;
   std::vector<std::unique_ptr<LocalFabric>> fabrics;
@@ -120,34 +118,34 @@ TEST_P(ModelTest, LogitsAgreeWithDoublePrecision) {
   node.ExpectSameDigest();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Chips, ModelTest,
-    ::testing::Values(Case{1, 96, 192, 2, 6, 2, 16, 105, true, "F16", 40, 5},
-                      Case{2, 96, 191, 2, 6, 2, 16, 105, false, "BF16", 40, 5},
-                      Case{3, 96, 192, 2, 6, 2, 16, 105, true, "F32", 40, 5},
-                      Case{5, 96, 193, 2, 6, 2, 16, 105, false, "F16", 40, 5},
-                      Case{8, 96, 192, 2, 6, 2, 16, 105, true, "BF16", 40, 5}));
-INSTANTIATE_TEST_SUITE_P(
-    Heads, ModelTest,
-    ::testing::Values(Case{8, 96, 171, 1, 6, 6, 16, 105, false, "F32", 20, 4},
-                      Case{8, 200, 33, 1, 8, 2, 8, 105, true, "F16", 20, 4},
-                      Case{8, 200, 700, 1, 9, 3, 24, 513, false, "BF16", 20, 4},
-                      Case{8, 96, 64, 1, 4, 1, 80, 11, true, "F16", 20, 4},
-                      Case{3, 96, 64, 1, 7, 1, 2, 11, false, "F16", 20, 4},
-                      Case{1, 64, 64, 1, 16, 1, 4, 11, true, "F32", 20, 4},
-                      Case{2, 64, 64, 1, 6, 3, 160, 11, true, "F32", 20, 4},
-                      Case{5, 64, 64, 1, 12, 12, 64, 11, true, "F32", 20, 4}));
+INSTANTIATE_TEST_SUITE_P(Chips, ModelTest,
+                         ::testing::Values(Case{1, 96, 192, 2, 6, 2, 16, 105, true, "F16", 40, 5},
+                                           Case{2, 96, 191, 2, 6, 2, 16, 105, false, "BF16", 40, 5},
+                                           Case{3, 96, 192, 2, 6, 2, 16, 105, true, "F32", 40, 5},
+                                           Case{5, 96, 193, 2, 6, 2, 16, 105, false, "F16", 40, 5},
+                                           Case{8, 96, 192, 2, 6, 2, 16, 105, true, "BF16", 40,
+                                                5}));
+INSTANTIATE_TEST_SUITE_P(Heads, ModelTest,
+                         ::testing::Values(Case{8, 96, 171, 1, 6, 6, 16, 105, false, "F32", 20, 4},
+                                           Case{8, 200, 33, 1, 8, 2, 8, 105, true, "F16", 20, 4},
+                                           Case{8, 200, 700, 1, 9, 3, 24, 513, false, "BF16", 20,
+                                                4},
+                                           Case{8, 96, 64, 1, 4, 1, 80, 11, true, "F16", 20, 4},
+                                           Case{3, 96, 64, 1, 7, 1, 2, 11, false, "F16", 20, 4},
+                                           Case{1, 64, 64, 1, 16, 1, 4, 11, true, "F32", 20, 4},
+                                           Case{2, 64, 64, 1, 6, 3, 160, 11, true, "F32", 20, 4},
+                                           Case{5, 64, 64, 1, 12, 12, 64, 11, true, "F32", 20, 4}));
 // Heads of several slots, more query heads of a KV head than a plane has accumulators, and both.
-INSTANTIATE_TEST_SUITE_P(
-    WideAndMany, ModelTest,
-    ::testing::Values(Case{1, 64, 64, 1, 3, 1, 162, 11, true, "F32", 20, 4},
-                      Case{2, 64, 64, 1, 6, 3, 256, 11, false, "F16", 20, 4},
-                      Case{3, 64, 33, 2, 7, 1, 322, 11, true, "F32", 20, 4},
-                      Case{1, 330, 64, 1, 4, 2, 512, 11, true, "BF16", 20, 4},
-                      Case{1, 64, 64, 1, 17, 1, 8, 11, true, "F32", 20, 4},
-                      Case{8, 64, 64, 1, 40, 2, 8, 11, true, "F32", 20, 4},
-                      Case{2, 96, 64, 1, 64, 1, 12, 11, false, "F16", 20, 4},
-                      Case{1, 64, 64, 1, 18, 1, 200, 11, true, "F32", 330, 3}));
+INSTANTIATE_TEST_SUITE_P(WideAndMany, ModelTest,
+                         ::testing::Values(Case{1, 64, 64, 1, 3, 1, 162, 11, true, "F32", 20, 4},
+                                           Case{2, 64, 64, 1, 6, 3, 256, 11, false, "F16", 20, 4},
+                                           Case{3, 64, 33, 2, 7, 1, 322, 11, true, "F32", 20, 4},
+                                           Case{1, 330, 64, 1, 4, 2, 512, 11, true, "BF16", 20, 4},
+                                           Case{1, 64, 64, 1, 17, 1, 8, 11, true, "F32", 20, 4},
+                                           Case{8, 64, 64, 1, 40, 2, 8, 11, true, "F32", 20, 4},
+                                           Case{2, 96, 64, 1, 64, 1, 12, 11, false, "F16", 20, 4},
+                                           Case{1, 64, 64, 1, 18, 1, 200, 11, true, "F32", 330,
+                                                3}));
 INSTANTIATE_TEST_SUITE_P(
     Sizes, ModelTest,
     ::testing::Values(Case{1, 8, 7, 1, 2, 1, 4, 11, true, "F32", 8, 8},
@@ -158,10 +156,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{1, 1300, 330, 1, 4, 2, 32, 350, true, "F16", 12, 2},
                       // So many words of few columns that partial sums travel as fp16.
                       Case{3, 1930, 40, 1, 3, 3, 16, 60, true, "F16", 8, 2}));
-INSTANTIATE_TEST_SUITE_P(
-    LongTexts, ModelTest,
-    ::testing::Values(Case{1, 16, 24, 1, 4, 2, 8, 17, true, "F32", 330, 330},
-                      Case{2, 24, 20, 2, 3, 1, 8, 17, false, "F16", 170, 170}));
+INSTANTIATE_TEST_SUITE_P(LongTexts, ModelTest,
+                         ::testing::Values(Case{1, 16, 24, 1, 4, 2, 8, 17, true, "F32", 330, 330},
+                                           Case{2, 24, 20, 2, 3, 1, 8, 17, false, "F16", 170,
+                                                170}));
 
 TEST(ModelTextsTest, ASecondTextInOneSessionIsAsGoodAsTheFirst) {
   const RandomModel model(ConfigOf({2, 32, 48, 2, 4, 2, 8, 29, true, "F32", 12, 0}), "F32", 3);
@@ -185,8 +183,8 @@ TEST(ModelLatenciesTest, LogitsAreTheSameBitsWhateverTheLatencies) {
   for (const ChipTiming::Parameter& p : ChipTiming::Default().Parameters()) {
     if (!p.assumed || p.name == "receive_fifo") continue;
     const auto up = ChipTiming::Default().With(p.name, p.value + 3);
-    const auto compiled = CompileChip(*MakePlan(model.config, 1, 8), WholeModel(model.config), kWholeStep,
-                                      Group{1, 0, {-1}, 0}, *up);
+    const auto compiled = CompileChip(*MakePlan(model.config, 1, 8), WholeModel(model.config),
+                                      kWholeStep, Group{1, 0, {-1}, 0}, *up);
     if (compiled.ok()) {
       tables.push_back(*up);
       names.emplace_back(p.name);

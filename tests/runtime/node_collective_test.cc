@@ -1,4 +1,6 @@
 // Collectives on real chips: values after an in-process run, and cycles against arithmetic.
+#include "runtime/collectives/node_collective.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,8 +16,7 @@
 #include "fabric/fleet.h"
 #include "fabric/link_model.h"
 #include "fabric/local_fabric.h"
-#include "runtime/node_collective.h"
-#include "runtime/verify.h"
+#include "runtime/machine/verify.h"
 
 namespace lockstep {
 namespace {
@@ -57,8 +58,7 @@ struct Bench {
   }
   // Until the last vector stands in SRAM.
   int64_t Cycles() const {
-    const int store =
-        timing.d_func[static_cast<int>(Opcode::kReceive)] + timing.receive_turnaround;
+    const int store = timing.d_func[static_cast<int>(Opcode::kReceive)] + timing.receive_turnaround;
     int64_t end = 0;
     for (const auto& p : programs) {
       end = std::max(end, p->end);
@@ -124,10 +124,14 @@ class Machine {
 // What member `chip` must hold in word `word` of its result.
 float Expected(Kind kind, const CollectiveProgram& p, int n, int chip, int word, int lane) {
   switch (kind) {
-    case Kind::kAllGather: return Value(word / p.shard, word % p.shard, lane);
-    case Kind::kBroadcast: return Value(0, word, lane);
-    case Kind::kAllToAll: return Value(word / p.shard, chip * p.shard + word % p.shard, lane);
-    default: break;
+    case Kind::kAllGather:
+      return Value(word / p.shard, word % p.shard, lane);
+    case Kind::kBroadcast:
+      return Value(0, word, lane);
+    case Kind::kAllToAll:
+      return Value(word / p.shard, chip * p.shard + word % p.shard, lane);
+    default:
+      break;
   }
   const int at = kind == Kind::kReduceScatter ? chip * p.shard + word : word;
   float sum = Value(0, at, lane);
@@ -155,11 +159,12 @@ TEST_P(CollectiveValues, AreExactOnEveryMember) {
     }
   }
 }
-INSTANTIATE_TEST_SUITE_P(
-    All, CollectiveValues,
-    testing::Combine(testing::Values(Kind::kAllReduce, Kind::kReduceScatter, Kind::kAllGather,
-                                     Kind::kBroadcast, Kind::kAllToAll),
-                     testing::Values(1, 2, 3, 5, 8), testing::Values(1, 13, 67)));
+INSTANTIATE_TEST_SUITE_P(All, CollectiveValues,
+                         testing::Combine(testing::Values(Kind::kAllReduce, Kind::kReduceScatter,
+                                                          Kind::kAllGather, Kind::kBroadcast,
+                                                          Kind::kAllToAll),
+                                          testing::Values(1, 2, 3, 5, 8),
+                                          testing::Values(1, 13, 67)));
 
 // 7 links in and out: bytes * 2 * 7 / 8 / time, at 0.9 cycles a ns.
 double BusGigabytesPerSecond(int64_t bytes, int64_t cycles) {

@@ -24,9 +24,9 @@
 #include "chip/no_links.h"
 #include "chip/timing.h"
 #include "gtest/gtest.h"
-#include "runtime/engine_memory.h"
-#include "runtime/image.h"
-#include "runtime/kernels.h"
+#include "runtime/compiler/image.h"
+#include "runtime/kernels/kernels.h"
+#include "runtime/run/engine_memory.h"
 
 namespace lockstep {
 
@@ -52,7 +52,9 @@ inline std::vector<float> Rounded16(std::vector<float> values) {
 class OneChip {
  public:
   explicit OneChip(const ChipTiming& table = ChipTiming::Default())
-      : timing(table), engine(0, timing, nullptr, Sram::Pages::kSmall), check(0, timing),
+      : timing(table),
+        engine(0, timing, nullptr, Sram::Pages::kSmall),
+        check(0, timing),
         memory(engine.sram()) {}
 
   const ChipTiming timing;
@@ -118,8 +120,8 @@ class OneChip {
       for (int slot = 0; slot < m.slots; ++slot) {
         values.fill(0);
         for (int k = 0; k < kHalfLanes && slot * kHalfLanes + k < columns; ++k) {
-          values[k] = FloatToHalf(w[size_t{static_cast<unsigned>(row)} * columns +
-                                    slot * kHalfLanes + k]);
+          values[k] =
+              FloatToHalf(w[size_t{static_cast<unsigned>(row)} * columns + slot * kHalfLanes + k]);
         }
         StoreWeightRow(m, row, slot, values.data(), store);
       }

@@ -1,13 +1,13 @@
 // Pipelines of nodes: the bits of one node, one digest of both engines, roles that are shared.
-#include "runtime/pipeline.h"
+#include "runtime/compiler/pipeline.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "fabric/local_fabric.h"
-#include "runtime/machine.h"
-#include "runtime/session.h"
-#include "runtime/verify.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/verify.h"
+#include "runtime/run/session.h"
 #include "tests/runtime/random_model.h"
 
 namespace lockstep {
@@ -31,8 +31,8 @@ ModelConfig Model(int layers, int hidden) {
   return m;
 }
 
-// One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on the
-// last `heads`.
+// One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on
+// the last `heads`.
 Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8,
                   int sequences = 1) {
   Deployment d{*MakePlan(model, chips, 20, sequences), {}, {}};
@@ -40,7 +40,9 @@ Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, i
     return i < 0 || i >= parts ? Range{} : Range{total * i / parts, total * (i + 1) / parts};
   };
   for (int s = 0; s < stages; ++s) {
-    Deployment::Stage stage{NodeId(s), {}, part(model.layers, stages, s),
+    Deployment::Stage stage{NodeId(s),
+                            {},
+                            part(model.layers, stages, s),
                             part(model.vocab_size, embeds, s),
                             part(model.vocab_size, heads, s - (stages - heads))};
     for (int c = 0; c < chips; ++c) stage.chips.push_back(ChipId(8 * s + c));
@@ -52,11 +54,14 @@ Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, i
 struct Machine {
   Machine(const Deployment& deployment, const ChipTiming& timing,
           const char* preset = LinkModel::kDefaultPreset.data(), int cables = 4)
-      : topology(Rack(cables)), links(*MakeLinks(topology, preset)), timing(timing),
+      : topology(Rack(cables)),
+        links(*MakeLinks(topology, preset)),
+        timing(timing),
         pipeline(*MakePipeline(deployment, topology, links, timing)),
         wiring(*MakeWiring(topology, 8 * deployment.num_stages(), links, timing)) {}
 
-  // Logits of a few tokens, of each sequence from an id of its own on; empty with the timing engine.
+  // Logits of a few tokens, of each sequence from an id of its own on; empty with the timing
+  // engine.
   std::vector<std::vector<float>> Run(EngineKind engine, const Checkpoint* weights, int threads,
                                       const std::vector<int>& first = {7},
                                       std::optional<int64_t> sram_limit = {}) {
@@ -109,8 +114,8 @@ TEST_P(PipelineTest, GivesTheBitsOfOneNodeOnBothEnginesAndAnyThreads) {
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
   const ChipTiming timing = ChipTiming::Default();
-  const auto want = Machine(Deploy(model.config, 1, 1, 1), timing)
-                        .Run(EngineKind::kFunctional, &weights, 1);
+  const auto want =
+      Machine(Deploy(model.config, 1, 1, 1), timing).Run(EngineKind::kFunctional, &weights, 1);
   Machine machine(Deploy(model.config, c.stages, c.embeds, c.heads), timing,
                   LinkModel::kDefaultPreset.data(), c.cables);
   EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1), want);
@@ -123,7 +128,8 @@ TEST_P(PipelineTest, GivesTheBitsOfOneNodeOnBothEnginesAndAnyThreads) {
 
 INSTANTIATE_TEST_SUITE_P(Cuts, PipelineTest,
                          ::testing::Values(Cut{2, 1, 1, 96}, Cut{2, 2, 2, 700}, Cut{4, 1, 1, 350},
-                                           Cut{4, 3, 4, 96}, Cut{3, 2, 3, 1300}, Cut{2, 2, 2, 2600, 1}));
+                                           Cut{4, 3, 4, 96}, Cut{3, 2, 3, 1300},
+                                           Cut{2, 2, 2, 2600, 1}));
 
 TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMemory) {
   const RandomModel model(Model(6, 96), "F16", 5);

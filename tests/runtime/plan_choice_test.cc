@@ -1,5 +1,5 @@
 // The fastest deployment is taken, and the others say why not.
-#include "runtime/plan_choice.h"
+#include "runtime/planner/plan_choice.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

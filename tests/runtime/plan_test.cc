@@ -1,5 +1,5 @@
 // Shards of models that do not divide evenly: nothing is lost, nothing is held twice.
-#include "runtime/plan.h"
+#include "runtime/compiler/plan.h"
 
 #include <map>
 
@@ -95,7 +95,8 @@ TEST(PlanTest, Int8SumsThatInt32MayNotHoldAreRefused) {
   EXPECT_TRUE(MakePlan(m, 3, 64, 1, NumberFormat::kInt8).ok());
   ++m.intermediate_size;
   const auto refused = MakePlan(m, 3, 64, 1, NumberFormat::kInt8);
-  EXPECT_NE(refused.status().message().find("int8 products"), std::string::npos) << refused.status();
+  EXPECT_NE(refused.status().message().find("int8 products"), std::string::npos)
+      << refused.status();
   EXPECT_TRUE(MakePlan(m, 3, 64).ok());
 }
 

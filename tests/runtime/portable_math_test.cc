@@ -1,7 +1,7 @@
 // The portable functions against the host's long double ones (64 bits of fraction on x86), and
 // a few bit patterns that every host must reproduce (e itself comes out one unit high).
 
-#include "runtime/portable_math.h"
+#include "runtime/files/portable_math.h"
 
 #include <gtest/gtest.h>
 

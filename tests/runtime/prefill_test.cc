@@ -1,7 +1,7 @@
 // Batches of a prompt give the bits of its tokens one by one, on one chip and on several.
-#include "runtime/prefill.h"
+#include "runtime/compiler/prefill.h"
 
-#include "runtime/image.h"
+#include "runtime/compiler/image.h"
 #include "tests/runtime/one_chip.h"
 #include "tests/runtime/random_model.h"
 
@@ -21,8 +21,11 @@ ModelConfig Model(int hidden, int ffn, int heads, int kv_heads, int head_dim, in
 class Chip {
  public:
   Chip(const RandomModel& model, int context, int batch, bool all_logits)
-      : plan(*MakePlan(model.config, 1, context)), stage(WholeModel(model.config)),
-        engine(0, timing, nullptr, Sram::Pages::kSmall), check(0, timing), memory(engine.sram()) {
+      : plan(*MakePlan(model.config, 1, context)),
+        stage(WholeModel(model.config)),
+        engine(0, timing, nullptr, Sram::Pages::kSmall),
+        check(0, timing),
+        memory(engine.sram()) {
     plan.batch = batch, plan.batch_logits = all_logits;
     TempFolder folder;
     model.WriteTo(folder);
@@ -56,8 +59,8 @@ class Chip {
     const size_t parts = logits[which].size() / rows;
     std::vector<std::vector<float>> out;
     for (size_t i = 0; i < rows; ++i) {
-      out.push_back(ReadLogits(plan, stage, 0, std::span(logits[which]).subspan(i * parts, parts),
-                               memory));
+      out.push_back(
+          ReadLogits(plan, stage, 0, std::span(logits[which]).subspan(i * parts, parts), memory));
     }
     return out;
   }
@@ -92,7 +95,8 @@ TEST_P(PrefillTest, GivesTheBitsOfSinglePositions) {
   const RandomModel model(c.config, "F16", 5);
   std::vector<int> tokens;
   std::mt19937 random(3);
-  for (int i = 0; i < c.count; ++i) tokens.push_back(static_cast<int>(random() % c.config.vocab_size));
+  for (int i = 0; i < c.count; ++i)
+    tokens.push_back(static_cast<int>(random() % c.config.vocab_size));
   Chip one(model, c.count, c.batch, c.all_logits), many(model, c.count, c.batch, c.all_logits);
   std::vector<std::vector<float>> want;
   for (int t = 0; t < c.count; ++t) want.push_back(one.Step(std::span(tokens).subspan(t, 1), t)[0]);
@@ -110,14 +114,13 @@ TEST_P(PrefillTest, GivesTheBitsOfSinglePositions) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, PrefillTest,
-    ::testing::Values(Case{Model(96, 192, 6, 2, 16, 105), 16, 35, true},
-                      Case{Model(96, 192, 6, 2, 16, 105), 8, 19, false},
-                      Case{Model(330, 701, 3, 3, 48, 350), 4, 9, true},
-                      Case{Model(700, 330, 4, 1, 200, 105), 16, 18, true},
-                      Case{Model(64, 64, 18, 1, 8, 11), 2, 5, false},
-                      Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false}));
+INSTANTIATE_TEST_SUITE_P(Shapes, PrefillTest,
+                         ::testing::Values(Case{Model(96, 192, 6, 2, 16, 105), 16, 35, true},
+                                           Case{Model(96, 192, 6, 2, 16, 105), 8, 19, false},
+                                           Case{Model(330, 701, 3, 3, 48, 350), 4, 9, true},
+                                           Case{Model(700, 330, 4, 1, 200, 105), 16, 18, true},
+                                           Case{Model(64, 64, 18, 1, 8, 11), 2, 5, false},
+                                           Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false}));
 
 TEST(PrefillProgramTest, StreamsTheWeightsOfLargeMatricesOnceABatch) {
   const RandomModel model(Model(1300, 1700, 4, 2, 64, 105), "F16", 5);

@@ -3,7 +3,8 @@
 //
 // The reference shares nothing with runtime/ but ModelConfig: it multiplies, normalises, rotates
 // as the architecture says. Asked to, it moves every value that the chip rounds to fp16 by 2^-11 of
-// itself, up or down at random: how far that moves the logits is what rounding may do to this model.
+// itself, up or down at random: how far that moves the logits is what rounding may do to this
+// model.
 
 #include <cmath>
 #include <map>
@@ -13,7 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/half.h"
-#include "runtime/model_config.h"
+#include "runtime/model/model_config.h"
 #include "tests/runtime/model_files.h"
 
 namespace lockstep {
@@ -90,7 +91,11 @@ class ReferenceModel {
  public:
   // seed 0: exact; else values that the chip rounds to fp16 are moved at random.
   ReferenceModel(const RandomModel& model, uint32_t seed)
-      : m_(model), c_(model.config), moves_(seed != 0), random_(seed), keys_(c_.layers),
+      : m_(model),
+        c_(model.config),
+        moves_(seed != 0),
+        random_(seed),
+        keys_(c_.layers),
         values_(c_.layers) {}
 
   // Logits of `token` as the next of the text.

@@ -1,12 +1,13 @@
 // Trees over whole topologies: every chip reaches every root, and long cables are used sparingly.
+#include "runtime/collectives/reduction_tree.h"
+
 #include <gtest/gtest.h>
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "runtime/reduction_tree.h"
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
@@ -29,8 +30,8 @@ int Depth(const Topology& t, const ReductionTrees& trees, int chip, int root, ui
 }
 
 TEST(ReductionTreeTest, EveryChipReachesItsRootWithinLocalAndLongHops) {
-  const std::map<std::string, int> deepest = {{"ring4", 2}, {"groqnode", 1}, {"groqrack", 3},
-                                              {"dragonfly-264", 3}, {"groqrack-x10", 7}};
+  const std::map<std::string, int> deepest = {
+      {"ring4", 2}, {"groqnode", 1}, {"groqrack", 3}, {"dragonfly-264", 3}, {"groqrack-x10", 7}};
   for (const auto& [name, most] : deepest) {
     const Topology t = Load(name);
     const auto trees = ReductionTrees::Create(t);

@@ -1,5 +1,5 @@
 // Options of a run: what contradicts itself or would do nothing is refused with the option's name.
-#include "runtime/run_options.h"
+#include "runtime/run/run_options.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -28,7 +28,9 @@ std::string ErrorAfter(const std::function<void(RunOptions&)>& change) {
   return std::string(ValidateOptions(o).message());
 }
 
-TEST(RunOptionsTest, TheLeastThatIsNeededIsEnough) { EXPECT_EQ(ErrorAfter([](auto&) {}), ""); }
+TEST(RunOptionsTest, TheLeastThatIsNeededIsEnough) {
+  EXPECT_EQ(ErrorAfter([](auto&) {}), "");
+}
 
 TEST(RunOptionsTest, OneKindOfPromptIsNeeded) {
   EXPECT_THAT(ErrorAfter([](auto& o) { o.prompt_ids = {1}; }), HasSubstr("exclude each other"));
@@ -91,10 +93,9 @@ TEST(RunOptionsTest, RankArgumentsHoldWhatWasGivenAndNothingElse) {
   o.temperature = 0.1;
   o.latencies = {"barrier=40"};
   o.quiet = true;
-  EXPECT_THAT(RankArguments(o),
-              ElementsAre("--model=m", "--topology=groqnode", "--prompt", "odd 'prompt'",
-                          "--tokens=3", "--set=barrier=40", "--temperature=0.10000000000000001",
-                          "--quiet"));
+  EXPECT_THAT(RankArguments(o), ElementsAre("--model=m", "--topology=groqnode", "--prompt",
+                                            "odd 'prompt'", "--tokens=3", "--set=barrier=40",
+                                            "--temperature=0.10000000000000001", "--quiet"));
 }
 
 TEST(RunOptionsTest, WhereAModelLiesIsPassedOnAndChecked) {

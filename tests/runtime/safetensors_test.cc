@@ -1,7 +1,7 @@
 // Well-formed files, and every way of lying in one: each lie is refused with the tensor's name and
 // the value.
 
-#include "runtime/safetensors.h"
+#include "runtime/model/safetensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // Greedy and drawn tokens: who may be drawn, how often, and that a seed fixes everything.
 
-#include "runtime/sampler.h"
+#include "runtime/model/sampler.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // What the strict reader refuses that nlohmann's own would take, and that it builds the same value
 // otherwise.
 
-#include "runtime/strict_json.h"
+#include "runtime/files/strict_json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Where cycles go: every one counted once, for the kind that hides the others.
-#include "runtime/time_use.h"
+#include "runtime/run/time_use.h"
 
 #include "gtest/gtest.h"
 

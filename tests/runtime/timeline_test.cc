@@ -1,5 +1,5 @@
 // The timeline, parsed back: tracks, order, flows that match.
-#include "runtime/timeline.h"
+#include "runtime/run/timeline.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -32,8 +32,8 @@ class TimelineTest : public ::testing::Test {
 
   Json Trace() {
     const std::vector<TimelineProgram> programs = {{0, &kernels_}};
-    const TimelineInput input{wiring_, {programs, two_programs_ ? Two() : programs}, 1000,
-                              recorder_.Take()};
+    const TimelineInput input{
+        wiring_, {programs, two_programs_ ? Two() : programs}, 1000, recorder_.Take()};
     return Json::parse(TimelineJson(input), nullptr, false);
   }
   std::vector<TimelineProgram> Two() const { return {{100, &kernels_}, {500, &kernels_}}; }
@@ -92,7 +92,7 @@ TEST_F(TimelineTest, SlicesOfATrackAreSortedAndDoNotOverlap) {
 }
 
 TEST_F(TimelineTest, EveryVectorIsAFlowFromItsSendToItsReceive) {
-  Run(0, C2cQueue(2), Opcode::kSend, 10, 58, 3);      // 10, 34, 58
+  Run(0, C2cQueue(2), Opcode::kSend, 10, 58, 3);       // 10, 34, 58
   Run(1, C2cQueue(5), Opcode::kReceive, 300, 348, 3);  // 300, 324, 348
   const Json trace = Trace();
   const std::vector<Json> from = Events(trace, "s"), to = Events(trace, "f");

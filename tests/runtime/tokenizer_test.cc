@@ -1,7 +1,7 @@
 // A model put together piece by piece shows each rule of encoding and streaming; the real one of
 // the shared samples shows that the rules together give the reference's ids and text.
 
-#include "runtime/tokenizer.h"
+#include "runtime/model/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -98,15 +98,17 @@ TEST(TokenizerTest, SpacesAreKeptOrRemovedAsTheModelSays) {
 TEST(TokenizerTest, AStreamEmitsOnlyWholeCharacters) {
   const Tokenizer t = Make({.pieces = {kSpace + "a", "b"}});
   StreamDecoder decoder(&t);
-  EXPECT_EQ(*decoder.Push(1), "");           // control
-  EXPECT_EQ(*decoder.Push(kFirst), "a");     // the first space is the dummy
+  EXPECT_EQ(*decoder.Push(1), "");        // control
+  EXPECT_EQ(*decoder.Push(kFirst), "a");  // the first space is the dummy
   EXPECT_EQ(*decoder.Push(kFirst), " a");
-  EXPECT_EQ(*decoder.Push(3 + 0xe2), "");    // U+20AC in three bytes
+  EXPECT_EQ(*decoder.Push(3 + 0xe2), "");  // U+20AC in three bytes
   EXPECT_EQ(*decoder.Push(3 + 0x82), "");
   EXPECT_EQ(*decoder.Push(3 + 0xac), "\xE2\x82\xAC");
   EXPECT_EQ(*decoder.Push(3 + 0xe2), "");
-  EXPECT_EQ(*decoder.Push(kFirst + 1), "\xEF\xBF\xBD" "b");  // the character never became whole
-  EXPECT_EQ(*decoder.Push(3 + 0xff), "\xEF\xBF\xBD");        // begins no character
+  EXPECT_EQ(*decoder.Push(kFirst + 1),
+            "\xEF\xBF\xBD"
+            "b");                                      // the character never became whole
+  EXPECT_EQ(*decoder.Push(3 + 0xff), "\xEF\xBF\xBD");  // begins no character
   EXPECT_EQ(*decoder.Push(3 + 0xf0), "");
   EXPECT_EQ(decoder.Finish(), "\xEF\xBF\xBD");
 }

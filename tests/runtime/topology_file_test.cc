@@ -1,5 +1,5 @@
 // Topology files: those that come with Lockstep, what is refused and how the error reads.
-#include "runtime/topology_file.h"
+#include "runtime/machine/topology_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "fabric/topology.h"
-#include "runtime/textproto_file.h"
+#include "runtime/files/textproto_file.h"
 
 namespace lockstep {
 namespace {
@@ -35,11 +35,11 @@ TEST(TopologyFileTest, EveryTopologyThatComesWithLockstepLoadsUnderItsOwnName) {
 }
 
 TEST(TopologyFileTest, KnownTopologiesAreListedInOrder) {
-  EXPECT_THAT(KnownTopologies(kDir),
-              ElementsAre("dragonfly-10440", "dragonfly-264", "groqcard", "groqnode", "groqrack",
-                          "groqrack-x10", "groqrack-x2", "groqrack-x3", "groqrack-x4",
-                          "groqrack-x5", "groqrack-x6", "groqrack-x7", "groqrack-x8",
-                          "groqrack-x9", "ring4"));
+  EXPECT_THAT(
+      KnownTopologies(kDir),
+      ElementsAre("dragonfly-10440", "dragonfly-264", "groqcard", "groqnode", "groqrack",
+                  "groqrack-x10", "groqrack-x2", "groqrack-x3", "groqrack-x4", "groqrack-x5",
+                  "groqrack-x6", "groqrack-x7", "groqrack-x8", "groqrack-x9", "ring4"));
 }
 
 TEST(TopologyFileTest, RacksShareTheirGlobalPortsAmongTheirPeers) {

@@ -1,5 +1,5 @@
 // Published figures against programs: complete rows, expected verdicts, and that each can fail.
-#include "runtime/validate.h"
+#include "runtime/validation/validate.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 
 #include "chip/geometry.h"
 #include "chip/half.h"
-#include "runtime/validate_matmul.h"
-#include "runtime/validate_testbed.h"
+#include "runtime/validation/validate_matmul.h"
+#include "runtime/validation/validate_testbed.h"
 
 namespace lockstep {
 namespace {

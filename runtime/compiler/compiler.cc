@@ -1,0 +1,343 @@
+// The forward pass of a Llama as kernels in order (runtime/compiler/compiler.h).
+#include "runtime/compiler/compiler.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/kernels/int8_kernels.h"
+#include "runtime/kernels/product.h"
+#include "runtime/kernels/rotary.h"
+
+namespace lockstep {
+namespace {
+
+class Compiler {
+ public:
+  Compiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
+           const Group& group, const ChipTiming& timing)
+      : plan_(plan),
+        m_(plan.model),
+        stage_(stage),
+        part_(part),
+        layout_(std::move(layout)),
+        map_(AtSequence(layout_.map, plan, part.sequence)),
+        at_(layout_.scratch),
+        timing_(timing),
+        placer_(timing),
+        kernels_{timing, placer_},
+        collectives_(timing, placer_, group),
+        attention_{timing, placer_, plan.cache(), kAttentionSide},
+        int8_{timing, placer_},
+        group_(group) {}
+
+  CompiledChip Compile() {
+    CompiledChip out;
+    if (part_.layers) Tables();
+    if (part_.embedding) Embedding();
+    if (part_.receive != nullptr) Receive(out);
+    if (part_.layers) Layers();
+    if (part_.send != nullptr) {
+      const NodeRoute::Moved sent =
+          part_.send->PlaceSend(placer_, timing_, group_.self, at_.residual, plan_.hidden_words());
+      out.sent_from = sent.from, out.moved_until = sent.last;
+    }
+    if (part_.head) out.logits = Head();
+    out.layout = layout_;
+    out.program = placer_.Finish();
+    out.spans = placer_.spans();
+    out.weight_stream_bytes = StreamedBytes(out.program);
+    return out;
+  }
+
+ private:
+  struct Term {
+    const char* name;
+    const SplitMatrix& w;
+    const OperandMap& x;
+    const ProductMap& y;
+  };
+  // Called when word `word` of a term's y is stored, at `at`.
+  using OnWord = std::function<void(size_t term, int word, Quad at)>;
+
+  // y = W x for all terms, on both hemispheres at once.
+  void Multiply(const std::vector<Term>& terms, const OnWord& on_word) {
+    struct Source {
+      size_t term;
+      const SplitMatrix::Part* part;
+    };
+    std::vector<std::vector<Product>> products(2);
+    std::vector<std::vector<Source>> sources(2);
+    for (size_t t = 0; t < terms.size(); ++t) {
+      const Term& term = terms[t];
+      for (const SplitMatrix::Part& part : term.w.parts) {
+        const int side = static_cast<int>(part.matrix.side);
+        const bool int8 = part.matrix.format == NumberFormat::kInt8;
+        const Single b = term.x.bytes[side];
+        const Pair x = int8 ? Pair{b.side, b.column, b.plane, b.address} : term.x.half[side];
+        const Quad y = term.y.y[side];
+        products[side].emplace_back(
+            placer_, timing_, term.name, part.matrix, x,
+            int8 ? std::array{term.y.even[side], term.y.odd[side]} : std::array{y, y});
+        sources[side].push_back({t, &part});
+      }
+    }
+    PlaceTogether(products, [&](size_t side, size_t product, int tile) {
+      const Source& s = sources[side][product];
+      Scale(terms[s.term], *s.part, tile);
+      on_word(s.term, s.part->first_row / kTileRows + tile, terms[s.term].y.y[side] + tile);
+    });
+  }
+  // Makes a word of y of the sums of an int8 product.
+  void Scale(const Term& term, const SplitMatrix::Part& part, int tile) {
+    if (part.matrix.format != NumberFormat::kInt8) return;
+    const int side = static_cast<int>(part.matrix.side);
+    int8_.Dequantise(term.y.even[side] + tile, term.y.odd[side] + tile, part.row_scale + tile,
+                     term.x.scale[1 - side], 1, term.y.y[side] + tile);
+  }
+  static std::vector<Segment32> SegmentsOf(const Term& term) {
+    std::vector<Segment32> out;
+    for (const SplitMatrix::Part& part : term.w.parts) {
+      out.push_back({term.y.y[static_cast<int>(part.matrix.side)], part.first_row / kTileRows,
+                     part.matrix.tiles()});
+    }
+    return out;
+  }
+
+  // Makes the int8 form of `words` vectors of x, where the weights want it.
+  void Quantise(Pair x, int words, const OperandMap& to) {
+    if (plan_.weights != NumberFormat::kInt8) return;
+    int8_.Quantise(x, words, at_.norm_scratch, {to.bytes[0], to.bytes[1]},
+                   {to.scale[0], to.scale[1]});
+  }
+
+  // What all layers take of the position.
+  void Tables() {
+    kernels_.MaskBias(map_.iota, map_.position, plan_.cache().key_tiles(), at_.bias);
+    for (int t = 0; t < plan_.cache().rotary_tables(); ++t) {
+      const int first = t * plan_.context;
+      kernels_.GatherQuad(map_.cos_table + first, map_.position_map_west, at_.cos + t);
+      kernels_.GatherQuad(map_.sin_low_table + first, map_.position_map_west, at_.sin_low + t);
+      kernels_.GatherQuad(map_.sin_high_table + first, map_.position_map_east, at_.sin_high + t);
+    }
+  }
+
+  void Embedding() {
+    kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, plan_.ShardRows(stage_.embedding),
+                       map_.token_map, plan_.hidden_words(), at_.partial.y[0]);
+    // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
+    collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(),
+                                   plan_.hidden_words(), at_.residual, false, at_.residual);
+  }
+
+  // The hidden vector into the residual.
+  void Receive(CompiledChip& out) {
+    const int words = plan_.hidden_words();
+    const Quad target = part_.embedding ? at_.landing : at_.residual;
+    const NodeRoute::Moved received =
+        part_.receive->PlaceReceive(placer_, timing_, group_, target, words);
+    out.received_from = received.from, out.moved_until = received.last;
+    // Word by word, since source and sum share their slices.
+    for (int w = 0; part_.embedding && w < words; ++w) {
+      kernels_.Add(at_.residual + w, target + w, 1, at_.residual + w);
+    }
+  }
+
+  void Layers() {
+    for (const LayerMap& layer : map_.layers) {
+      AttentionPart(layer);
+      MlpPart(layer);
+    }
+  }
+
+  Pair HalfLanding() const {
+    return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
+  }
+
+  // Residual += sum over the chips of W x, each word on its way while the next ones are made.
+  void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x) {
+    const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
+    const int words = plan_.hidden_words();
+    const std::vector<int> order = SquareOrder(words);
+    std::vector<bool> added(words);
+    int squares = 0;
+    Multiply({{name, w, x, at_.partial}}, [&](size_t, int word, Quad at) {
+      const Quad to = at_.residual + word;
+      const int landing = word * group_.size;
+      if (half) {
+        collectives_.AllReduceDirect16(at, at_.partial16 + word, HalfLanding() + landing, 1, to,
+                                       true, to);
+      } else {
+        collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
+      }
+      added[word] = true;
+      for (; squares < words && added[order[squares]]; ++squares) {
+        kernels_.AddSquare(at_.residual + order[squares], squares == 0, at_.norm_scratch);
+      }
+    });
+    squared_ = true;
+  }
+
+  void Norm(Quad gain) {
+    const float eps = static_cast<float>(m_.rms_norm_eps);
+    const int words = plan_.hidden_words();
+    if (squared_) {
+      kernels_.RmsScale(at_.residual, gain, at_.norm_scratch, words, m_.hidden_size, eps,
+                        at_.normed.half[0], at_.normed.half[1]);
+    } else {
+      kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, words, m_.hidden_size, eps,
+                       at_.normed.half[0], at_.normed.half[1]);
+    }
+  }
+
+  void QueriesKeysValues(const LayerMap& layer) {
+    const CacheShape cache = plan_.cache();
+    const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
+    const Term both{"k and v", layer.keys_values, at_.normed, at_.keys_values32};
+    const Term q{"q", layer.q, at_.normed, at_.q32};
+    if (layer.keys_values.parts.empty()) {
+      Multiply({k, v, q}, [](size_t, int, Quad) {});
+    } else {
+      Multiply({both, q}, [](size_t, int, Quad) {});
+    }
+    const Kernels::RotaryTables rotary{at_.cos, at_.sin_low, at_.sin_high};
+    for (const Segment32& s : SegmentsOf(k)) {
+      RotateKeys(kernels_, cache, s.at, s.words, rotary, at_.k + s.first);
+    }
+    for (const Segment32& s : SegmentsOf(v)) kernels_.ToHalf(s.at, s.words, at_.v + s.first);
+    for (const Segment32& s : SegmentsOf(both)) {
+      for (int i = 0; i < s.words; ++i) {
+        const int kv = s.first + i;
+        kernels_.SplitKeyValue(s.at + i, map_.low_half, at_.key_twice + kv, at_.v + kv);
+        RotateKeys(kernels_, cache, at_.key_twice + kv, 1, rotary, at_.k + kv);
+      }
+    }
+    for (const Segment32& s : SegmentsOf(q)) {
+      RotateQueries(kernels_, cache, s.at, s.words, rotary, at_.q + s.first);
+    }
+  }
+
+  void AttentionPart(const LayerMap& layer) {
+    Norm(layer.attention_gain);
+    Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
+    QueriesKeysValues(layer);
+    const Attention::ValueTables tables{map_.identity,       map_.one_hot,
+                                        map_.transpose_row,  map_.transpose_maps,
+                                        map_.value_map_read, map_.value_map_write};
+    const CacheShape cache = plan_.cache();
+    const int queries = plan_.queries_per_slot, slots = cache.key_slots();
+    const int groups = cache.value_groups();
+    for (int kv = 0; kv < plan_.kv_slots; ++kv) {
+      attention_.AppendKey(at_.k + kv * slots, 0, map_.key_maps, layer.keys[kv]);
+      attention_.Scores(at_.q, 0, kv * queries * slots, queries, layer.keys[kv], at_.scores);
+      attention_.AppendValue(at_.v + kv * groups, 0, tables, layer.values[kv]);
+      attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
+      attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups, 0);
+    }
+    const int outputs = plan_.query_heads() * groups;
+    attention_.Normalise(at_.weighed, map_.low_half, outputs, at_.heads_out.half[0],
+                         at_.heads_out.half[1]);
+    if (plan_.weights == NumberFormat::kInt8) {
+      int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
+      Quantise(at_.packed_heads, CeilDiv(outputs, 2), at_.heads_out);
+    }
+    if (layer.heads_end_to_end) {
+      const Pair* packed = at_.heads_end_to_end.half;
+      kernels_.PackHeads(at_.heads_out.half, outputs, m_.head_dim, packed[0], packed[1]);
+    }
+    AddToResidual("o", layer.o, layer.heads_end_to_end ? at_.heads_end_to_end : at_.heads_out);
+  }
+
+  void MlpPart(const LayerMap& layer) {
+    Norm(layer.mlp_gain);
+    Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
+    std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
+    std::vector<int> parts(plan_.ffn_words());
+    Multiply({{"gate", layer.gate, at_.normed, at_.gate}, {"up", layer.up, at_.normed, at_.up}},
+             [&](size_t term, int word, Quad at) {
+               (term == 0 ? gate : up)[word] = at;
+               if (++parts[word] < 2) return;
+               kernels_.SwiGlu(gate[word], up[word], 1, at_.mlp.half[0] + word,
+                               at_.mlp.half[1] + word);
+             });
+    Quantise(at_.mlp.half[0], plan_.ffn_words(), at_.mlp);
+    AddToResidual("down", layer.down, at_.mlp);
+  }
+
+  std::vector<Segment32> Head() {
+    Norm(map_.final_gain);
+    const int first = part_.sequence * plan_.ShardWords(stage_.head);
+    const ProductMap logits{{at_.logits[0] + first, at_.logits[1] + first}, {}, {}};
+    const Term head{"head", map_.head, at_.normed, logits};
+    Multiply({head}, [](size_t, int, Quad) {});
+    return SegmentsOf(head);
+  }
+
+  const Plan& plan_;
+  const ModelConfig& m_;
+  const StageShape& stage_;
+  const PartShape part_;
+  const Layout layout_;
+  const ModelMap map_;  // as the sequence sees it
+  const ScratchMap& at_;
+  const ChipTiming timing_;
+  Placer placer_;
+  Kernels kernels_;
+  Collectives collectives_;
+  Attention attention_;
+  Int8Kernels int8_;
+  const Group& group_;
+  bool squared_ = false;  // the squares of the residual are summed in norm_scratch
+};
+
+}  // namespace
+
+int64_t StreamedBytes(const Program& program) {
+  int64_t bytes = 0;
+  for (int q = 0; q < kQueues; ++q) {
+    const std::vector<Instruction>& text = program.queues[q];
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i].op != Opcode::kLw) continue;
+      const bool repeated = i + 1 < text.size() && text[i + 1].op == Opcode::kRepeat;
+      bytes += int64_t{repeated ? text[i + 1].arg[0] + 1 : 1} * text[i].arg[3] * kVectorBytes;
+    }
+  }
+  return bytes;
+}
+
+bool SumsTravelAsHalf(const Plan& plan, const SplitMatrix& w, const Group& group,
+                      const ChipTiming& timing) {
+  int product = 0;
+  for (const SplitMatrix::Part& part : w.parts) {
+    product = std::max(product, part.matrix.weight_rows());
+  }
+  return plan.hidden_words() * 4 * LinkPeriod(timing) > product + group.flight_cycles;
+}
+
+absl::Status CheckLatencies(const ChipTiming& timing) {
+  const auto cycles = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
+  const int step = cycles(Opcode::kOr);
+  for (Opcode op :
+       {Opcode::kAdd, Opcode::kMax, Opcode::kSub, Opcode::kMul, Opcode::kMask, Opcode::kAnd,
+        Opcode::kCmpGt, Opcode::kTanh, Opcode::kExp, Opcode::kRsqrt, Opcode::kConvert}) {
+    const bool equal = op == Opcode::kAdd || op == Opcode::kMax;
+    if (equal ? cycles(op) == step : cycles(op) % step == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "latency of ", Info(op).name, " = ", cycles(op), ": kernels are laid out for ",
+        equal ? "that of or, " : "a multiple of or's ", step, " cycles; change them together"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
+                                         const PartShape& part, const Group& group,
+                                         const ChipTiming& timing) {
+  RETURN_IF_ERROR(CheckLatencies(timing));
+  Layout layout = LayOut(plan, stage);
+  RETURN_IF_ERROR(layout.fits);
+  return Compiler(plan, stage, part, std::move(layout), group, timing).Compile();
+}
+
+}  // namespace lockstep

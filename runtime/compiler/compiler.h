@@ -1,0 +1,68 @@
+#pragma once
+// Compile: from a plan and a stage to one chip's program on the layout of its SRAM.
+//
+// Every chip of the group runs the same instructions in the same cycles; chips differ in what their
+// weight rows hold, and in which of their links leads to which other.
+//
+// One program serves every position of a run. Before each step the host writes the step's inputs
+// (StepInputs), after it the host reads the logits.
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "chip/program.h"
+#include "runtime/compiler/layout.h"
+#include "runtime/kernels/block.h"
+#include "runtime/kernels/collective.h"
+#include "runtime/kernels/transfer.h"
+
+namespace lockstep {
+
+// Where an output of a SplitMatrix went: `words` vectors from word `first`.
+struct Segment32 {
+  Quad at;
+  int first, words;
+};
+
+// What one program of a stage does, in this order. A node that holds the whole model does it all in
+// one; in a pipeline a node has one for its layers, and others for the rows of the vocabulary that
+// it holds for stages far away (runtime/compiler/pipeline.h).
+struct PartShape {
+  bool embedding = false;              // look the token up, sum over the node
+  const NodeRoute* receive = nullptr;  // the hidden vector comes in; with `embedding`: is added to
+  bool layers = false;
+  const NodeRoute* send = nullptr;  // the hidden vector goes out
+  bool head = false;
+  int sequence = 0;  // whose step it is
+};
+inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
+
+struct CompiledChip {
+  Layout layout;
+  std::vector<Segment32> logits;  // output of a step: the parts of a position after each other
+  Program program;
+  std::vector<Placer::Span> spans;  // of the kernels, for reports
+  int64_t weight_stream_bytes = 0;  // of one step: what LW took
+  // Cycles in which the first vector of the hidden vector leaves: at the node before, here.
+  int64_t received_from = 0, sent_from = 0;
+  int64_t moved_until = 0;  // last cycle of a transfer, on every member of the node
+};
+
+// Errors: the shard does not fit in SRAM (with the numbers); latencies that the kernels' layout
+// does not allow (VXM operations take multiples of or's cycles; add and max the same).
+absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
+                                         const PartShape& part, const Group& group,
+                                         const ChipTiming& timing);
+
+// What kernels need of the table of latencies: a value that waits in the VXM is passed on by `or`,
+// so it waits in steps of that; sums and maxima start with an `or` in place of their operation.
+absl::Status CheckLatencies(const ChipTiming& timing);
+// Whether the sums of W x travel between the chips as fp16: links would be busy for more than a hop
+// longer than the product. The same for one position and for a batch, so that both give the same
+// bits.
+bool SumsTravelAsHalf(const Plan& plan, const SplitMatrix& w, const Group& group,
+                      const ChipTiming& timing);
+// What the LWs of a program take.
+int64_t StreamedBytes(const Program& program);
+
+}  // namespace lockstep

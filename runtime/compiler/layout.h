@@ -1,0 +1,126 @@
+#pragma once
+// Layout: what lies where in the SRAM of a chip that holds its part of a stage. Made without
+// emitting an instruction, so that a plan can be weighed by the same numbers that compiling takes.
+//
+// Columns: which vectors lie where is chosen so that operands of one chain lie in different
+// columns.
+//   W0 residual, position, maxima, fp16 MLP and attention output     E0 gains, cos table, step maps
+//   W1 partial sums, mask bias, norm output, gate                    E1 the same, queries, keys, p
+//   W2 landing of collectives, up, q k v                             E2 scores, up, q k v
+// For int8 weights: row scales and sums of even planes in columns 0, scales of vectors in columns
+// 1, sums of odd planes in the column (1 or 2) that the scaled results do not go to.
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/compiler/memory_map.h"
+#include "runtime/compiler/stage.h"
+
+namespace lockstep {
+
+// A matrix cut by row tiles between the hemispheres; part p begins at row `first_row[p]`.
+struct SplitMatrix {
+  struct Part {
+    Matrix matrix;
+    int first_row;
+    Quad row_scale{};  // int8: a vector a tile, on the other side
+  };
+  std::vector<Part> parts;
+};
+
+struct LayerMap {
+  SplitMatrix q, o, gate, up, down;
+  // Keys twice, one a lane half, and values; or, where SRAM is short and a head has one slot, both
+  // in one tile a KV head, keys in its lower lane half, values in its upper.
+  SplitMatrix k, v, keys_values;
+  bool heads_end_to_end = false;  // what o multiplies: heads packed, where SRAM is short (fp16)
+  Quad attention_gain, mlp_gain;
+  std::vector<int> keys, values;  // weight rows of the cache, by sequence, then KV slot
+};
+
+// Everything in a chip's SRAM that the host fills.
+struct ModelMap {
+  // Weights, written once.
+  Hemisphere embedding_side = Hemisphere::kWest;
+  int embedding_rows = 0;        // first weight row
+  std::vector<LayerMap> layers;  // of the stage
+  Quad final_gain{};
+  SplitMatrix head;
+  // Constants, written once.
+  Quad iota{};  // a vector a key tile: lane = its position, as fp32
+  // A vector a position, for each pair of slots of a wide head one table after the other.
+  Quad cos_table{}, sin_low_table{}, sin_high_table{};
+  Quad low_half{};        // all bits in lanes 0..159
+  Pair identity{};        // vector e: fp16 1.0 in lane e
+  int transpose_row = 0;  // eastern weight rows: scratch of Attention::AppendValue
+  // Inputs of a step, of each sequence after the other. A vector a position of a batch:
+  Single token_map{};  // row of the token in the embedding, or 0xffff
+  Quad position{};     // the position in every lane, as fp32
+  // One for the step:
+  Single position_map_west{}, position_map_east{};  // the (first) position
+  Single key_maps{}, transpose_maps{};  // 16 vectors each (Attention::AppendKey, AppendValue)
+  Single value_map_read{}, value_map_write{};
+  Pair one_hot{};
+};
+
+// A vector that matrices multiply: fp16 on both sides; for int8 matrices also quantised, with its
+// scale.
+struct OperandMap {
+  Pair half[2]{};
+  Single bytes[2]{};
+  Quad scale[2]{};
+};
+// Where a matrix' results go, by its side; of int8 matrices first the sums of the two planes.
+struct ProductMap {
+  Quad y[2]{};
+  Quad even[2]{}, odd[2]{};
+};
+
+// What kernels hand to each other; arrays are by hemisphere.
+struct ScratchMap {
+  Quad residual{}, maxima{}, cos{}, sin_low{}, sin_high{}, bias{}, norm_scratch{}, landing{};
+  Quad scores{}, weighed{};
+  Pair q{}, k{}, v{}, p{};
+  OperandMap normed{}, mlp{}, heads_out{};
+  OperandMap heads_end_to_end{};
+  Pair packed_heads{};  // int8: two heads of heads_out a vector
+  Pair partial16{};     // sums of a product that travel as fp16
+  ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{}, keys_values32{};
+  Quad key_twice{};  // of keys_values32
+  Quad logits[2]{};
+};
+
+inline constexpr Hemisphere kAttentionSide = Hemisphere::kEast;
+
+// Bytes of one chip by use. All chips of a stage are alike.
+struct SramUse {
+  int64_t layers = 0;  // matrices and gains
+  int64_t embedding = 0;
+  int64_t head = 0;  // with the last norm's gain
+  int64_t kv_cache = 0;
+  int64_t tables = 0;       // constants
+  int64_t activations = 0;  // inputs of a step, and what kernels hand to each other
+
+  int64_t weights() const { return layers + embedding + head; }
+  int64_t total() const { return weights() + kv_cache + tables + activations; }
+  bool operator==(const SramUse&) const = default;
+};
+
+struct Layout {
+  ModelMap map;
+  ScratchMap scratch;
+  SramUse use;
+  absl::Status
+      fits;  // ok, or what is too small and by how much; the rest is filled in all the same
+  std::array<int64_t, 2> excess{};  // bytes of a chip that do not fit, west and east
+  int64_t excess_bytes() const { return excess[0] + excess[1]; }
+};
+
+// The map as sequence `sequence` sees it: its step inputs, its part of the KV cache.
+ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence);
+
+// REQUIRES: ranges of the stage lie inside the model.
+Layout LayOut(const Plan& plan, const StageShape& stage);
+
+}  // namespace lockstep

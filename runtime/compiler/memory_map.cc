@@ -1,0 +1,156 @@
+// SRAM allocation (runtime/compiler/memory_map.h).
+#include "runtime/compiler/memory_map.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+
+namespace lockstep {
+namespace {
+const char* SideName(Hemisphere side) { return side == Hemisphere::kWest ? "western" : "eastern"; }
+}  // namespace
+
+int64_t MemoryMap::Side::quads() const {
+  return std::accumulate(weights.begin(), weights.end(), int64_t{0}) +
+         std::accumulate(more.begin(), more.end(), int64_t{0});
+}
+
+int MemoryMap::Take(Hemisphere side, int column, int plane, int planes, int count) {
+  auto& slices = sides_[static_cast<int>(side)].words[column];
+  const int address = *std::max_element(slices.begin() + plane, slices.begin() + plane + planes);
+  std::fill_n(slices.begin() + plane, planes, address + count);
+  return std::min(address, kWordsPerSlice - 1);
+}
+
+Quad MemoryMap::Words(Hemisphere side, int column, int count) {
+  return {side, column, Take(side, column, 0, 4, count)};
+}
+
+Pair MemoryMap::PairWords(Hemisphere side, int column, int plane, int count) {
+  return {side, column, plane, Take(side, column, plane, 2, count)};
+}
+
+Single MemoryMap::SingleWords(Hemisphere side, int column, int plane, int count) {
+  return {side, column, plane, Take(side, column, plane, 1, count)};
+}
+
+int MemoryMap::WeightRows(Hemisphere side, int count) {
+  auto& weights = sides_[static_cast<int>(side)].weights;
+  const int first = *std::max_element(weights.begin(), weights.end());
+  weights.fill(first + count);
+  return first;
+}
+
+Hemisphere MemoryMap::Roomier() const {
+  return sides_[1].quads() < sides_[0].quads() ? Hemisphere::kEast : Hemisphere::kWest;
+}
+
+Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns,
+                           bool shared) {
+  Strip strip{first_slot, slots, {}};
+  const int words = slots * cycles;
+  std::array<int, kStreamQuads> quads;  // the fullest first
+  std::iota(quads.begin(), quads.end(), 0);
+  std::stable_sort(quads.begin(), quads.end(),
+                   [&](int a, int b) { return side.weights[a] > side.weights[b]; });
+  const int most = *std::max_element(side.more.begin(), side.more.end());
+  auto quad = quads.begin();
+  for (int c = 0; c < columns; ++c) {
+    if (!shared && side.more[c] + words > most) continue;
+    side.more[c] += words;
+    strip.at[*quad++] = {c, kWordsPerSlice - side.more[c]};
+  }
+  for (; quad != quads.end(); ++quad) {
+    strip.at[*quad] = {kColumns + *quad, side.weights[*quad]};
+    side.weights[*quad] += words;
+  }
+  return strip;
+}
+
+Matrix MemoryMap::Place(Matrix m, int columns) {
+  const int share = shares_[static_cast<int>(m.side)];
+  int& owed = owed_[static_cast<int>(m.side)];
+  if (share == 0) {
+    m.address = WeightRows(m.side, m.weight_rows());
+    return m;
+  }
+  Side& side = sides_[static_cast<int>(m.side)];
+  m.strips.resize(m.tiles());
+  for (const SegmentOfTiles& s : m.Segments()) {
+    for (int t = s.first_tile; t < s.first_tile + s.tiles; ++t) {
+      owed += s.slots * share;
+      const int own = s.slots - std::min(owed / kWhole, s.slots);
+      owed -= (s.slots - own) * kWhole;
+      const int cycles = m.tile_cycles(t);
+      if (own > 0) {
+        m.strips[t].push_back(TakeStrip(side, s.first_slot, own, cycles, columns, false));
+      }
+      // In short pieces, so that the columns fill evenly.
+      constexpr int kPiece = 16;
+      for (int at = own; at < s.slots; at += kPiece) {
+        const int slots = std::min(kPiece, s.slots - at);
+        m.strips[t].push_back(TakeStrip(side, s.first_slot + at, slots, cycles, columns, true));
+      }
+    }
+  }
+  return m;
+}
+
+int MemoryMap::column_words_used(Hemisphere side, int column) const {
+  const auto& slices = sides_[static_cast<int>(side)].words[column];
+  return *std::max_element(slices.begin(), slices.end());
+}
+
+int64_t MemoryMap::bytes_used() const {
+  int64_t words = 0;
+  for (const Side& side : sides_) {
+    words += side.quads() * kSlicesPerColumn;
+    for (const auto& column : side.words) {
+      for (int used : column) words += used;
+    }
+  }
+  return words * kVectorBytes;
+}
+
+int64_t MemoryMap::excess_bytes(Hemisphere which) const {
+  const Side& side = sides_[static_cast<int>(which)];
+  int64_t words = 0;  // of four slices
+  for (int used : side.weights) words += std::max(0, used - kWordsPerSlice);
+  for (int c = 0; c < kColumns; ++c) {
+    words += std::max(0, column_words_used(which, c) + side.more[c] - kWordsPerSlice);
+  }
+  return words * kSlicesPerColumn * kVectorBytes;
+}
+
+absl::Status MemoryMap::CheckSide(Hemisphere which) const {
+  const Side& side = sides_[static_cast<int>(which)];
+  const int fullest = *std::max_element(side.weights.begin(), side.weights.end());
+  if (fullest > kWordsPerSlice) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("weights and KV cache take ", fullest, " words of a slice of the ",
+                     SideName(which), " weight columns, which has ", kWordsPerSlice, " (",
+                     (int64_t{fullest} - kWordsPerSlice) * kWeightSlices * kVectorBytes,
+                     " B too many a chip); use more chips or a shorter context"));
+  }
+  for (int c = 0; c < kColumns; ++c) {
+    const int used = column_words_used(which, c);
+    if (used + side.more[c] <= kWordsPerSlice) continue;
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "activations and tables take ", used, " words and weights ", side.more[c],
+        " of a slice of ", SideName(which), " column ", c, ", which has ", kWordsPerSlice, " (",
+        (int64_t{used} + side.more[c] - kWordsPerSlice) * kSlicesPerColumn * kVectorBytes,
+        " B too many a chip); use more chips or a shorter context"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MemoryMap::Check() const {
+  for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+    absl::Status status = CheckSide(side);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,75 @@
+#pragma once
+// Hands out SRAM. Of a hemisphere's eleven columns the three next to the VXM hold activations,
+// words upwards from 0; the eight others hold weights, rows of all their 32 slices upwards from 0.
+//
+// Where that is not enough for the weights, the activation columns hold weights too, downwards from
+// their ends. As 32 slices stream at a time, a slot of a matrix then comes from them and from all
+// but the fullest of the others, so that all columns fill alike:
+//
+//   streams      0..3  4..7  8..11 ..  28..31
+//   most slots   c3    c4    c5    ..  c10      a stream's own column
+//   the others   c3    c0    c5    ..  c2       activation columns in place of the fullest ones
+//
+// An activation column that some matrices must leave out catches up with the slots of the others.
+//
+// Running out is remembered, not an abort: the compiler asks once, at the end, what was too small.
+
+#include <array>
+#include <string>
+
+#include "absl/status/status.h"
+#include "runtime/kernels/matvec.h"
+#include "runtime/kernels/place.h"
+
+namespace lockstep {
+
+class MemoryMap {
+ public:
+  static constexpr int kWhole = 1024;
+  // Of kWhole slots of a matrix on a side, so many take words of the activation columns.
+  using Shares = std::array<int, 2>;  // west, east; 0 in both or in none
+  explicit MemoryMap(int share = 0) : MemoryMap(Shares{share, share}) {}
+  explicit MemoryMap(const Shares& shares) : shares_(shares) {}
+
+  Quad Words(Hemisphere side, int column, int count);
+  Pair PairWords(Hemisphere side, int column, int plane, int count);
+  // One slice of a column.
+  Single SingleWords(Hemisphere side, int column, int plane, int count);
+  // Rows of all 32 weight slices; returns the first.
+  int WeightRows(Hemisphere side, int count);
+  // The side with more room for weights left (west where equal).
+  Hemisphere Roomier() const;
+  // Of weights, in words of four slices.
+  int64_t weight_quads(Hemisphere side) const { return sides_[static_cast<int>(side)].quads(); }
+  // Gives a matrix its place. Only activation columns below `columns` hold weights of it.
+  Matrix Place(Matrix m, int columns = kColumns);
+  Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns) {
+    return Place(Matrix{side, 0, rows, slots, slot_stride}, columns);
+  }
+
+  int column_words_used(Hemisphere side, int column) const;
+  int64_t bytes_used() const;
+  // Ok, or which part of SRAM is too small and by how much.
+  absl::Status Check() const;
+  // Bytes that lie beyond the ends of their slices.
+  int64_t excess_bytes(Hemisphere side) const;
+
+ private:
+  struct Side {
+    std::array<int, kStreamQuads> weights{};  // words of a slice of each weight column
+    std::array<int, kColumns> more{};         // of an activation column, from its end
+    std::array<std::array<int, kSlicesPerColumn>, kColumns> words{};
+    int64_t quads() const;  // of weights
+  };
+  int Take(Hemisphere side, int column, int plane, int planes, int count);
+  // Shared: from all activation columns below `columns`; else only from those that are behind.
+  Strip TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns, bool shared);
+  absl::Status CheckSide(Hemisphere side) const;
+
+  const Shares shares_;
+  std::array<int, 2>
+      owed_{};  // slots, in 1/kWhole, that the activation columns are behind their share
+  std::array<Side, 2> sides_{};
+};
+
+}  // namespace lockstep

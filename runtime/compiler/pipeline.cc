@@ -1,0 +1,304 @@
+// Stages, routes between them, roles and starts (runtime/compiler/pipeline.h).
+#include "runtime/compiler/pipeline.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/compiler/prefill.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/verify.h"
+
+namespace lockstep {
+namespace {
+
+// The cables from chips of `from` to chips of `to`, by member and port; one to each chip of `to`,
+// since its links into its node carry no more than one cable brings.
+std::vector<NodeCable> CablesBetween(const Topology& topology, const LinkModel& links,
+                                     const PipelineStage& from, const PipelineStage& to) {
+  std::vector<NodeCable> cables;
+  for (size_t member = 0; member < from.chips.size(); ++member) {
+    for (const Link& link : topology.outgoing(ChipId(from.chips[member]))) {
+      const auto at = std::find(to.chips.begin(), to.chips.end(), link.to.value());
+      const bool taken = std::any_of(cables.begin(), cables.end(), [&](const NodeCable& c) {
+        return c.to_member == at - to.chips.begin();
+      });
+      if (at == to.chips.end() || taken) continue;
+      cables.push_back({static_cast<int>(member), static_cast<int>(link.from_port.value()),
+                        static_cast<int>(at - to.chips.begin()),
+                        static_cast<int>(link.to_port.value()),
+                        FlightCycles(topology, links, link.place)});
+    }
+  }
+  return cables;
+}
+
+absl::StatusOr<NodeRoute> RouteBetween(const Topology& topology, const LinkModel& links,
+                                       const ChipTiming& timing, const Pipeline& pipeline, int from,
+                                       int to) {
+  const PipelineStage& a = pipeline.stages[from];
+  const PipelineStage& b = pipeline.stages[to];
+  std::vector<NodeCable> cables = CablesBetween(topology, links, a, b);
+  if (cables.empty()) {
+    return absl::UnimplementedError(absl::StrCat(
+        "topology ", topology.name(), ": no cable joins stage ", from, " (chips ", a.chips.front(),
+        "..", a.chips.back(), ") and stage ", to, " (chips ", b.chips.front(), "..", b.chips.back(),
+        "); stages that follow each other need one"));
+  }
+  return NodeRoute::Create(std::move(cables), b.groups, timing);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Group>> GroupsOf(const Topology& topology,
+                                            const std::vector<uint32_t>& chips,
+                                            const LinkModel& links) {
+  const int size = static_cast<int>(chips.size());
+  const int flight = FlightCycles(topology, links, Place::kNode);
+  std::vector<Group> groups;
+  for (int self = 0; self < size; ++self) {
+    Group g{size, self, std::vector<int>(size, -1), flight};
+    for (int m = 0; m < size; ++m) {
+      if (m == self) continue;
+      const std::vector<LinkId> there =
+          topology.LinksBetween(ChipId(chips[self]), ChipId(chips[m]));
+      if (there.empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("topology ", topology.name(), ": no link from chip", chips[self],
+                         " to chip", chips[m], "; tensor parallel needs fully connected chips"));
+      }
+      g.port[m] = topology.link(there.front()).from_port.value();
+    }
+    groups.push_back(std::move(g));
+  }
+  return groups;
+}
+
+uint64_t Pipeline::Digest() const {
+  std::string all = absl::StrCat(absl::Hex(plan.Digest()));
+  for (const PipelineStage& stage : stages) {
+    for (const Range& r : {stage.shape.layers, stage.shape.embedding, stage.shape.head}) {
+      absl::StrAppend(&all, ";", r.begin, "-", r.end);
+    }
+    for (size_t m = 0; m < stage.chips.size(); ++m) {
+      absl::StrAppend(&all, ",", stage.chips[m], "@", stage.groups[m].flight_cycles);
+    }
+  }
+  for (const std::vector<NodeRoute>* routes : {&forward, &backward}) {
+    for (const NodeRoute& route : *routes) {
+      for (size_t m = 0; m < stages.front().chips.size(); ++m) {
+        absl::StrAppend(&all, "|", route.SendPicture(static_cast<int>(m)),
+                        route.ReceivePicture(static_cast<int>(m)));
+      }
+    }
+  }
+  return XXH64(all.data(), all.size(), 0);
+}
+
+Pipeline OneStage(Plan plan, std::vector<Group> groups) {
+  PipelineStage stage{WholeModel(plan.model), {}, std::move(groups)};
+  for (uint32_t chip = 0; chip < stage.groups.size(); ++chip) stage.chips.push_back(chip);
+  return {std::move(plan), {std::move(stage)}, {}, {}};
+}
+
+absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topology& topology,
+                                      const LinkModel& links, const ChipTiming& timing) {
+  Pipeline out{deployment.plan, {}, {}, {}};
+  for (const Deployment::Stage& stage : deployment.stages) {
+    PipelineStage made{{stage.layers, stage.embedding, stage.head}, {}, {}};
+    for (ChipId chip : stage.chips) made.chips.push_back(chip.value());
+    ASSIGN_OR_RETURN(made.groups, GroupsOf(topology, made.chips, links));
+    out.stages.push_back(std::move(made));
+  }
+  for (int s = 0; s + 1 < static_cast<int>(out.stages.size()); ++s) {
+    ASSIGN_OR_RETURN(NodeRoute there, RouteBetween(topology, links, timing, out, s, s + 1));
+    ASSIGN_OR_RETURN(NodeRoute back, RouteBetween(topology, links, timing, out, s + 1, s));
+    out.forward.push_back(std::move(there));
+    out.backward.push_back(std::move(back));
+  }
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipeline pipeline,
+                                                                           const ChipTiming& timing,
+                                                                           Step step) {
+  if (step == Step::kBatch && pipeline.stages.size() > 1) {
+    return absl::UnimplementedError(absl::StrCat(
+        "batches of a prompt over ", pipeline.stages.size(), " stages: one node alone takes them"));
+  }
+  std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(std::move(pipeline), timing, step));
+  for (size_t s = 0; s < out->pipeline_.stages.size(); ++s) {
+    const std::vector<uint32_t>& chips = out->pipeline_.stages[s].chips;
+    for (size_t m = 0; m < chips.size(); ++m) {
+      out->seats_.emplace(chips[m], Seat{static_cast<int>(s), static_cast<int>(m)});
+    }
+  }
+  out->ListParts();
+  RETURN_IF_ERROR(out->SetStarts());
+  return out;
+}
+
+// A step is one row of parts, each receiving from the one before.
+void CompiledPipeline::ListParts() {
+  const std::vector<PipelineStage>& stages = pipeline_.stages;
+  const int last = static_cast<int>(stages.size()) - 1;
+  const auto embeds = [&](int s) { return stages[s].shape.embedding.size() > 0; };
+  const auto heads = [&](int s) { return stages[s].shape.head.size() > 0; };
+  int deepest = 0, first_head = last;
+  for (int s = 0; s <= last; ++s) {
+    if (embeds(s)) deepest = s;
+    if (heads(last - s)) first_head = last - s;
+  }
+  for (int s = deepest; s > 0; --s) {
+    const NodeRoute* in = s < deepest ? &pipeline_.backward[s] : nullptr;
+    parts_.push_back({s, {embeds(s), in, false, &pipeline_.backward[s - 1], false}});
+  }
+  for (int s = 0; s <= last; ++s) {
+    PartShape part{s == 0 && embeds(0), nullptr, true, nullptr, s == last && heads(s)};
+    if (s > 0) part.receive = &pipeline_.forward[s - 1];
+    if (s == 0 && deepest > 0) part.receive = &pipeline_.backward[0];
+    if (s < last) part.send = &pipeline_.forward[s];
+    if (s == last && first_head < last) part.send = &pipeline_.backward[s - 1];
+    parts_.push_back({s, part});
+  }
+  for (int s = last - 1; s >= first_head; --s) {
+    const NodeRoute* out = s > first_head ? &pipeline_.backward[s - 1] : nullptr;
+    parts_.push_back({s, {false, &pipeline_.backward[s], false, out, heads(s)}});
+  }
+}
+
+absl::Status CompiledPipeline::SetStarts() {
+  int64_t first_sent = 0, earliest = 0;
+  for (PipelinePart& part : parts_) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
+    if (part.shape.receive != nullptr) part.start = first_sent - role->compiled.received_from;
+    part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
+    part.weight_stream_bytes = role->compiled.weight_stream_bytes;
+    part.sram = role->compiled.layout.use;
+    first_sent = part.start + role->compiled.sent_from;
+    earliest = std::min(earliest, part.start);
+  }
+  std::map<int, const PipelinePart*> before;
+  for (PipelinePart& part : parts_) {
+    part.start -= earliest, part.end -= earliest;
+    const PipelinePart*& last = before[part.stage];
+    if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("stage ", part.stage, ": a part of its step starts in cycle ", part.start,
+                       ", the one before ends in cycle ", last->end, "; use fewer stages"));
+    }
+    last = &part;
+  }
+  latency_ = cycles();
+  if (pipeline_.plan.sequences > 1) Repeat();
+  return absl::OkStatus();
+}
+
+// The least period in which a part of a node is clear of the same node's parts of all other
+// sequences: whatever still meets, k sequences apart, moves it up.
+void CompiledPipeline::Repeat() {
+  const int64_t drain = DrainCycles(timing_);
+  const int sequences = pipeline_.plan.sequences;
+  const auto least = [&](int64_t period) {
+    for (const PipelinePart& a : parts_) {
+      for (const PipelinePart& b : parts_) {
+        if (a.stage != b.stage) continue;
+        for (int k = 1; k < sequences; ++k) {
+          const int64_t start = b.start + k * period, end = b.end + drain + k * period;
+          if (start >= a.end + drain || end <= a.start) continue;
+          return (a.end + drain - b.start + k - 1) / k;
+        }
+      }
+    }
+    return period;
+  };
+  period_ = 1;
+  for (int64_t next = least(period_); next != period_; next = least(period_)) period_ = next;
+  const std::vector<PipelinePart> one = parts_;
+  for (int s = 1; s < sequences; ++s) {
+    for (PipelinePart part : one) {
+      part.shape.sequence = s;
+      part.start += s * period_, part.end += s * period_;
+      parts_.push_back(part);
+    }
+  }
+}
+
+std::string CompiledPipeline::Picture(const PipelinePart& part, int member) const {
+  const PipelineStage& stage = pipeline_.stages[part.stage];
+  const Group& group = stage.groups[member];
+  std::string out = absl::StrCat(
+      stage.shape.layers.size(), "+", pipeline_.plan.ShardRows(stage.shape.embedding), "+",
+      pipeline_.plan.ShardRows(stage.shape.head), "/", part.shape.embedding, part.shape.layers,
+      part.shape.head, "#", part.shape.sequence, "/", group.self, "@", group.flight_cycles);
+  for (int port : group.port) absl::StrAppend(&out, ",", port);
+  if (part.shape.receive != nullptr) {
+    absl::StrAppend(&out, "/", part.shape.receive->ReceivePicture(member));
+  }
+  if (part.shape.send != nullptr) absl::StrAppend(&out, "/", part.shape.send->SendPicture(member));
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const PipelinePart& part,
+                                                                     int member) {
+  const std::string picture = Picture(part, member);
+  if (const auto at = roles_.find(picture); at != roles_.end()) return at->second;
+  const PipelineStage& stage = pipeline_.stages[part.stage];
+  const Group& group = stage.groups[member];
+  ASSIGN_OR_RETURN(CompiledChip compiled,
+                   step_ == Step::kBatch
+                       ? CompilePrefill(pipeline_.plan, stage.shape, group, timing_)
+                       : CompileChip(pipeline_.plan, stage.shape, part.shape, group, timing_));
+  DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
+  if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
+  compiled.program = {};  // the schedule says the same
+  auto schedule = std::make_shared<const Schedule>(std::move(dispatched.schedule));
+  const LinkCounts sent = SendsOf(*schedule);
+  auto role = std::make_shared<const Role>(Role{std::move(compiled), std::move(schedule), sent});
+  roles_.emplace(picture, role);
+  return role;
+}
+
+const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
+  const auto at = roles_.find(Picture(part, 0));
+  LOCKSTEP_CHECK(at != roles_.end(), "stage %d has no program", part.stage);
+  return *at->second;
+}
+
+int64_t CompiledPipeline::cycles() const {
+  int64_t end = 0;
+  for (const PipelinePart& part : parts_) end = std::max(end, part.end);
+  return end;
+}
+
+std::optional<CompiledPipeline::Seat> CompiledPipeline::SeatOf(uint32_t chip) const {
+  const auto at = seats_.find(chip);
+  if (at == seats_.end()) return std::nullopt;
+  return at->second;
+}
+
+absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsOf(uint32_t chip) {
+  std::vector<ChipPart> out;
+  const std::optional<Seat> seat = SeatOf(chip);
+  if (!seat) return out;
+  for (const PipelinePart& part : parts_) {
+    if (part.stage != seat->stage) continue;
+    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, RoleOf(part, seat->member));
+    out.push_back({&part, std::move(role)});
+  }
+  std::sort(out.begin(), out.end(),
+            [](const ChipPart& a, const ChipPart& b) { return a.part->start < b.part->start; });
+  return out;
+}
+
+Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts) {
+  Launches out;
+  for (const CompiledPipeline::ChipPart& p : parts)
+    out.push_back({p.role->schedule, p.part->start});
+  return out;
+}
+
+}  // namespace lockstep

@@ -1,0 +1,134 @@
+#pragma once
+// A pipeline of stages, a node each, as programs with fixed starts. One step of a token:
+//
+//   embedding   stage E-1 --> ... --> stage 1 --> stage 0
+//   layers                                stage 0 --> stage 1 --> ... --> stage S-1
+//   head                      stage S-H <-- ... <-- stage S-2 <-- stage S-1
+//
+// An arrow is a transfer of the hidden vector (runtime/kernels/transfer.h). Rows of the vocabulary
+// that stages 0 and S-1 hold are part of their layers' programs; other parts are programs of their
+// own. All starts follow from the programs: each part starts so that it receives what the part
+// before it sends.
+//
+// With several sequences in flight the row of parts is there once for each, a period apart, on step
+// inputs and KV rows of its own; the period is the least in which no two parts of a node meet.
+//
+// Chips in one role share one program: the same part on the same shapes, by the same member of a
+// node, with the same cables in use. Starts differ.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "fabric/launch.h"
+#include "fabric/link_model.h"
+#include "fabric/topology.h"
+#include "runtime/compiler/compiler.h"
+#include "runtime/compiler/deployment.h"
+
+namespace lockstep {
+
+struct PipelineStage {
+  StageShape shape;
+  std::vector<uint32_t> chips;  // of the fabric, by member
+  std::vector<Group> groups;    // by member
+};
+
+struct Pipeline {
+  Plan plan;  // of the chips of each stage
+  std::vector<PipelineStage> stages;
+  std::vector<NodeRoute> forward;   // [s]: from stage s to s + 1
+  std::vector<NodeRoute> backward;  // [s]: from stage s + 1 to s
+
+  // Of all that decides programs and images: ranks compare it before they start.
+  uint64_t Digest() const;
+};
+
+// The group that `chips` of a topology form, as each of them sees it; all must be cabled to each
+// other.
+absl::StatusOr<std::vector<Group>> GroupsOf(const Topology& topology,
+                                            const std::vector<uint32_t>& chips,
+                                            const LinkModel& links);
+
+// The whole model on one node whose members are chips 0, 1, ...
+Pipeline OneStage(Plan plan, std::vector<Group> groups);
+
+// Errors: stages that follow each other without a cable between chips that they use.
+absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topology& topology,
+                                      const LinkModel& links, const ChipTiming& timing);
+
+// A program and what it was made for.
+struct Role {
+  CompiledChip compiled;
+  std::shared_ptr<const Schedule> schedule;
+  LinkCounts sent{};  // vectors, by link
+};
+
+// One part of a step on one node.
+struct PipelinePart {
+  int stage;
+  PartShape shape;
+  int64_t start = 0, end = 0;       // cycles; of member 0's program
+  int64_t weight_stream_bytes = 0;  // a chip's
+  SramUse sram = {};                // of the stage, a chip's
+};
+
+// Programs of a pipeline. Immutable but for roles compiled on the way; one thread.
+class CompiledPipeline {
+ public:
+  // Of one token, or of a batch of the plan's size.
+  enum class Step : uint8_t { kToken, kBatch };
+
+  // Compiles member 0 of every stage, which decides all starts. Errors: CompileChip's; parts of one
+  // node that would meet; batches of a pipeline of several stages.
+  static absl::StatusOr<std::shared_ptr<CompiledPipeline>> Create(Pipeline pipeline,
+                                                                  const ChipTiming& timing,
+                                                                  Step step = Step::kToken);
+
+  const Pipeline& pipeline() const { return pipeline_; }
+  absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
+  int64_t cycles() const;  // of a step of all sequences, until the last part's end
+  int64_t latency() const { return latency_; }  // of one sequence's step
+  int64_t period() const { return period_; }  // from one sequence's step to the next one's; 0: one
+
+  // Where a chip of the fabric stands; nothing for chips without work.
+  struct Seat {
+    int stage, member;
+  };
+  std::optional<Seat> SeatOf(uint32_t chip) const;
+
+  struct ChipPart {
+    const PipelinePart* part;
+    std::shared_ptr<const Role> role;
+  };
+  // The chip's parts by start; roles are compiled when first asked for. Errors: CompileChip's.
+  absl::StatusOr<std::vector<ChipPart>> PartsOf(uint32_t chip);
+  absl::StatusOr<std::shared_ptr<const Role>> RoleOf(const PipelinePart& part, int member);
+  // Of the first member of the part's stage.
+  const Role& FirstRoleOf(const PipelinePart& part) const;
+  size_t roles() const { return roles_.size(); }
+
+ private:
+  CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step)
+      : pipeline_(std::move(pipeline)), timing_(timing), step_(step) {}
+  void ListParts();
+  absl::Status SetStarts();
+  void Repeat();
+  std::string Picture(const PipelinePart& part, int member) const;
+
+  const Pipeline pipeline_;
+  const ChipTiming timing_;
+  const Step step_;
+  std::vector<PipelinePart> parts_;
+  int64_t latency_ = 0, period_ = 0;
+  std::map<uint32_t, Seat> seats_;
+  std::map<std::string, std::shared_ptr<const Role>> roles_;  // by picture
+};
+
+Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts);
+
+}  // namespace lockstep

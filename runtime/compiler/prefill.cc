@@ -1,0 +1,288 @@
+// The forward pass of a batch of positions as kernels in order (runtime/compiler/prefill.h).
+#include "runtime/compiler/prefill.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/kernels/matmul.h"
+#include "runtime/kernels/rotary.h"
+
+namespace lockstep {
+namespace {
+
+class PrefillCompiler {
+ public:
+  PrefillCompiler(const Plan& plan, const StageShape& stage, Layout layout, const Group& group,
+                  const ChipTiming& timing)
+      : plan_(plan),
+        m_(plan.model),
+        stage_(stage),
+        batch_(plan.batch),
+        cache_(plan.cache()),
+        words_(plan.hidden_words()),
+        layout_(std::move(layout)),
+        map_(layout_.map),
+        at_(layout_.scratch),
+        timing_(timing),
+        placer_(timing),
+        kernels_{timing_, placer_},
+        collectives_(timing_, placer_, group),
+        attention_{timing_, placer_, cache_, kAttentionSide, batch_},
+        group_(group) {}
+
+  CompiledChip Compile() {
+    CompiledChip out;
+    Tables();
+    Embedding();
+    for (const LayerMap& layer : map_.layers) {
+      AttentionPart(layer);
+      MlpPart(layer);
+    }
+    out.logits = Head();
+    out.layout = layout_;
+    out.program = placer_.Finish();
+    out.spans = placer_.spans();
+    out.weight_stream_bytes = StreamedBytes(out.program);
+    return out;
+  }
+
+ private:
+  // Where a part of a product lies: vectors first .. first + words - 1 of each position, `stride`
+  // between positions.
+  struct Part {
+    Quad at;
+    int first, words, stride;
+    Quad of(int position) const { return at + position * stride; }
+  };
+
+  // y = W x for all positions. A position's vectors are x_stride, and y_stride, apart.
+  std::vector<Part> MatMul(const char* name, const SplitMatrix& w, const OperandMap& x,
+                           int x_stride, const Quad y[2], int y_stride) {
+    std::vector<Part> out;
+    for (const SplitMatrix::Part& part : w.parts) {
+      const int side = static_cast<int>(part.matrix.side);
+      PlaceMatMul(placer_, timing_, name, part.matrix, batch_, {x.half[side], x_stride},
+                  {y[side], y_stride});
+      out.push_back({y[side], part.first_row / kTileRows, part.matrix.tiles(), y_stride});
+    }
+    return out;
+  }
+
+  Kernels::RotaryTables RotaryOf(int position) const {
+    const Kernels::RotaryTables all{at_.cos, at_.sin_low, at_.sin_high};
+    return all + position * cache_.rotary_tables();
+  }
+
+  void Tables() {
+    const int tiles = cache_.key_tiles();
+    for (int i = 0; i < batch_; ++i) {
+      kernels_.MaskBias(map_.iota, map_.position + i, tiles, at_.bias + i * tiles);
+      const Kernels::RotaryTables to = RotaryOf(i);
+      for (int t = 0; t < cache_.rotary_tables(); ++t) {
+        const int row = t * plan_.context + i;
+        kernels_.GatherQuad(map_.cos_table + row, map_.position_map_west, to.cos + t);
+        kernels_.GatherQuad(map_.sin_low_table + row, map_.position_map_west, to.sin_low + t);
+        kernels_.GatherQuad(map_.sin_high_table + row, map_.position_map_east, to.sin_high + t);
+      }
+    }
+  }
+
+  void Embedding() {
+    const int rows = plan_.ShardRows(stage_.embedding);
+    for (int i = 0; i < batch_; ++i) {
+      kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, rows, map_.token_map + i, words_,
+                         at_.partial.y[0] + i * words_);
+    }
+    // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
+    collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(), batch_ * words_,
+                                   at_.residual, false, at_.residual);
+  }
+
+  // Residual += sum over the chips of W x, rounded on the way as for one position; and the squares
+  // of the residual, summed in that order.
+  void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, int x_stride) {
+    const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
+    const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial.y, words_);
+    bool first = true;
+    for (int word : SquareOrder(words_)) {
+      const Part& p = *std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
+        return word >= part.first && word < part.first + part.words;
+      });
+      for (int i = 0; i < batch_; ++i) {
+        const Quad sum = at_.residual + (i * words_ + word);
+        AddOverChips(p.of(i) + (word - p.first), i * words_ + word, half, sum);
+        kernels_.AddSquare(sum, first, at_.norm_scratch + i);
+      }
+      first = false;
+    }
+    squared_ = true;
+  }
+  // Vector `index` of those that travel.
+  void AddOverChips(Quad from, int index, bool half, Quad sum) {
+    const int landing = index * group_.size;
+    if (half) {
+      collectives_.AllReduceDirect16(from, at_.partial16 + index, HalfLanding() + landing, 1, sum,
+                                     true, sum);
+    } else {
+      collectives_.AllReduceDirect(from, at_.landing + landing, 1, sum, true, sum);
+    }
+  }
+  Pair HalfLanding() const {
+    return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
+  }
+
+  void Norm(Quad gain) {
+    const float eps = static_cast<float>(m_.rms_norm_eps);
+    const Pair west = at_.normed.half[0], east = at_.normed.half[1];
+    if (squared_) {
+      kernels_.RmsScale(at_.residual, gain, at_.norm_scratch, words_, m_.hidden_size, eps, west,
+                        east, batch_);
+    } else {
+      kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, words_, m_.hidden_size, eps, west,
+                       east, batch_);
+    }
+  }
+
+  void Project(const LayerMap& layer, int keys, int values) {
+    for (const Part& p : MatMul("k", layer.k, at_.normed, words_, at_.k32.y, keys)) {
+      for (int i = 0; i < batch_; ++i) {
+        RotateKeys(kernels_, cache_, p.of(i), p.words, RotaryOf(i), at_.k + (i * keys + p.first));
+      }
+    }
+    for (const Part& p : MatMul("v", layer.v, at_.normed, words_, at_.v32.y, values)) {
+      for (int i = 0; i < batch_; ++i) {
+        kernels_.ToHalf(p.of(i), p.words, at_.v + (i * values + p.first));
+      }
+    }
+    const int queries = plan_.query_vectors();
+    for (const Part& p : MatMul("q", layer.q, at_.normed, words_, at_.q32.y, queries)) {
+      for (int i = 0; i < batch_; ++i) {
+        RotateQueries(kernels_, cache_, p.of(i), p.words, RotaryOf(i),
+                      at_.q + (i * queries + p.first));
+      }
+    }
+  }
+
+  void AttentionPart(const LayerMap& layer) {
+    Norm(layer.attention_gain);
+    const int slots = cache_.key_slots(), groups = cache_.value_groups();
+    const int keys = plan_.kv_slots * slots, values = plan_.kv_slots * groups;
+    Project(layer, keys, values);
+    const Attention::ValueTables tables{map_.identity,       map_.one_hot,
+                                        map_.transpose_row,  map_.transpose_maps,
+                                        map_.value_map_read, map_.value_map_write};
+    const int queries = plan_.queries_per_slot, outputs = plan_.outputs();
+    for (int kv = 0; kv < plan_.kv_slots; ++kv) {
+      attention_.AppendKey(at_.k + kv * slots, keys, map_.key_maps, layer.keys[kv]);
+      attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots, queries, layer.keys[kv],
+                        at_.scores);
+      attention_.AppendValue(at_.v + kv * groups, values, tables, layer.values[kv]);
+      attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
+      attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups,
+                       outputs);
+    }
+    attention_.Normalise(at_.weighed, map_.low_half, batch_ * outputs, at_.heads_out.half[0],
+                         at_.heads_out.half[1]);
+    AddToResidual("o", layer.o, at_.heads_out, outputs);
+  }
+
+  void MlpPart(const LayerMap& layer) {
+    Norm(layer.mlp_gain);
+    const int ffn = plan_.ffn_words();
+    const std::vector<Part> gate = MatMul("gate", layer.gate, at_.normed, words_, at_.gate.y, ffn);
+    const std::vector<Part> up = MatMul("up", layer.up, at_.normed, words_, at_.up.y, ffn);
+    for (size_t p = 0; p < gate.size(); ++p) {
+      for (int i = 0; i < batch_; ++i) {
+        const int to = i * ffn + gate[p].first;
+        kernels_.SwiGlu(gate[p].of(i), up[p].of(i), gate[p].words, at_.mlp.half[0] + to,
+                        at_.mlp.half[1] + to);
+      }
+    }
+    AddToResidual("down", layer.down, at_.mlp, ffn);
+  }
+
+  // Of all positions, or of the last.
+  std::vector<Segment32> Head() {
+    Norm(map_.final_gain);
+    std::vector<Segment32> out;
+    if (!plan_.batch_logits) {
+      for (const SplitMatrix::Part& part : map_.head.parts) {
+        const int side = static_cast<int>(part.matrix.side);
+        PlaceMatVec(placer_, timing_, "head", part.matrix,
+                    at_.normed.half[side] + (batch_ - 1) * words_, at_.logits[side]);
+        out.push_back({at_.logits[side], part.first_row / kTileRows, part.matrix.tiles()});
+      }
+      return out;
+    }
+    const int stride = CeilDiv(plan_.ShardRows(stage_.head), kLanes);
+    const std::vector<Part> parts =
+        MatMul("head", map_.head, at_.normed, words_, at_.logits, stride);
+    for (int i = 0; i < batch_; ++i) {
+      for (const Part& p : parts) out.push_back({p.of(i), p.first, p.words});
+    }
+    return out;
+  }
+
+  const Plan& plan_;
+  const ModelConfig& m_;
+  const StageShape& stage_;
+  const int batch_;
+  const CacheShape cache_;
+  const int words_;  // of a hidden vector
+  const Layout layout_;
+  const ModelMap& map_;
+  const ScratchMap& at_;
+  const ChipTiming timing_;
+  Placer placer_;
+  Kernels kernels_;
+  Collectives collectives_;
+  Attention attention_;
+  const Group& group_;
+  bool squared_ = false;  // the squares of the residual are summed in norm_scratch
+};
+
+}  // namespace
+
+absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
+  if (plan.weights != NumberFormat::kFp16) {
+    return absl::UnimplementedError(
+        absl::StrCat("batches of ", plan.batch, " positions: weights in ",
+                     NumberFormatName(plan.weights), ", batches take fp16; use --prefill-batch 1"));
+  }
+  if (plan.sequences != 1) {
+    return absl::UnimplementedError(
+        absl::StrCat("batches of ", plan.batch, " positions: ", plan.sequences,
+                     " sequences, batches take one; ", "use --prefill-batch 1"));
+  }
+  const Layout layout = LayOut(plan, stage);
+  RETURN_IF_ERROR(layout.fits);
+  const auto apart = [](const SplitMatrix& w) {
+    return std::all_of(w.parts.begin(), w.parts.end(),
+                       [](const SplitMatrix::Part& p) { return p.matrix.strips.empty(); });
+  };
+  const auto layer_apart = [&](const LayerMap& l) {
+    return apart(l.q) && apart(l.k) && apart(l.v) && apart(l.o) && apart(l.gate) && apart(l.up) &&
+           apart(l.down);
+  };
+  const std::vector<LayerMap>& layers = layout.map.layers;
+  if (apart(layout.map.head) && std::all_of(layers.begin(), layers.end(), layer_apart)) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "batches of ", plan.batch, " positions: weights need slices of the activations (",
+      layout.use.total(), " B of ", kSramBytes, " B a chip are in use), where batches ",
+      "cannot read them; use more chips or --prefill-batch 1"));
+}
+
+absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
+                                            const Group& group, const ChipTiming& timing) {
+  LOCKSTEP_CHECK(plan.batch > 1 && kMostPrefill % plan.batch == 0, "a batch of %d", plan.batch);
+  RETURN_IF_ERROR(CheckLatencies(timing));
+  RETURN_IF_ERROR(PrefillFits(plan, stage));
+  Layout layout = LayOut(plan, stage);
+  return PrefillCompiler(plan, stage, std::move(layout), group, timing).Compile();
+}
+
+}  // namespace lockstep

@@ -1,0 +1,259 @@
+// The reservation table (runtime/kernels/block.h).
+#include "runtime/kernels/block.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+#include "chip/check.h"
+#include "runtime/kernels/place.h"
+
+namespace lockstep {
+namespace {
+
+// Resources: queues, then streams x parts of the chip.
+constexpr int kParts = 5;  // west, western activation columns, VXM, eastern ones, east
+constexpr int kStreams = 2 * kStreamsPerDirection;
+constexpr int kResources = kQueues + kStreams * kParts;
+
+int Part(int position) {
+  if (position < kVxm) return position < kVxm - kColumns ? 0 : 1;
+  if (position > kVxm) return position > kVxm + kColumns ? 4 : 3;
+  return 2;
+}
+
+// Diagonals of a stream that a block uses, at a part of the chip.
+struct StreamUse {
+  int stream, part;
+  int64_t from, to;
+};
+
+int64_t Last(const Block::Item& item) { return item.first + int64_t{item.count - 1} * item.period; }
+
+bool IsWrite(OperandKind kind) {
+  return kind == OperandKind::kStreamOut || kind == OperandKind::kStreamOutOrNone;
+}
+
+void AddStreamUses(const Block::Item& item, int d, std::vector<StreamUse>& uses) {
+  const OpInfo& info = Info(item.instr.op);
+  const int position = Queue(item.queue).position;
+  for (int k = 0; k < info.operand_count; ++k) {
+    const OperandKind kind = info.operands[k].kind;
+    const bool write = IsWrite(kind);
+    if (!write && kind != OperandKind::kStreamIn && kind != OperandKind::kStreamInOrImmediate) {
+      continue;
+    }
+    for (int s = 0; s < StreamCount(item.instr, k); ++s) {
+      const int stream = item.instr.arg[k] + s;
+      const int64_t lag = write ? d : 0;
+      const Direction dir = StreamDirection(stream);
+      uses.push_back({stream, Part(position), Diagonal(dir, position, item.first + lag),
+                      Diagonal(dir, position, Last(item) + lag)});
+    }
+  }
+}
+
+}  // namespace
+
+void Block::HoldFor(int index, int64_t from, int64_t to) {
+  holds_.push_back({index, from, to});
+  for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+    if (index != HoldIndex(Hold::kActivations, side)) continue;
+    for (int v = 0; v < kActivationVectors; ++v)
+      holds_.push_back({ActivationHold(side, v), from, to});
+  }
+}
+
+Placer::Placer(const ChipTiming& timing) : timing_(timing), taken_(kResources) {}
+
+Placer::Needs Placer::NeedsOf(const Block& block) const {
+  Needs needs;
+  std::vector<Use>& uses = needs.uses;
+  std::vector<StreamUse> streams;
+  for (const Block::Item& item : block.items()) {
+    const int d = timing_.d_func[static_cast<int>(item.instr.op)];
+    uses.push_back({item.queue, item.first, Last(item)});
+    if (item.instr.op == Opcode::kReceive) {
+      const int64_t access = d + timing_.receive_turnaround;
+      uses.push_back({MemQueue(item.instr.arg[0]), item.first + access, Last(item) + access});
+    }
+    AddStreamUses(item, d, streams);
+  }
+  std::sort(streams.begin(), streams.end(), [](const StreamUse& a, const StreamUse& b) {
+    return std::tie(a.stream, a.from) < std::tie(b.stream, b.from);
+  });
+  for (size_t i = 0, next = 0; i < streams.size(); i = next) {
+    // A value of the stream may cross all parts between those that the block touches there.
+    StreamUse joined = streams[i];
+    int part_low = joined.part, part_high = joined.part;
+    for (next = i + 1; next < streams.size() && streams[next].stream == joined.stream &&
+                       streams[next].from <= joined.to + 1;
+         ++next) {
+      joined.to = std::max(joined.to, streams[next].to);
+      part_low = std::min(part_low, streams[next].part);
+      part_high = std::max(part_high, streams[next].part);
+    }
+    for (int part = part_low; part <= part_high; ++part) {
+      uses.push_back({kQueues + joined.stream * kParts + part, joined.from, joined.to});
+    }
+  }
+  Join(uses);
+  AddAccesses(block, needs.accesses);
+  return needs;
+}
+
+// What a block holds twice counts once (a slice that a run of receives writes between its reads).
+void Placer::Join(std::vector<Use>& uses) {
+  std::sort(uses.begin(), uses.end(), [](const Use& a, const Use& b) {
+    return std::tie(a.resource, a.from) < std::tie(b.resource, b.from);
+  });
+  size_t joined = 0;
+  for (const Use& use : uses) {
+    Use* last = joined == 0 ? nullptr : &uses[joined - 1];
+    if (last != nullptr && last->resource == use.resource && use.from <= last->to) {
+      last->to = std::max(last->to, use.to);
+    } else {
+      uses[joined++] = use;
+    }
+  }
+  uses.resize(joined);
+}
+
+void Placer::AddAccesses(const Block& block, std::vector<SramAccess>& out) const {
+  for (const Block::Item& item : block.items()) {
+    const Opcode op = item.instr.op;
+    if (op == Opcode::kReceive) {
+      const int64_t access = timing_.d_func[static_cast<int>(op)] + timing_.receive_turnaround;
+      out.push_back({item.instr.arg[0], item.instr.arg[OperandIndex(op, "address")],
+                     item.instr.arg[OperandIndex(op, "stride")], item.count, item.first + access,
+                     item.period, 1, true});
+      continue;
+    }
+    const bool mapped = op == Opcode::kGather || op == Opcode::kScatter;
+    const bool write = op == Opcode::kWrite || op == Opcode::kScatter;
+    if (!mapped && !write && op != Opcode::kRead) continue;
+    out.push_back({item.queue, item.instr.arg[OperandIndex(op, "address")],
+                   item.instr.arg[OperandIndex(op, "stride")], item.count, item.first, item.period,
+                   mapped ? block.reach() : 1, write});
+  }
+}
+
+int64_t Placer::Find(const Block& block, int64_t earliest) const {
+  return Find(block, NeedsOf(block), earliest);
+}
+
+int64_t Placer::Find(const Block& block, const Needs& needs, int64_t earliest) const {
+  int64_t start = earliest;
+  for (const Block::Item& item : block.items()) start = std::max(start, -item.first);
+  for (const SramAccess& access : needs.accesses) start = std::max(start, sram_.Delay(access));
+  for (const Block::Held& h : block.holds()) {
+    start = std::max(start, std::max(frontier_[h.index], floor_) - h.from);
+  }
+  for (const Use& u : needs.uses) start = std::max(start, floor_ - u.from);
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (const Use& u : needs.uses) {
+      const int64_t free = taken_[u.resource].FirstFree(start + u.from, u.to - u.from + 1) - u.from;
+      moved = moved || free > start;
+      start = free;
+    }
+  }
+  return start;
+}
+
+int64_t Placer::Place(const Block& block, int64_t earliest) {
+  const Needs needs = NeedsOf(block);
+  const int64_t start = Find(block, needs, earliest);
+  for (const Use& u : needs.uses) {
+    taken_[u.resource].Take(start + u.from, start + u.to);
+    end_ = std::max(end_, start + u.to + 1);
+  }
+  for (const SramAccess& access : needs.accesses) sram_.Record(access, start);
+  for (const Block::Held& h : block.holds()) {
+    frontier_[h.index] = std::max(frontier_[h.index], start + h.to + 1);
+    end_ = std::max(end_, start + h.to + 1);
+  }
+  Add(block, start);
+  return start;
+}
+
+int64_t Placer::PlaceApart(const Block& block, int64_t from, int64_t to) {
+  // Diagonals are up to kPositions away from the cycle.
+  const int64_t start = end_ + kPositions - from;
+  for (const Block::Item& item : block.items()) {
+    LOCKSTEP_CHECK(item.first >= from && Last(item) <= to, "%s: cycles %d..%d outside %d..%d",
+                   block.name(), item.first, Last(item), from, to);
+  }
+  floor_ = end_ = start + to + kPositions + 1;
+  Add(block, start);
+  return start;
+}
+
+void Placer::Add(const Block& block, int64_t start) {
+  if (block.items().empty()) return;
+  Span span{block.name(), std::numeric_limits<int64_t>::max(), 0};
+  for (Block::Item item : block.items()) {
+    item.first += start;
+    span.first = std::min(span.first, item.first);
+    span.last = std::max(span.last, Last(item));
+    queues_[item.queue].push_back(item);
+  }
+  spans_.push_back(span);
+}
+
+namespace {
+
+// Whether `next` is what `run` would dispatch if it were longer; then it becomes so.
+bool Extend(Block::Item& run, const Block::Item& next) {
+  const int64_t period = run.count > 1 ? run.period : next.first - run.first;
+  if (period < 1 || period > std::numeric_limits<int16_t>::max()) return false;
+  if (next.count > 1 && next.period != period) return false;
+  if (next.first != run.first + run.count * period) return false;
+  const Run longer{run.instr, run.queue, 0, run.first, run.count + 1, static_cast<int32_t>(period)};
+  if (!(InstructionAt(longer, run.count) == next.instr)) return false;
+  run.period = static_cast<int32_t>(period);
+  run.count += next.count;
+  return true;
+}
+
+std::vector<Block::Item> JoinedRuns(std::vector<Block::Item> items) {
+  std::stable_sort(items.begin(), items.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Block::Item> out;
+  for (const Block::Item& item : items) {
+    if (out.empty() || !Extend(out.back(), item)) out.push_back(item);
+  }
+  return out;
+}
+
+}  // namespace
+
+Program Placer::Finish() const {
+  Program program;
+  for (int q = 0; q < kQueues; ++q) {
+    std::vector<Instruction>& text = program.queues[q];
+    int64_t now = 0;
+    const auto wait_until = [&](int64_t cycle) {
+      LOCKSTEP_CHECK(cycle >= now, "%s is busy at %d until %d", QueueName(q), cycle, now);
+      for (; now < cycle; now += text.back().arg[0]) {
+        text.push_back(
+            {Opcode::kNop, false, {static_cast<int32_t>(std::min<int64_t>(cycle - now, 65535))}});
+      }
+    };
+    for (const Block::Item& item : JoinedRuns(queues_[q])) {
+      // A run longer than one REPEAT can say is cut into pieces.
+      for (int32_t done = 0; done < item.count;) {
+        wait_until(item.first + int64_t{done} * item.period);
+        const int32_t n = std::min(item.count - done, 65536);
+        Run run{item.instr, q, 0, 0};
+        text.push_back(InstructionAt(run, done));
+        if (n > 1) text.push_back({Opcode::kRepeat, false, {n - 1, item.period}});
+        done += n;
+        now = item.first + int64_t{done - 1} * item.period + 1;
+      }
+    }
+  }
+  return program;
+}
+
+}  // namespace lockstep

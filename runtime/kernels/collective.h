@@ -1,0 +1,56 @@
+#pragma once
+// Collectives of a fully connected group as compiled schedules: every chip runs the same
+// instructions in the same cycles, on links and at addresses of its own.
+
+#include <vector>
+
+#include "chip/latency.h"
+#include "runtime/kernels/block.h"
+#include "runtime/kernels/place.h"
+
+namespace lockstep {
+
+// The group as one of its members sees it.
+struct Group {
+  int size = 1;
+  int self = 0;
+  std::vector<int> port;  // by member: this chip's link to it; -1 for itself
+  int flight_cycles = 0;  // of every link
+};
+
+class Collectives {
+ public:
+  Collectives(const ChipTiming& timing, Placer& placer, const Group& group)
+      : timing(timing), placer(placer), group(group) {}
+
+  // sum[w] = part[w] of member 0 + part[w] of member 1 + ... in this order, on every member, for
+  // `words` fp32 vectors; plus base[w] in the end if `add_base`. Each member sends all its vectors
+  // to all others and adds them itself, word by word: one hop, and a word can go while the next one
+  // is still being made. landing: words * size vectors in a western column west of `part`'s.
+  void AllReduceDirect(Quad part, Quad landing, int words, Quad base, bool add_base, Quad sum);
+  // The same with parts rounded to fp16, in half the time of the links; `half` holds them.
+  void AllReduceDirect16(Quad part, Pair half, Pair landing, int words, Quad base, bool add_base,
+                         Quad sum);
+
+  // The exchange alone: landing[w * size + m] = part[w] of member m.
+  void AllGather(Quad part, Quad landing, int words);
+
+ private:
+  const ChipTiming& timing;
+  Placer& placer;
+  const Group& group;
+
+  // `planes` slices of a column, from `plane` on, that hold a vector.
+  struct Planes {
+    Quad at;
+    int plane, planes;
+  };
+  void GatherWord(const Planes& part, const Planes& landing);
+  void PlaceInStep(const Block& block, int period);
+  int ReceiveOffset(int period, int own_hops) const;
+};
+
+// Cycles between vectors on one link, whole cycles at or above the serialisation.
+int LinkPeriod(const ChipTiming& timing);
+
+}  // namespace lockstep

@@ -1,0 +1,325 @@
+// Norms, elementwise kernels, gathers and lane reductions (runtime/kernels/kernels.h).
+#include "runtime/kernels/kernels.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "chip/check.h"
+#include "chip/instructions.h"
+#include "chip/queue.h"
+
+namespace lockstep {
+namespace {
+
+// Vectors a chain may take when it reads one slice twice, at different distances.
+constexpr int kShiftedBatch = 12;
+
+// A reduction over lanes. Values go out to both SXMs, whose four lane shifters send them back
+// moved:
+//
+//   Fold n      v = (v + v moved 2n) + (v moved n + v moved 3n), the same bits 80, 20 or 5 lanes
+//   apart Last five   v = ((v moved 1 + v moved 4) + (v moved 2 + v moved 3)) + v, which waits in
+//   dst
+class LaneTree {
+ public:
+  LaneTree(const ChipTiming& timing, Opcode op, int words, const char* name)
+      : timing_(timing), op_(op), words_(words), block_(name) {}
+
+  // Vectors that may be under way together: the first result is written when the last one that
+  // waited in dst has been read.
+  static int Batch(const ChipTiming& timing, Opcode op, Quad dst) {
+    return timing.d_func[static_cast<int>(op)] + timing.d_func[static_cast<int>(Opcode::kRead)] +
+           2 * Hops(kVxm, SlicePosition(ColumnSlice(dst.side, dst.column, 0)));
+  }
+
+  Block& Reduce(Quad src, Quad dst) {
+    const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
+    Access(src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1);
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      block_.At(VxmQueue(kOutAlu + static_cast<int>(side)),
+                ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
+    }
+    now_ = d(Opcode::kOr);
+    for (int n : {80, 20, 5}) {
+      Moved({{{2 * n, 0}, {n, 3 * n}}});
+      for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+        Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), Value(side),
+                kOutAlu + static_cast<int>(side));
+      }
+      now_ += d(op_);
+    }
+    LastFive(dst);
+    return block_;
+  }
+
+ private:
+  // Quads of the streams of either direction.
+  static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4, kKeptQuad = 5;
+  static constexpr int kFiveQuad = 6, kFinalQuad = 7;
+  static constexpr int kOutAlu = 0, kPartAlu = 2, kFiveAlu = 4, kFinalAlu = 5;
+
+  int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
+  static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
+
+  // Reads or writes a column's slices at cycle `at` of the VXM, `hops` cycles a hop later.
+  void Access(Quad q, Instruction instr, int64_t at, int hops) {
+    const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
+    for (int k = 0; k < 4; ++k, ++instr.arg[stream]) {
+      const int slice = ColumnSlice(q.side, q.column, k);
+      block_.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), words_);
+    }
+  }
+  void Combine(int a, int b, int out, int alu) {
+    block_.At(VxmQueue(alu), ops::Binary(op_, kTypeF32, a, b, out), now_, words_);
+  }
+  // Brings the value back moved by lanes[side], and combines the two of each side.
+  void Moved(const std::array<std::array<int, 2>, 2>& lanes) {
+    const int64_t out = now_;
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      const int s = static_cast<int>(side), sxm = SxmPosition(side);
+      for (int i = 0; i < 2; ++i) {
+        const int back = StreamNumber(Inward(side), 4 * (kBackQuads + i));
+        block_.At(SxmQueue(side, 2 + i), ops::Shift(4, lanes[s][i], 1, Value(side), back),
+                  out + Hops(kVxm, sxm), words_);
+      }
+      now_ = out + 2 * Hops(kVxm, sxm) + d(Opcode::kShift);
+      const int first = StreamNumber(Inward(side), 4 * kBackQuads);
+      Combine(first, first + 4, StreamNumber(Outward(side), 4 * kPartQuad), kPartAlu + s);
+    }
+    now_ += d(op_);
+  }
+  void LastFive(Quad dst) {
+    const int kept = StreamNumber(Inward(dst.side), 4 * kKeptQuad);
+    const int last = StreamNumber(Outward(dst.side), 4 * kFinalQuad),
+              five = ops::East(4 * kFiveQuad);
+    Access(dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1);
+    Moved({{{1, 4}, {2, 3}}});
+    Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), five, kFiveAlu);
+    now_ += d(op_);
+    Access(dst, ops::Read(dst.address, 1, kept), now_ - d(Opcode::kRead), -1);
+    Combine(five, kept, last, kFinalAlu);
+    now_ += d(op_);
+    Access(dst, ops::Write(dst.address, 1, last), now_, 1);
+  }
+
+  const ChipTiming& timing_;
+  const Opcode op_;
+  const int words_;
+  Block block_;
+  int64_t now_ = 0;  // when the current value stands at the VXM
+};
+
+}  // namespace
+
+namespace {
+
+void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char* name, Quad src,
+                Quad dst, int words) {
+  const int batch = LaneTree::Batch(timing, op, dst);
+  for (int w = 0; w < words; w += batch) {
+    LaneTree tree(timing, op, std::min(batch, words - w), name);
+    placer.Place(tree.Reduce(src + w, dst + w));
+  }
+}
+
+}  // namespace
+
+void Kernels::LaneSum(Quad src, Quad dst, int words) {
+  PlaceTrees(placer, timing, Opcode::kAdd, "lane sum", src, dst, words);
+}
+
+void Kernels::LaneMax(Quad src, Quad dst, int words) {
+  PlaceTrees(placer, timing, Opcode::kMax, "lane max", src, dst, words);
+}
+
+std::vector<int> SquareOrder(int words) {
+  const int western = CeilDiv(words, 2);
+  std::vector<int> order;
+  for (int w = 0; w < words; ++w) order.push_back(w % 2 == 0 ? w / 2 : western + w / 2);
+  return order;
+}
+
+void Kernels::AddSquare(Quad x, bool first, Quad sum) {
+  Chain c(timing, "rmsnorm square", 1);
+  const Chain::Value v = c.Load(x), square = c.Op(Opcode::kMul, v, v);
+  c.Store(first ? square : c.Op(Opcode::kAdd, square, c.Load(sum)), sum);
+  placer.Place(c.Build());
+}
+
+void Kernels::RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
+                      Pair west, Pair east, int batch) {
+  for (int i = 0; i < batch; ++i) {
+    Chain c(timing, "rmsnorm squares", words, AccumulatePeriod(timing, Opcode::kAdd));
+    const Chain::Value v = c.Load(x + i * words);
+    c.Store(c.Accumulate(Opcode::kAdd, c.Op(Opcode::kMul, v, v)), scratch + i);
+    placer.Place(c.Build());
+  }
+  RmsScale(x, gain, scratch, words, elements, eps, west, east, batch);
+}
+
+void Kernels::RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
+                       Pair west, Pair east, int batch) {
+  LaneSum(scratch, scratch + batch, batch);
+  {
+    Chain c(timing, "rmsnorm scale", batch);
+    const Chain::Value mean =
+        c.OpImm(Opcode::kMul, c.Load(scratch + batch), 1.0f / static_cast<float>(elements));
+    c.Store(c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, eps)), scratch);
+    placer.Place(c.Build());
+  }
+  for (int i = 0; i < batch; ++i) {
+    Chain c(timing, "rmsnorm apply", words);
+    const Chain::Value y =
+        c.Op(Opcode::kMul, c.Op(Opcode::kMul, c.Load(x + i * words), c.Load(scratch + i, 0)),
+             c.Load(gain));
+    c.Store16(c.To16(y), west + i * words);
+    c.Store16(c.To16(y), east + i * words);
+    placer.Place(c.Build());
+  }
+}
+
+void Kernels::Rotary(Quad x, const RotaryTables& tables, int words, int distance, float scale,
+                     Pair y, int stride) {
+  for (int w = 0; w < words; w += kShiftedBatch) {
+    Chain c(timing, "rotary", std::min(kShiftedBatch, words - w));
+    const Quad from = x + w * stride;
+    const Chain::Value low =
+        c.Op(Opcode::kMul, c.LoadShifted(from, -distance, stride), c.Load(tables.sin_low, 0));
+    const Chain::Value high =
+        c.Op(Opcode::kMul, c.LoadShifted(from, distance, stride), c.Load(tables.sin_high, 0));
+    const Chain::Value straight = c.Op(Opcode::kMul, c.Load(from, stride), c.Load(tables.cos, 0));
+    const Chain::Value turned = c.Op(Opcode::kAdd, low, high);
+    const Chain::Value sum = c.Op(Opcode::kAdd, straight, turned);
+    c.Store16(c.To16(c.OpImm(Opcode::kMul, sum, scale)), y + w * stride, stride);
+    placer.Place(c.Build());
+  }
+}
+
+void Kernels::RotaryAcross(Quad x, const RotaryTables& tables, int pairs, Pair y, int stride) {
+  for (int i = 0; i < pairs; i += kShiftedBatch) {
+    for (int half = 0; half < 2; ++half) {
+      Chain c(timing, "rotary", std::min(kShiftedBatch, pairs - i));
+      const Quad from = x + i * stride;
+      const Quad sin = half == 0 ? tables.sin_low : tables.sin_high;
+      // The neighbour comes by way of the lane shifter, so that the slice is read at two times.
+      const Chain::Value turned =
+          c.Op(Opcode::kMul, c.LoadShifted(from + (1 - half), 0, stride), c.Load(sin, 0));
+      const Chain::Value straight =
+          c.Op(Opcode::kMul, c.Load(from + half, stride), c.Load(tables.cos, 0));
+      c.Store16(c.To16(c.Op(Opcode::kAdd, straight, turned)), y + (i * stride + half), stride);
+      placer.Place(c.Build());
+    }
+  }
+}
+
+void Kernels::SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east) {
+  Chain c(timing, "swiglu", words);
+  const Chain::Value g = c.Load(gate);
+  const Chain::Value half = c.OpImm(Opcode::kMul, g, 0.5f);
+  const Chain::Value sigmoid2 = c.OpImm(Opcode::kAdd, c.Unary(Opcode::kTanh, half), 1.0f);
+  const Chain::Value silu = c.Op(Opcode::kMul, half, sigmoid2);
+  const Chain::Value y = c.Op(Opcode::kMul, silu, c.Load(up));
+  c.Store16(c.To16(y), west);
+  c.Store16(c.To16(y), east);
+  placer.Place(c.Build());
+}
+
+void Kernels::SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value) {
+  Chain both(timing, "split key", 1);
+  const Chain::Value low = both.Op(Opcode::kMask, both.Load(x), both.Load(low_half));
+  both.Store(both.Op(Opcode::kOr, low, both.LoadShifted(x, kHalfLanes)), key);
+  placer.Place(both.Build());
+  Chain high(timing, "split value", 1);
+  high.Store16(high.To16(high.LoadShifted(x, -kHalfLanes)), value);
+  placer.Place(high.Build());
+}
+
+void Kernels::PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east) {
+  for (int first = 0, word = 0; first < heads * elements; first += kLanes, ++word) {
+    const int last = (std::min(first + kLanes, heads * elements) - 1) / elements;
+    // Each hemisphere has two lane shifters.
+    constexpr int kAtOnce = 4;
+    for (int from = first / elements; from <= last; from += kAtOnce) {
+      Chain c(timing, "pack heads", 1);
+      const auto part = [&](int h) {
+        return c.LoadShifted16(x[(h - from) % 2] + h, h * elements - first);
+      };
+      Chain::Value all = part(from);
+      for (int h = from + 1; h <= std::min(last, from + kAtOnce - 1); ++h) {
+        all = c.Op(Opcode::kOr, all, part(h));
+      }
+      all = from == first / elements ? c.OpBits(Opcode::kOr, all, 0)
+                                     : c.Op(Opcode::kOr, all, c.Load16(west + word));
+      c.Store16(all, west + word);
+      c.Store16(all, east + word);
+      placer.Place(c.Build());
+    }
+  }
+}
+
+void Kernels::ToHalf(Quad x, int words, Pair y) {
+  Chain c(timing, "to half", words);
+  c.Store16(c.To16(c.Load(x)), y);
+  placer.Place(c.Build());
+}
+
+void Kernels::Add(Quad a, Quad b, int words, Quad y) {
+  Chain c(timing, "add", words);
+  c.Store(c.Op(Opcode::kAdd, c.Load(a), c.Load(b)), y);
+  placer.Place(c.Build());
+}
+
+void Kernels::MaskBias(Quad iota, Quad position, int words, Quad bias) {
+  Chain c(timing, "mask bias", words);
+  const Chain::Value beyond = c.Op(Opcode::kCmpGt, c.Load(iota), c.Load(position, 0));
+  c.Store(c.OpBits(Opcode::kAnd, beyond, std::bit_cast<uint32_t>(-1e30f)), bias);
+  placer.Place(c.Build());
+}
+
+void Kernels::GatherRow(Hemisphere side, int address, int rows, Single map, int words, Quad y) {
+  Chain c(timing, "gather row", words);
+  const Chain::Value in = c.Inbound(side, kTypeF16);
+  c.Store(c.To32(in), y);
+  Block& b = c.Build();
+  b.Reach(rows);
+  const int stream = c.StreamOf(in), map_stream = StreamNumber(Outward(side), 31);
+  const int d_gather = timing.d_func[static_cast<int>(Opcode::kGather)];
+  int64_t map_first = INT64_MAX, map_last = INT64_MIN;  // by arrival at the map's own slice
+  const int map_slice = ColumnSlice(map.side, map.column, map.plane);
+  for (int w = 0; w < words; ++w) {
+    for (int k = 0; k < 2; ++k) {
+      const int slice = WeightSlice(side, 2 * (w % 16) + k);
+      const int64_t at = c.TimeOf(in) + w - Hops(SlicePosition(slice), kVxm) - d_gather;
+      b.At(MemQueue(slice), ops::Gather(address + w / 16 * rows, 0, map_stream, stream + k), at);
+      const int64_t leave = at - Hops(SlicePosition(map_slice), SlicePosition(slice));
+      map_first = std::min(map_first, leave), map_last = std::max(map_last, leave);
+    }
+  }
+  b.At(MemQueue(map_slice), ops::Read(map.address, 0, map_stream),
+       map_first - timing.d_func[static_cast<int>(Opcode::kRead)],
+       static_cast<int>(map_last - map_first) + 1);
+  placer.Place(b);
+}
+
+void Kernels::GatherQuad(Quad table, Single map, Quad y) {
+  LOCKSTEP_CHECK(y.side == Other(table.side) && map.side == y.side, "sides of a table gather");
+  Block b("gather table");
+  const int map_stream = StreamNumber(Outward(table.side), 31);
+  const int map_slice = ColumnSlice(map.side, map.column, map.plane);
+  const int in = StreamNumber(Inward(table.side), 0);
+  for (int k = 0; k < 4; ++k) {
+    const int slice = ColumnSlice(table.side, table.column, k);
+    b.At(MemQueue(slice), ops::Gather(table.address, 0, map_stream, in + k), 0);
+    const int target = ColumnSlice(y.side, y.column, k);
+    b.At(MemQueue(target), ops::Write(y.address, 0, in + k),
+         timing.d_func[static_cast<int>(Opcode::kGather)] +
+             Hops(SlicePosition(slice), SlicePosition(target)));
+  }
+  b.At(MemQueue(map_slice), ops::Read(map.address, 0, map_stream),
+       -Hops(SlicePosition(map_slice), SlicePosition(ColumnSlice(table.side, table.column, 0))) -
+           timing.d_func[static_cast<int>(Opcode::kRead)]);
+  placer.Place(b);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,86 @@
+#pragma once
+// The kernels of a transformer on one chip, each emitting blocks at the first free cycles.
+//
+// Vectors of fp32 are Quads, of fp16 Pairs (runtime/kernels/place.h). A "word" is a vector of 320
+// lanes. All reductions have a fixed order. Every kernel is tested alone against double precision
+// (tests/runtime/kernels_test.cc).
+
+#include <vector>
+
+#include "chip/latency.h"
+#include "runtime/kernels/block.h"
+#include "runtime/kernels/chain.h"
+#include "runtime/kernels/matvec.h"
+#include "runtime/kernels/place.h"
+
+namespace lockstep {
+
+// The order in which the squares of a product's words are summed: both hemispheres make words at
+// once, so from either half in turn. Independent of layout and batch, so that they do not show in
+// the bits.
+std::vector<int> SquareOrder(int words);
+
+struct Kernels {
+  const ChipTiming& timing;
+  Placer& placer;
+
+  // dst[i] = all 320 lanes of src[i] reduced, in every lane. src on any side, dst east or west.
+  // Sum: a fixed tree down to classes of lanes 5 apart, then those five in an order that depends on
+  // the lane, so that lanes of different classes may differ in the last bits.
+  void LaneSum(Quad src, Quad dst, int words);
+  void LaneMax(Quad src, Quad dst, int words);
+
+  // y = x / sqrt(mean(x^2) + eps) * gain, as fp16 on both sides, for `batch` positions one after
+  // the other. x (of each position), gain: `words` vectors whose lanes beyond `elements` are zero.
+  // scratch: two vectors a position, in a column that holds neither.
+  void RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
+               Pair east, int batch = 1);
+
+  // The same in two steps, for an x that is made word by word: sum (scratch) = x^2, or sum + x^2,
+  // of a word; then the rest.
+  void AddSquare(Quad x, bool first, Quad sum);  // words in the order of SquareOrder
+  void RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
+                Pair east, int batch = 1);
+
+  // Rotary embedding of vectors x, x + stride, ... (`words` of them) into y, y + stride, ...:
+  // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by `distance`
+  // lanes; the tables carry the signs and zeros (Hugging Face rotate_half). y as fp16.
+  struct RotaryTables {
+    Quad cos, sin_low, sin_high;
+    RotaryTables operator+(int words) const {
+      return {cos + words, sin_low + words, sin_high + words};
+    }
+  };
+  void Rotary(Quad x, const RotaryTables& tables, int words, int distance, float scale, Pair y,
+              int stride = 1);
+  // The same for heads whose halves lie lane by lane in neighbours x + i * stride, x + i * stride +
+  // 1: y = x * cos + neighbour * sin, sin being sin_low for the first and sin_high for the second.
+  void RotaryAcross(Quad x, const RotaryTables& tables, int pairs, Pair y, int stride);
+
+  // y = silu(gate) * up as fp16 on both sides; gate and up in different columns.
+  void SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east);
+
+  // A vector of a key (lanes 0..159) and a value (from lane 160 on): the key in both lane halves,
+  // the value as fp16 in the lower one. low_half: all bits in lanes 0..159.
+  void SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value);
+
+  // Elements 0 .. elements - 1 of `heads` vectors end to end, 320 a vector, on both sides. The
+  // other lanes of x, which lies on both sides, are zero.
+  void PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east);
+
+  // y = x as fp16, on y's side.
+  void ToHalf(Quad x, int words, Pair y);
+  // y = a + b.
+  void Add(Quad a, Quad b, int words, Quad y);
+
+  // bias[i] lanes = 0 where iota[i] <= position, else -1e30. position: one vector.
+  void MaskBias(Quad iota, Quad position, int words, Quad bias);
+
+  // Row `map` of a table, word w of a row lying in weight slice pair w % 16 at
+  // address + (w / 16) * rows + map, as fp32. A map of 0xffff reads zeros.
+  void GatherRow(Hemisphere side, int address, int rows, Single map, int words, Quad y);
+  // Row `map` of fp32 tables in a column (one vector a row).
+  void GatherQuad(Quad table, Single map, Quad y);
+};
+
+}  // namespace lockstep

@@ -1,0 +1,332 @@
+// Sessions (runtime/run/session.h).
+#include "runtime/run/session.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <span>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "chip/check.h"
+#include "fabric/agreement.h"
+#include "runtime/compiler/image.h"
+#include "runtime/run/engine_memory.h"
+
+namespace lockstep {
+namespace {
+
+template <typename T>
+std::string AsBytes(const T& value) {
+  return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+}
+template <typename T>
+T FromBytes(const std::string& bytes) {
+  T value;
+  LOCKSTEP_CHECK(bytes.size() == sizeof(value), "%d bytes", bytes.size());
+  std::memcpy(&value, bytes.data(), sizeof(value));
+  return value;
+}
+
+// Checks shared by engines that different threads run.
+class LockedCheckCache : public CheckCache {
+ public:
+  using CheckCache::CheckCache;
+  std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
+                                       const std::shared_ptr<const MxmState>& before) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return CheckCache::Check(schedule, before);
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
+// Logits of one chip on their way to process 0.
+struct LogitsHeader {
+  int32_t row;           // of the step: a sequence, or a position of a batch
+  int32_t first, count;  // rows of the vocabulary
+};
+
+}  // namespace
+
+Session::Session(const SessionSetup& setup, Transport* transport)
+    : setup_(setup),
+      transport_(transport),
+      checks_(std::make_shared<LockedCheckCache>(setup.timing)),
+      token_{setup.compiled, {}, &Worker::token_parts, {}},
+      batch_{setup.batches, {}, &Worker::batch_parts, {}} {}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& setup,
+                                                         Transport* transport,
+                                                         const Checkpoint* weights,
+                                                         Observer* observer) {
+  std::unique_ptr<Session> session(new Session(setup, transport));
+  RETURN_IF_ERROR(session->AgreeOnPlan());
+  RETURN_IF_ERROR(session->AgreeOnStatus(session->Compile(observer)));
+  if (session->TakesTurns()) {
+    LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
+    ASSIGN_OR_RETURN(session->visits_,
+                     StageVisits::Create(session->token_.compiled.get(), weights, setup.timing,
+                                         setup.limit->wiring, setup.limit->sram_bytes, observer));
+  } else if (setup.engine == EngineKind::kFunctional) {
+    LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
+    RETURN_IF_ERROR(session->AgreeOnStatus(session->Load(*weights)));
+  }
+  session->CountCost(&session->token_);
+  if (session->plan().batch > 1) session->CountCost(&session->batch_);
+  return session;
+}
+
+absl::Status Session::AgreeOnPlan() {
+  std::string all = absl::StrCat(setup_.pipeline.Digest(), ",", static_cast<int>(setup_.engine));
+  for (const ChipTiming::Parameter& p : setup_.timing.Parameters()) {
+    absl::StrAppend(&all, ",", p.value);
+  }
+  return AgreeDigest(*transport_, XXH64(all.data(), all.size(), 0));
+}
+
+absl::Status Session::AgreeOnStatus(const absl::Status& mine) {
+  const std::vector<std::string> all =
+      AllGather(*transport_, mine.ok() ? "" : absl::StrCat(mine.message(), " "));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank].empty()) continue;
+    if (!mine.ok() && rank == static_cast<size_t>(transport_->process().rank)) return mine;
+    return absl::AbortedError(
+        absl::StrCat("process ", rank, ": ", absl::StripSuffix(all[rank], " ")));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::Compile(Observer* observer) {
+  if (token_.compiled == nullptr) {
+    ASSIGN_OR_RETURN(token_.compiled, CompiledPipeline::Create(setup_.pipeline, setup_.timing));
+  }
+  if (batch_.compiled == nullptr && plan().batch > 1) {
+    ASSIGN_OR_RETURN(batch_.compiled, CompiledPipeline::Create(setup_.pipeline, setup_.timing,
+                                                               CompiledPipeline::Step::kBatch));
+  }
+  std::vector<Engine*> engines;
+  const bool turns = TakesTurns();
+  for (uint32_t chip : transport_->chips()) {
+    std::vector<CompiledPipeline::ChipPart> batch_parts;
+    ASSIGN_OR_RETURN(std::vector<CompiledPipeline::ChipPart> parts, token_.compiled->PartsOf(chip));
+    if (batch_.compiled != nullptr) {
+      ASSIGN_OR_RETURN(batch_parts, batch_.compiled->PartsOf(chip));
+    }
+    token_.launches.push_back(LaunchesOf(parts));
+    batch_.launches.push_back(LaunchesOf(batch_parts));
+    const bool works = !parts.empty();
+    const bool large = works && parts.front().role->compiled.layout.use.total() > kSramBytes / 8;
+    if (!turns) engines.push_back(MakeEngine(chip, large, observer));
+    if (!works) continue;
+    const CompiledPipeline::Seat seat = *token_.compiled->SeatOf(chip);
+    workers_.push_back({chip,
+                        seat,
+                        &token_.compiled->pipeline().stages[seat.stage].shape,
+                        std::move(parts),
+                        std::move(batch_parts),
+                        functional_.empty() ? nullptr : functional_.back().get(),
+                        {}});
+    Worker& worker = workers_.back();
+    for (int i = 0; worker.engine != nullptr && i < plan().sequences; ++i) {
+      worker.inputs.push_back(AtSequence(worker.map(), plan(), i));
+    }
+  }
+  if (!turns) fleet_ = std::make_unique<Fleet>(transport_, engines);
+  return absl::OkStatus();
+}
+
+// REQUIRES: token_.compiled.
+bool Session::TakesTurns() const {
+  if (!setup_.limit || setup_.engine != EngineKind::kFunctional) return false;
+  std::map<int, int64_t> bytes;  // by stage
+  for (const PipelinePart& part : token_.compiled->parts()) bytes[part.stage] = part.sram.total();
+  int64_t all = 0;
+  for (const auto& [stage, of_chip] : bytes) all += of_chip * plan().chips;
+  return all > setup_.limit->sram_bytes;
+}
+
+Engine* Session::MakeEngine(uint32_t chip, bool large, Observer* observer) {
+  if (setup_.engine == EngineKind::kTiming) {
+    timing_.push_back(std::make_unique<TimingEngine>(chip, checks_, observer));
+    return timing_.back().get();
+  }
+  // Large pages fault in at least one a slice: worth it once a good part of each is used.
+  const Sram::Pages pages = large ? Sram::Pages::kHuge : Sram::Pages::kSmall;
+  functional_.push_back(std::make_unique<FunctionalEngine>(chip, setup_.timing, observer, pages));
+  return functional_.back().get();
+}
+
+// Collective.
+void Session::CountCost(Kind* kind) {
+  StepCost mine;
+  for (const Worker& worker : workers_) {
+    int64_t text = 0;
+    LinkCounts sent{};
+    for (const CompiledPipeline::ChipPart& part : worker.*kind->parts) {
+      const Schedule& schedule = *part.role->schedule;
+      mine.dispatches += schedule.dispatches;
+      text += schedule.text_bytes;
+      for (int link = 0; link < kLinksPerChip; ++link) sent[link] += part.role->sent[link];
+    }
+    for (int64_t vectors : sent) {
+      mine.vectors_sent += vectors;
+      mine.links += vectors > 0;
+      mine.busiest_vectors = std::max(mine.busiest_vectors, vectors);
+    }
+    mine.text_bytes = std::max(mine.text_bytes, text);
+  }
+  StepCost& cost = kind->cost;
+  for (const std::string& bytes : transport_->Gather(AsBytes(mine))) {
+    const StepCost other = FromBytes<StepCost>(bytes);
+    cost.dispatches += other.dispatches;
+    cost.vectors_sent += other.vectors_sent;
+    cost.links += other.links;
+    cost.busiest_vectors = std::max(cost.busiest_vectors, other.busiest_vectors);
+    cost.text_bytes = std::max(cost.text_bytes, other.text_bytes);
+  }
+  cost.cycles = kind->compiled->cycles();
+  cost.latency = kind->compiled->latency();
+  cost.period = kind->compiled->period();
+  for (const PipelinePart& part : kind->compiled->parts()) {
+    if (part.shape.sequence == 0) cost.weight_stream_bytes += part.weight_stream_bytes;
+  }
+}
+
+absl::Status Session::Load(const Checkpoint& weights) {
+  for (const Worker& worker : workers_) {
+    EngineMemory memory(worker.engine->sram());
+    RETURN_IF_ERROR(
+        WriteModel(plan(), *worker.stage, worker.seat.member, worker.map(), weights, memory));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> Session::Step(const std::vector<FedToken>& fed) {
+  LOCKSTEP_CHECK(IsBatch(fed) || fed.size() == static_cast<size_t>(plan().sequences),
+                 "%d tokens for %d sequences", fed.size(), plan().sequences);
+  if (visits_ != nullptr) return visits_->Step(fed);
+  std::string bytes(reinterpret_cast<const char*>(fed.data()), fed.size() * sizeof(FedToken));
+  transport_->Broadcast(&bytes);
+  RETURN_IF_ERROR(RunStep(fed));
+  return GatherLogits(IsBatch(fed));
+}
+
+// A step without tokens is the end.
+void Session::End() {
+  std::string none;
+  transport_->Broadcast(&none);
+}
+
+absl::Status Session::Follow() {
+  while (true) {
+    std::string bytes;
+    transport_->Broadcast(&bytes);
+    if (bytes.empty()) return absl::OkStatus();
+    std::vector<FedToken> fed(bytes.size() / sizeof(FedToken));
+    std::memcpy(fed.data(), bytes.data(), bytes.size());
+    RETURN_IF_ERROR(RunStep(fed));
+    GatherLogits(IsBatch(fed));
+  }
+}
+
+// Plans with batches have one sequence.
+bool Session::IsBatch(const std::vector<FedToken>& fed) const {
+  return plan().batch > 1 && fed.size() == static_cast<size_t>(plan().batch);
+}
+
+void Session::WriteInputs(const std::vector<FedToken>& fed) {
+  std::vector<int> tokens;
+  for (const FedToken& f : fed) tokens.push_back(f.token);
+  const size_t each = IsBatch(fed) ? fed.size() : 1;  // tokens of a sequence
+  for (const Worker& worker : workers_) {
+    if (worker.engine == nullptr) continue;
+    EngineMemory memory(worker.engine->sram());
+    for (size_t i = 0; i < fed.size(); i += each) {
+      WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[i / each],
+                std::span<const int>(tokens).subspan(i, each), fed[i].position, memory);
+    }
+  }
+}
+
+absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
+  WriteInputs(fed);
+  // Every process has the same fault: the earliest of all.
+  if (std::optional<Fault> fault = fleet_->Run((IsBatch(fed) ? batch_ : token_).launches)) {
+    return absl::InternalError(fault->ToString());
+  }
+  return absl::OkStatus();
+}
+
+std::vector<float> Session::GatherLogits(bool batch) {
+  if (setup_.engine == EngineKind::kTiming) return {};
+  const Kind& kind = batch ? batch_ : token_;
+  const int rows = batch && plan().batch_logits ? plan().batch : 1;  // of a sequence
+  std::string mine;
+  for (const Worker& worker : workers_) {
+    EngineMemory memory(worker.engine->sram());
+    for (const CompiledPipeline::ChipPart& part : worker.*kind.parts) {
+      if (!part.part->shape.head) continue;
+      const Range vocab = plan().ShardOf(worker.stage->head, worker.seat.member);
+      const std::span<const Segment32> all = part.role->compiled.logits;
+      const size_t each = all.size() / rows;
+      for (int row = 0; row < rows; ++row) {
+        const std::vector<float> logits = ReadLogits(plan(), *worker.stage, worker.seat.member,
+                                                     all.subspan(row * each, each), memory);
+        mine += AsBytes(LogitsHeader{part.part->shape.sequence + row, vocab.begin, vocab.size()});
+        mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
+      }
+    }
+  }
+  std::vector<float> all;
+  for (const std::string& bytes : transport_->Gather(mine)) {
+    const size_t vocabulary = plan().model.vocab_size;
+    all.resize(vocabulary * plan().sequences * rows);
+    for (size_t at = 0; at < bytes.size();) {
+      const auto header = FromBytes<LogitsHeader>(bytes.substr(at, sizeof(LogitsHeader)));
+      at += sizeof header;
+      const size_t size = size_t{static_cast<unsigned>(header.count)} * sizeof(float);
+      LOCKSTEP_CHECK(at + size <= bytes.size(), "%d logits in %d bytes", header.count,
+                     bytes.size());
+      std::memcpy(all.data() + header.row * vocabulary + header.first, bytes.data() + at, size);
+      at += size;
+    }
+  }
+  return all;
+}
+
+uint64_t Session::TimingDigest() {
+  std::string mine;  // chip by chip, so that it does not show which process has which
+  for (size_t i = 0; i < transport_->chips().size(); ++i) {
+    mine += AsBytes(visits_ != nullptr    ? visits_->TimingDigestOf(transport_->chips()[i])
+                    : functional_.empty() ? timing_[i]->timing_digest()
+                                          : functional_[i]->timing_digest());
+    // Digests are of programs in their own cycles; where a chip has starts, they count, too.
+    const Launches& launches = token_.launches[i];
+    for (const Launch& launch : launches) {
+      if (launches.size() > 1 || launch.start != 0) mine += AsBytes(launch.start);
+    }
+  }
+  std::string all;
+  for (const std::string& part : transport_->Gather(mine)) all += part;
+  return XXH64(all.data(), all.size(), 0);
+}
+
+int Session::launches_of(uint32_t chip) const {
+  const absl::Span<const uint32_t> chips = transport_->chips();
+  const auto at = std::find(chips.begin(), chips.end(), chip);
+  LOCKSTEP_CHECK(at != chips.end(), "chip%d is not of this process", chip);
+  return static_cast<int>(token_.launches[at - chips.begin()].size());
+}
+
+int64_t Session::SramBytesTouched() const {
+  int64_t bytes = visits_ == nullptr ? 0 : visits_->MostSramBytes();
+  for (const auto& engine : functional_) bytes += engine->sram().TouchedBytes();
+  return bytes;
+}
+
+}  // namespace lockstep

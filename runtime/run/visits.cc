@@ -1,0 +1,149 @@
+// Entering, running and leaving stages (runtime/run/visits.h).
+#include "runtime/run/visits.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "fabric/fleet.h"
+#include "runtime/run/engine_memory.h"
+
+namespace lockstep {
+namespace {
+
+// Visits every word of a chip's KV cache, in one order.
+void ForEachCacheWord(const Plan& plan, const ModelMap& map,
+                      const std::function<void(int slice, int address)>& visit) {
+  const auto rows = [&](int first, int count) {
+    for (int i = 0; i < kWeightSlices; ++i) {
+      for (int r = 0; r < count; ++r) visit(WeightSlice(kAttentionSide, i), first + r);
+    }
+  };
+  for (const LayerMap& layer : map.layers) {
+    for (int first : layer.keys) rows(first, plan.cache().key_rows());
+    for (int first : layer.values) rows(first, plan.cache().value_rows());
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(CompiledPipeline* compiled,
+                                                                 const Checkpoint* weights,
+                                                                 const ChipTiming& timing,
+                                                                 Wiring wiring, int64_t sram_limit,
+                                                                 Observer* observer) {
+  if (compiled->pipeline().plan.sequences > 1) {
+    return absl::UnimplementedError(
+        absl::StrCat("--sram-limit with ", compiled->pipeline().plan.sequences,
+                     " sequences in flight: stages are visited for one"));
+  }
+  for (const PipelinePart& part : compiled->parts()) {
+    const int64_t bytes = part.sram.total() * compiled->pipeline().plan.chips;
+    if (bytes <= sram_limit) continue;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("stage ", part.stage, " takes ", bytes, " B of SRAM on its ",
+                     compiled->pipeline().plan.chips, " chips, --sram-limit gives ", sram_limit,
+                     "; use more stages (--nodes) or a higher limit"));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<LocalFabric> fabric, LocalFabric::Create(std::move(wiring), 1));
+  return absl::WrapUnique(new StageVisits(compiled, weights, timing, std::move(fabric), observer));
+}
+
+absl::StatusOr<std::vector<float>> StageVisits::Step(const std::vector<FedToken>& fed) {
+  const Plan& plan = compiled_->pipeline().plan;
+  const size_t vocabulary = plan.model.vocab_size;
+  std::vector<float> logits(vocabulary * plan.sequences);
+  fabric_->EmptyLinks();
+  for (const PipelinePart& part : compiled_->parts()) {
+    ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(part));
+    RETURN_IF_ERROR(Run(part, fed[part.shape.sequence], chips));
+    const StageShape& stage = compiled_->pipeline().stages[part.stage].shape;
+    for (const Resident& c : chips) {
+      if (!part.shape.head) continue;
+      EngineMemory memory(c.engine->sram());
+      const std::vector<float> rows =
+          ReadLogits(plan, stage, c.member, c.role->compiled.logits, memory);
+      std::copy(rows.begin(), rows.end(),
+                logits.begin() + part.shape.sequence * vocabulary +
+                    plan.ShardOf(stage.head, c.member).begin);
+    }
+    Leave(std::move(chips));
+  }
+  return logits;
+}
+
+absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(const PipelinePart& part) {
+  const Pipeline& pipeline = compiled_->pipeline();
+  const PipelineStage& stage = pipeline.stages[part.stage];
+  std::vector<Resident> chips;
+  for (size_t member = 0; member < stage.chips.size(); ++member) {
+    const uint32_t chip = stage.chips[member];
+    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
+                     compiled_->RoleOf(part, static_cast<int>(member)));
+    const Sram::Pages pages =
+        part.sram.total() > kSramBytes / 8 ? Sram::Pages::kHuge : Sram::Pages::kSmall;
+    auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_, pages);
+    std::shared_ptr<TimingDigest>& digest = digests_[chip];
+    if (digest == nullptr) digest = std::make_shared<TimingDigest>();
+    engine->set_digest(digest);
+    EngineMemory memory(engine->sram());
+    const ModelMap& map = role->compiled.layout.map;
+    RETURN_IF_ERROR(
+        WriteModel(pipeline.plan, stage.shape, static_cast<int>(member), map, *weights_, memory));
+    if (const auto cache = caches_.find(chip); cache != caches_.end()) {
+      auto word = cache->second.begin();
+      ForEachCacheWord(pipeline.plan, map, [&](int slice, int address) {
+        engine->sram().Store(slice, address, *word++);
+      });
+    }
+    chips.push_back({chip, static_cast<int>(member), std::move(role), std::move(engine)});
+  }
+  return chips;
+}
+
+absl::Status StageVisits::Run(const PipelinePart& part, const FedToken& fed,
+                              std::vector<Resident>& chips) {
+  const Pipeline& pipeline = compiled_->pipeline();
+  std::vector<uint32_t> numbers;
+  std::vector<Engine*> engines;
+  std::vector<Launches> launches;
+  for (Resident& c : chips) {
+    EngineMemory memory(c.engine->sram());
+    const ModelMap inputs =
+        AtSequence(c.role->compiled.layout.map, pipeline.plan, part.shape.sequence);
+    const int token = fed.token;
+    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member, inputs, {&token, 1},
+              fed.position, memory);
+    numbers.push_back(c.chip);
+    engines.push_back(c.engine.get());
+    launches.push_back({{c.role->schedule, part.start}});
+  }
+  fabric_->Visit(std::move(numbers));
+  if (const std::optional<Fault> fault = Fleet(fabric_.get(), engines).Run(launches)) {
+    return absl::InternalError(fault->ToString());
+  }
+  return absl::OkStatus();
+}
+
+void StageVisits::Leave(std::vector<Resident> chips) {
+  int64_t held = 0;
+  for (const Resident& c : chips) {
+    held += c.engine->sram().TouchedBytes();
+    std::vector<Vector>& cache = caches_[c.chip];
+    cache.clear();
+    ForEachCacheWord(
+        compiled_->pipeline().plan, c.role->compiled.layout.map,
+        [&](int slice, int address) { cache.push_back(c.engine->sram().Load(slice, address)); });
+  }
+  most_ = std::max(most_, held);
+}
+
+uint64_t StageVisits::TimingDigestOf(uint32_t chip) const {
+  const auto at = digests_.find(chip);
+  return at == digests_.end() ? TimingDigest().value() : at->second->value();
+}
+
+}  // namespace lockstep

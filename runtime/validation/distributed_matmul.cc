@@ -1,0 +1,146 @@
+// Product, reduction, and their runs (runtime/validation/distributed_matmul.h).
+#include "runtime/validation/distributed_matmul.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "chip/timing.h"
+#include "fabric/fleet.h"
+#include "fabric/local_fabric.h"
+#include "runtime/collectives/exchange.h"
+#include "runtime/machine/machine.h"
+#include "runtime/machine/verify.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kFreeColumn = 10;  // of both hemispheres: the product leaves it alone
+
+absl::Status CheckShape(const MatmulShape& s) {
+  const int weights = s.k_tiles * 20 * s.n_tiles, sums = s.n_tiles * s.rows / 4;
+  const int activations = s.k_tiles <= 0 ? 0 : CeilDiv(CeilDiv(s.k_tiles, 2), 4) * (s.rows / 2);
+  const int landing = s.rows * s.n_tiles;  // seven eighths arrive, one eighth are results
+  if (s.rows % 4 == 0 && s.rows >= 256 && s.k_tiles > 0 && s.n_tiles > 0 &&
+      weights <= kWordsPerSlice && sums <= kWordsPerSlice && activations <= kWordsPerSlice &&
+      landing <= 2 * kWordsPerSlice) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(s.rows, " rows, ", s.k_tiles, " x ", s.n_tiles, " tiles a chip need ", weights,
+                   " words a slice for weights, ", sums, " for sums, ", activations,
+                   " for activations (each at "
+                   "most ",
+                   kWordsPerSlice, ") and ", landing, " words for the reduction (at most ",
+                   2 * kWordsPerSlice, "); rows must be a multiple of 4, at least 256"));
+}
+
+// A node's local links.
+Roles NodeRoles(const LinkModel& links) {
+  Roles roles(kNodeChips);
+  for (int i = 0; i < kNodeChips; ++i) {
+    for (int p = 0; p < kNodeChips - 1; ++p) {
+      roles[i][p] = {(i + p + 1) % kNodeChips, kNodeChips - 2 - p,
+                     static_cast<int32_t>(links.flight_cycles())};
+    }
+  }
+  return roles;
+}
+
+// Words that arrive on a chip, west first, then east from the end; results from the east's start.
+struct FreeWords {
+  int landed = 0, kept = 0;
+  Quad Land() {
+    const int i = landed++;
+    return i < kWordsPerSlice ? Quad{Hemisphere::kWest, kFreeColumn, i}
+                              : Quad{Hemisphere::kEast, kFreeColumn, 2 * kWordsPerSlice - 1 - i};
+  }
+  Quad Keep() { return {Hemisphere::kEast, kFreeColumn, kept++}; }
+};
+
+Exchange Reduction(DistributedMatmul& m, const Roles& roles) {
+  Exchange exchange(roles);
+  std::vector<FreeWords> free(kNodeChips);
+  const int words = m.shape.rows * m.shape.n_tiles;
+  for (int w = 0; w < words; ++w) {
+    const Quad partial = PartialSum(m.shape, w / m.shape.n_tiles, w % m.shape.n_tiles);
+    const int owner = m.Owner(w);
+    std::vector<Exchange::ValueId> parts;
+    for (int chip = 0; chip < kNodeChips; ++chip) {
+      Exchange::ValueId part = exchange.Input(chip, partial);
+      const int port = (owner - chip - 1 + kNodeChips) % kNodeChips;
+      if (chip != owner) part = exchange.Move(part, port, free[owner].Land());
+      parts.push_back(part);
+    }
+    m.sums.push_back(free[owner].Keep());
+    exchange.Sum(parts, m.sums.back());
+  }
+  return exchange;
+}
+
+absl::StatusOr<std::shared_ptr<const Schedule>> Dispatched(const Program& program,
+                                                           const ChipTiming& timing, int chip) {
+  DispatchResult d = Dispatch(program, timing, {.chip = static_cast<uint32_t>(chip)});
+  if (d.fault) return absl::InternalError(d.fault->ToString());
+  return std::make_shared<const Schedule>(std::move(d.schedule));
+}
+
+}  // namespace
+
+int DistributedMatmul::Owner(int word) const {
+  return static_cast<int>(int64_t{word} * kNodeChips / (shape.rows * shape.n_tiles));
+}
+
+Quad PartialSum(const MatmulShape& shape, int row, int n_tile) {
+  const int half = shape.rows / 2;
+  const MatmulWord word = SumWord(shape, row % half, n_tile);
+  return {row < half ? Hemisphere::kWest : Hemisphere::kEast, word.first_rank / kSlicesPerColumn,
+          word.address};
+}
+
+absl::StatusOr<DistributedMatmul> CompileDistributedMatmul(int rows, int k, int n, int nodes,
+                                                           const LinkModel& links,
+                                                           const ChipTiming& timing) {
+  DistributedMatmul m;
+  m.nodes = nodes;
+  m.shape = {rows, CeilDiv(CeilDiv(k, kNodeChips), kHalfLanes),
+             CeilDiv(CeilDiv(n, nodes), 2 * kHalfLanes)};
+  RETURN_IF_ERROR(CheckShape(m.shape));
+  ASSIGN_OR_RETURN(const auto product, Dispatched(MatmulProgram(m.shape, timing), timing, 0));
+  const Roles roles = NodeRoles(links);
+  const Exchange::Result reduction = Reduction(m, roles).Schedule(timing);
+  m.product_cycles = product->end;
+  m.reduction_start = product->end + DrainCycles(timing);
+  m.cycles = m.reduction_start + reduction.cycles;
+  for (int chip = 0; chip < kNodeChips; ++chip) {
+    ASSIGN_OR_RETURN(const auto adds, Dispatched(reduction.programs[chip], timing, chip));
+    m.chips.push_back({{product, 0}, {adds, m.reduction_start}});
+  }
+  return m;
+}
+
+absl::Status RunDistributedMatmul(const DistributedMatmul& m, const Topology& topology,
+                                  const LinkModel& links, const ChipTiming& timing) {
+  const int chips = topology.num_chips();
+  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
+  std::vector<Launches> launches;
+  const auto cache = std::make_shared<CheckCache>(timing);
+  std::vector<std::unique_ptr<TimingEngine>> engines;
+  std::vector<Engine*> pointers;
+  for (int chip = 0; chip < chips; ++chip) {
+    launches.push_back(m.chips[chip % kNodeChips]);
+    engines.push_back(std::make_unique<TimingEngine>(static_cast<uint32_t>(chip), cache));
+    pointers.push_back(engines.back().get());
+  }
+  const std::vector<int64_t> sram(chips, kSramBytes);
+  RETURN_IF_ERROR(VerifyLaunches(launches, sram, wiring, timing).status());
+  ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
+  if (const auto fault = Fleet(fabric.get(), pointers).Run(launches)) {
+    return absl::InternalError(fault->ToString());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lockstep
