@@ -162,9 +162,27 @@ def programs(table, bin_dir):
     table.add("Feed-forward step 576-1536-576, fp16", f"{chip:.2f} ms",
               f"plain fp32 loop, {plain:.2f} ms", f"{chip / plain:.2f} x",
               "the dot products, then loads of weights", "<= 3 ms", chip <= 3)
-    note("node_bench")
-    rows = [line.split() for line in output_of([bin_dir / "node_bench"]).splitlines()[1:]]
-    for name, chips, dispatches, ms, ns, plain, _ in rows:
+    nodes(table, bin_dir)
+
+
+def nodes(table, bin_dir):
+    """The built-in model, and random ones of common small shapes, beside a plain loop."""
+    shapes = {"3M": "--hidden 192 --ffn 512 --layers 6 --heads 6 --kv-heads 6 --vocab 4096",
+              "15M": "--hidden 288 --ffn 768 --layers 6 --heads 6 --kv-heads 6 --vocab 32000",
+              "135M": "--hidden 576 --ffn 1536 --layers 30 --heads 9 --kv-heads 3 --vocab 49152"}
+    with tempfile.TemporaryDirectory() as folder:
+        folders = [ROOT / "models/story"]
+        for name, shape in shapes.items():
+            note(f"a random model of {name} parameters")
+            folders.append(pathlib.Path(folder) / name)
+            output_of([sys.executable, ROOT / "models/make_random.py", "--out", folders[-1],
+                       "--tied", "--dtype", "F16"] + shape.split())
+        note("node_bench")
+        lines = output_of([bin_dir / "node_bench"] + folders).splitlines()[1:]
+    for line in lines:
+        if line.endswith("does not fit"):
+            continue
+        name, chips, dispatches, ms, ns, plain, _ = line.split()
         ratio = float(ms) / float(plain)
         table.add(f"A token of {name}, {chips} chip{'s' * (chips != '1')}", f"{float(ms):.2f} ms",
                   f"plain fp32 loop, {plain} ms", f"{ratio:.1f} x",
