@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -16,9 +15,9 @@
 #include "fabric/mpi_session.h"
 #include "launcher/collective_rank.h"
 #include "launcher/console.h"
-#include "launcher/exit_code.h"
 #include "launcher/packing.h"
 #include "launcher/paths.h"
+#include "launcher/rank.h"
 #include "launcher/run_flags.h"
 #include "runtime/run/run.h"
 
@@ -31,9 +30,6 @@ constexpr char kHelp[] =
     "    --topology groqnode --model DIR --prompt TEXT --tokens N\n"
     "A host file works (--hostfile FILE). As root add --allow-run-as-root, without which mpirun "
     "refuses.";
-
-// Open MPI sets it in every rank.
-bool StartedByMpirun() { return std::getenv("OMPI_COMM_WORLD_RANK") != nullptr; }
 
 // A rank whose mpirun was killed must not stay behind.
 void DieWithMpirun() {
@@ -73,13 +69,6 @@ absl::StatusOr<std::unique_ptr<MpiSession>> Join(const RunOptions& options, int*
   return MpiSession::Init(argc, argv, ranks);
 }
 
-int Report(const absl::Status& status, int rank) {
-  if (!status.ok() && rank == 0) {
-    std::fprintf(stderr, "%s%s\n", kChipPrefix, std::string(status.message()).c_str());
-  }
-  return ExitCode(status);
-}
-
 int Main(int argc, char** argv) {
   DieWithMpirun();
   if (argc > 1 && std::strcmp(argv[1], "collective") == 0) {
@@ -89,19 +78,12 @@ int Main(int argc, char** argv) {
   CLI::App app(kHelp, "lockstep-chip");
   RunFlags flags;
   AddRunFlags(app, &flags);
-  const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
-  const int rank = rank_text == nullptr ? 0 : std::atoi(rank_text);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int code = rank == 0 ? app.exit(error) : error.get_exit_code();
-    return code == 0 ? 0 : 2;
-  }
+  if (const std::optional<int> code = ParseRankFlags(app, argc, argv)) return *code;
   const absl::StatusOr<RunOptions> options = TakeOptions(flags);
-  if (!options.ok()) return Report(options.status(), rank);
+  if (!options.ok()) return ReportOfRank(options.status(), RankByMpirun());
   const absl::StatusOr<std::unique_ptr<MpiSession>> session = Join(*options, &argc, &argv);
-  if (!session.ok()) return Report(session.status(), rank);
-  return Report(RunAsRank(**session, *options), (*session)->rank());
+  if (!session.ok()) return ReportOfRank(session.status(), RankByMpirun());
+  return ReportOfRank(RunAsRank(**session, *options), (*session)->rank());
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +14,7 @@
 #include "launcher/console.h"
 #include "launcher/exit_code.h"
 #include "launcher/packing.h"
+#include "launcher/rank.h"
 
 namespace lockstep {
 namespace {
@@ -44,13 +44,6 @@ absl::Status RunAsRank(const MpiSession& session, const Packing& packing,
                                   : absl::DataLossError("cannot write to standard output");
 }
 
-int Report(const absl::Status& status, int rank) {
-  if (!status.ok() && rank == 0) {
-    std::fprintf(stderr, "%s%s\n", kChipPrefix, std::string(status.message()).c_str());
-  }
-  return ExitCode(status);
-}
-
 }  // namespace
 
 int CollectiveAsRank(int argc, char** argv) {
@@ -60,19 +53,12 @@ int CollectiveAsRank(int argc, char** argv) {
       "lockstep-chip collective");
   CollectiveFlags flags;
   AddCollectiveFlags(app, &flags);
-  const char* rank_text = std::getenv("OMPI_COMM_WORLD_RANK");
-  const int rank = rank_text == nullptr ? 0 : std::atoi(rank_text);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    const int code = rank == 0 ? app.exit(error) : error.get_exit_code();
-    return code == 0 ? 0 : 2;
-  }
+  if (const std::optional<int> code = ParseRankFlags(app, argc, argv)) return *code;
   const absl::StatusOr<Packing> packing = ParsePacking(flags.chips_per_rank);
-  if (!packing.ok()) return Report(AsUsage(packing.status()), rank);
+  if (!packing.ok()) return ReportOfRank(AsUsage(packing.status()), RankByMpirun());
   const absl::StatusOr<std::unique_ptr<MpiSession>> session = MpiSession::Init(&argc, &argv);
-  if (!session.ok()) return Report(session.status(), rank);
-  return Report(RunAsRank(**session, *packing, flags), (*session)->rank());
+  if (!session.ok()) return ReportOfRank(session.status(), RankByMpirun());
+  return ReportOfRank(RunAsRank(**session, *packing, flags), (*session)->rank());
 }
 
 }  // namespace lockstep

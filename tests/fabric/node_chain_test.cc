@@ -5,21 +5,10 @@
 #include <set>
 
 #include "gtest/gtest.h"
+#include "tests/fabric/racks.h"
 
 namespace lockstep {
 namespace {
-
-// Racks of 9 nodes (the last one spare), `racks` of them; one rack stands alone with 4 cables a
-// pair.
-Topology Racks(int racks, int cables_per_rack_pair) {
-  TopologySpec spec;
-  spec.name = "racks";
-  spec.node.chips = 8;
-  const CableRule cable{CableKind::kQsfpCopper, 2000};
-  spec.rack = GroupRule{9, 1, racks > 1 ? 2 : 4, racks > 1 ? 2 : 4, cable};
-  if (racks > 1) spec.system = GroupRule{racks, 0, cables_per_rack_pair, 2, cable};
-  return *Topology::Create(spec);
-}
 
 void ExpectChain(const Topology& topology, const std::vector<NodeId>& chain, size_t length) {
   ASSERT_EQ(chain.size(), length);

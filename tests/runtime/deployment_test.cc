@@ -9,19 +9,10 @@
 #include "gtest/gtest.h"
 #include "runtime/machine/machine.h"
 #include "runtime/planner/plan_schedule.h"
+#include "tests/fabric/racks.h"
 
 namespace lockstep {
 namespace {
-
-Topology Racks(int racks, int cables_per_rack_pair) {
-  TopologySpec spec;
-  spec.name = "racks";
-  spec.node.chips = 8;
-  const CableRule cable{CableKind::kQsfpCopper, 2000};
-  spec.rack = GroupRule{9, 1, racks > 1 ? 2 : 4, racks > 1 ? 2 : 4, cable};
-  if (racks > 1) spec.system = GroupRule{racks, 0, cables_per_rack_pair, 2, cable};
-  return *Topology::Create(spec);
-}
 
 DeploymentRequest Request(const char* shape, int context = 256) {
   DeploymentRequest request;
