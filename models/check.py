@@ -52,12 +52,14 @@ def rms_norm(x, weight, eps):
 class Llama:
     """One sequence with its KV cache. step() feeds one id and returns the logits (float64)."""
 
-    def __init__(self, folder):
-        config, tensors = checkpoint.load(folder)
+    def __init__(self, folder, mapped=False):
+        """`mapped`: weights stay in their files and are converted anew in each step."""
+        config, tensors = checkpoint.load(
+            folder, checkpoint.map_file if mapped else checkpoint.read_file)
         unknown = [key for key in ("attention_bias", "mlp_bias") if config.get(key)]
         if unknown or config.get("hidden_act", "silu") != "silu":
             raise ValueError(f"{folder}: {unknown or config['hidden_act']} is not known here")
-        self.w = {name: array.astype(np.float64) for name, array in tensors.items()}
+        self.w = tensors if mapped else {n: a.astype(np.float64) for n, a in tensors.items()}
         self.heads = config["num_attention_heads"]
         self.kv_heads = config.get("num_key_value_heads") or self.heads
         self.head_dim = config.get("head_dim") or config["hidden_size"] // self.heads

@@ -8,9 +8,12 @@ Offsets count from the end of the JSON. A sharded model has model-0000i-of-0000n
 and model.safetensors.index.json, whose "weight_map" says which file holds which tensor.
 
 In memory every tensor is a numpy array of fp32: BF16, which numpy lacks, is the upper half of it.
+Where a model is too large for that, blocks of rows are written as they are made (Blocks), and files
+are mapped and converted a block at a time (Mapped).
 """
 
 import json
+import math
 import os
 import struct
 
@@ -18,6 +21,37 @@ import numpy as np
 
 ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 TORCH_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+BLOCK_ITEMS = 1 << 23  # of a tensor at once: 64 MiB in double precision
+
+
+class Blocks:
+    """A tensor to write whose parts are made when they are asked for, in order, once."""
+
+    def __init__(self, shape, parts):
+        """`parts`: an iterator over fp32 arrays that make up the tensor one after the other."""
+        self.shape, self.parts = shape, parts
+        self.size = math.prod(shape)
+
+
+class Mapped:
+    """A matrix in a file, for products in double precision; a block of its rows in memory at once."""
+
+    def __init__(self, path, begin, dtype, shape):
+        self.dtype, self.shape = dtype, shape
+        self.raw = np.memmap(path, "<f4" if dtype == "F32" else "<u2", "r", begin, tuple(shape))
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        raw = np.asarray(self.raw[rows])
+        return decode(raw.tobytes(), self.dtype, raw.shape).astype(np.float64)
+
+    def __matmul__(self, x):
+        rows = max(1, BLOCK_ITEMS // self.shape[1])
+        return np.concatenate([self[i:i + rows] @ x for i in range(0, len(self), rows)])
 
 
 def encode(array, dtype):
@@ -49,25 +83,41 @@ def write_file(path, tensors, dtype):
     text += b" " * (-len(text) % 8)  # The data then starts on a multiple of 8.
     with open(path, "wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
-        for array in tensors.values():
-            out.write(encode(array, dtype))
+        for tensor in tensors.values():
+            for array in tensor.parts if isinstance(tensor, Blocks) else [tensor]:
+                out.write(encode(array, dtype))
 
 
-def read_file(path):
+def read_header(path):
+    """(name -> {"dtype", "shape", "data_offsets"}, where in the file offset 0 is)."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > os.path.getsize(path) - 8:
             raise ValueError(f"{path}: header of {length} bytes is longer than the file")
         header = json.loads(file.read(length))
-        data = file.read()
-    tensors = {}
+    header.pop("__metadata__", None)
     for name, entry in header.items():
-        if name == "__metadata__":
-            continue
         if entry["dtype"] not in ITEM_BYTES:
             raise ValueError(f"{path}: tensor {name} has dtype {entry['dtype']}")
-        begin, end = entry["data_offsets"]
-        tensors[name] = decode(data[begin:end], entry["dtype"], entry["shape"])
+    return header, 8 + length
+
+
+def read_file(path):
+    header, start = read_header(path)
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read()
+    return {name: decode(data[slice(*entry["data_offsets"])], entry["dtype"], entry["shape"])
+            for name, entry in header.items()}
+
+
+def map_file(path):
+    """name -> Mapped of a matrix, or an array in double precision of a vector."""
+    header, start = read_header(path)
+    tensors = {}
+    for name, entry in header.items():
+        tensor = Mapped(path, start + entry["data_offsets"][0], entry["dtype"], entry["shape"])
+        tensors[name] = tensor if len(entry["shape"]) == 2 else tensor[:]
     return tensors
 
 
@@ -92,18 +142,18 @@ def save(folder, config, tensors, dtype, shards=1):
         out.write(json.dumps(index, indent=2) + "\n")
 
 
-def load(folder):
-    """(config, name -> fp32 array) of a folder, sharded or not."""
+def load(folder, read=read_file):
+    """(config, name -> what `read` makes of its tensors: fp32 arrays) of a folder, sharded or not."""
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
     index = os.path.join(folder, "model.safetensors.index.json")
     if not os.path.exists(index):
-        return config, read_file(os.path.join(folder, "model.safetensors"))
+        return config, read(os.path.join(folder, "model.safetensors"))
     with open(index) as file:
         weight_map = json.load(file)["weight_map"]
     tensors = {}
     for name in sorted(set(weight_map.values())):
-        tensors.update(read_file(os.path.join(folder, name)))
+        tensors.update(read(os.path.join(folder, name)))
     return config, tensors
 
 

@@ -44,13 +44,17 @@ def parse_arguments():
 
 
 def make_tensors(args):
-    """Name -> fp32 array, in Hugging Face order."""
+    """Name -> checkpoint.Blocks, in Hugging Face order: they take their numbers one after the other."""
     state = np.random.RandomState(args.seed)
+
+    def parts(mean, spread, items):
+        for begin in range(0, items, checkpoint.BLOCK_ITEMS):
+            sample = state.random_sample(min(checkpoint.BLOCK_ITEMS, items - begin))
+            yield (mean + spread * math.sqrt(12) * (sample - 0.5)).astype(np.float32)
 
     def uniform(mean, spread, *shape):
         """Values with this mean and standard deviation."""
-        values = mean + spread * math.sqrt(12) * (state.random_sample(shape) - 0.5)
-        return values.astype(np.float32)
+        return checkpoint.Blocks(shape, parts(mean, spread, math.prod(shape)))
 
     def matrix(rows, columns, gain=1.0):
         return uniform(0, gain / math.sqrt(columns), rows, columns)

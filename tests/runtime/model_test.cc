@@ -161,6 +161,27 @@ INSTANTIATE_TEST_SUITE_P(LongTexts, ModelTest,
                                            Case{2, 24, 20, 2, 3, 1, 8, 17, false, "F16", 170,
                                                 170}));
 
+// SRAM so full that matrices take words of the activation columns, heads lie end to end before o and
+// a key and its value are one tile, as in Llama-2-70B on ten racks. Rows of the embedding fill the
+// west, the cache fills the east; in the last case partial sums travel as fp16, too.
+const Case kShortOfRoom[] = {{2, 400, 2000, 2, 96, 48, 16, 15600, true, "F16", 3200, 3},
+                             {3, 330, 1000, 1, 72, 36, 48, 23700, true, "F16", 3200, 2},
+                             {2, 1930, 40, 1, 160, 80, 2, 60, true, "F16", 3200, 2}};
+INSTANTIATE_TEST_SUITE_P(ShortOfRoom, ModelTest, ::testing::ValuesIn(kShortOfRoom));
+
+TEST(ShortOfRoomTest, LayoutsAreThoseOfFullSram) {
+  for (const Case& c : kShortOfRoom) {
+    const ModelConfig m = ConfigOf(c);
+    const Layout layout = LayOut(*MakePlan(m, c.chips, c.context), WholeModel(m));
+    EXPECT_TRUE(layout.fits.ok()) << layout.fits;
+    for (const LayerMap& layer : layout.map.layers) {
+      EXPECT_TRUE(layer.heads_end_to_end) << c;
+      EXPECT_FALSE(layer.keys_values.parts.empty()) << c;
+      EXPECT_TRUE(layer.k.parts.empty() && layer.v.parts.empty()) << c;
+    }
+  }
+}
+
 TEST(ModelTextsTest, ASecondTextInOneSessionIsAsGoodAsTheFirst) {
   const RandomModel model(ConfigOf({2, 32, 48, 2, 4, 2, 8, 29, true, "F32", 12, 0}), "F32", 3);
   TempFolder folder;
