@@ -19,22 +19,32 @@ namespace {
 
 constexpr int kFreeColumn = 10;  // of both hemispheres: the product leaves it alone
 
+constexpr int kStaleColumns = 2;
+
 absl::Status CheckShape(const MatmulShape& s) {
-  const int weights = s.k_tiles * 20 * s.n_tiles, sums = s.n_tiles * s.rows / 4;
-  const int activations = s.k_tiles <= 0 ? 0 : CeilDiv(CeilDiv(s.k_tiles, 2), 4) * (s.rows / 2);
-  const int landing = s.rows * s.n_tiles;  // seven eighths arrive, one eighth are results
+  const int64_t landing = int64_t{s.rows} * s.n_tiles;  // seven eighths arrive, one eighth are results
+  const int64_t room = 2 * kWordsPerSlice + 2 * kStaleColumns * s.sum_words();
   if (s.rows % 4 == 0 && s.rows >= 256 && s.k_tiles > 0 && s.n_tiles > 0 &&
-      weights <= kWordsPerSlice && sums <= kWordsPerSlice && activations <= kWordsPerSlice &&
-      landing <= 2 * kWordsPerSlice) {
+      std::max({s.weight_words(), s.sum_words(), s.activation_words()}) <= kWordsPerSlice &&
+      landing <= room) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(s.rows, " rows, ", s.k_tiles, " x ", s.n_tiles, " tiles a chip need ", weights,
-                   " words a slice for weights, ", sums, " for sums, ", activations,
-                   " for activations (each at "
-                   "most ",
-                   kWordsPerSlice, ") and ", landing, " words for the reduction (at most ",
-                   2 * kWordsPerSlice, "); rows must be a multiple of 4, at least 256"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      s.rows, " rows, ", s.k_tiles, " x ", s.n_tiles, " tiles a chip need ", s.weight_words(),
+      " words a slice for weights, ", s.sum_words(), " for sums, ", s.activation_words(),
+      " for activations (each at most ", kWordsPerSlice, ") and ", landing,
+      " words for the reduction (at most ", room, "); rows must be a multiple of 4, at least 256"));
+}
+
+// Hemispheres that share N need all of A twice, but each tile of B once, and install half as often.
+absl::StatusOr<MatmulShape> ShapeOfChip(int rows, int k, int n, int nodes) {
+  MatmulShape shape{rows, CeilDiv(CeilDiv(k, kNodeChips), kHalfLanes),
+                    CeilDiv(CeilDiv(n, nodes), 2 * kHalfLanes), MatmulCut::kColumns};
+  const absl::Status by_columns = CheckShape(shape);
+  if (by_columns.ok()) return shape;
+  shape.cut = MatmulCut::kRows;
+  if (CheckShape(shape).ok()) return shape;
+  return by_columns;
 }
 
 // A node's local links.
@@ -49,23 +59,40 @@ Roles NodeRoles(const LinkModel& links) {
   return roles;
 }
 
-// Words that arrive on a chip, west first, then east from the end; results from the east's start.
-struct FreeWords {
-  int landed = 0, kept = 0;
-  Quad Land() {
-    const int i = landed++;
-    return i < kWordsPerSlice ? Quad{Hemisphere::kWest, kFreeColumn, i}
-                              : Quad{Hemisphere::kEast, kFreeColumn, 2 * kWordsPerSlice - 1 - i};
+// Words that a chip keeps, from the start of the free eastern column, and words that arrive: the rest of
+// the free columns, then where sums lay a pass before.
+class FreeWords {
+ public:
+  FreeWords(const MatmulShape& shape, int keeps) {
+    const int stale = StaleColumn(shape), words = static_cast<int>(shape.sum_words());
+    areas_ = {{{Hemisphere::kWest, kFreeColumn, 0}, kWordsPerSlice},
+              {{Hemisphere::kEast, kFreeColumn, keeps}, kWordsPerSlice - keeps}};
+    for (const Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      for (int i = 0; i < kStaleColumns; ++i) areas_.push_back({{side, stale + i, 0}, words});
+    }
   }
-  Quad Keep() { return {Hemisphere::kEast, kFreeColumn, kept++}; }
+  Quad Land() {
+    while (areas_[area_].words == landed_) ++area_, landed_ = 0;
+    return areas_[area_].first + landed_++;
+  }
+  Quad Keep() { return {Hemisphere::kEast, kFreeColumn, kept_++}; }
+
+ private:
+  struct Area {
+    Quad first;
+    int words;
+  };
+  std::vector<Area> areas_;
+  size_t area_ = 0;
+  int landed_ = 0, kept_ = 0;
 };
 
 Exchange Reduction(DistributedMatmul& m, const Roles& roles) {
   Exchange exchange(roles);
-  std::vector<FreeWords> free(kNodeChips);
   const int words = m.shape.rows * m.shape.n_tiles;
+  std::vector<FreeWords> free(kNodeChips, FreeWords(m.shape, CeilDiv(words, kNodeChips)));
   for (int w = 0; w < words; ++w) {
-    const Quad partial = PartialSum(m.shape, w / m.shape.n_tiles, w % m.shape.n_tiles);
+    const Quad partial = MatmulSum(m.shape, w / m.shape.n_tiles, w % m.shape.n_tiles);
     const int owner = m.Owner(w);
     std::vector<Exchange::ValueId> parts;
     for (int chip = 0; chip < kNodeChips; ++chip) {
@@ -93,21 +120,12 @@ int DistributedMatmul::Owner(int word) const {
   return static_cast<int>(int64_t{word} * kNodeChips / (shape.rows * shape.n_tiles));
 }
 
-Quad PartialSum(const MatmulShape& shape, int row, int n_tile) {
-  const int half = shape.rows / 2;
-  const MatmulWord word = SumWord(shape, row % half, n_tile);
-  return {row < half ? Hemisphere::kWest : Hemisphere::kEast, word.first_rank / kSlicesPerColumn,
-          word.address};
-}
-
 absl::StatusOr<DistributedMatmul> CompileDistributedMatmul(int rows, int k, int n, int nodes,
                                                            const LinkModel& links,
                                                            const ChipTiming& timing) {
   DistributedMatmul m;
   m.nodes = nodes;
-  m.shape = {rows, CeilDiv(CeilDiv(k, kNodeChips), kHalfLanes),
-             CeilDiv(CeilDiv(n, nodes), 2 * kHalfLanes)};
-  RETURN_IF_ERROR(CheckShape(m.shape));
+  ASSIGN_OR_RETURN(m.shape, ShapeOfChip(rows, k, n, nodes));
   ASSIGN_OR_RETURN(const auto product, Dispatched(MatmulProgram(m.shape, timing), timing, 0));
   const Roles roles = NodeRoles(links);
   const Exchange::Result reduction = Reduction(m, roles).Schedule(timing);

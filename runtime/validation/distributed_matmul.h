@@ -38,9 +38,6 @@ absl::StatusOr<DistributedMatmul> CompileDistributedMatmul(int rows, int k, int 
                                                            const LinkModel& links,
                                                            const ChipTiming& timing);
 
-// Where a chip's partial sum of a row lies after the product.
-Quad PartialSum(const MatmulShape& shape, int row, int n_tile);
-
 // All chips of the topology, whose nodes are m's, on the timing engine, verified before.
 // Errors: a broken rule, as verification or the engine finds it.
 absl::Status RunDistributedMatmul(const DistributedMatmul& m, const Topology& topology,

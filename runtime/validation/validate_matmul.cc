@@ -24,15 +24,18 @@ constexpr int kActivationIn = 16, kSumOut = 20;  // outward streams; weights are
 constexpr int kResultIn = 0, kPartialIn = 4;     // inward streams
 
 struct Pass {
-  int k, n;
+  int k;
+  MatmulTile tile;
   int64_t feed;  // cycle of the first row
 };
+
+int FinalColumn(const MatmulShape& shape) { return (shape.k_tiles - 1) % 2 * 2; }
 
 // Emits passes for one hemisphere.
 class HalfMatmul {
  public:
   HalfMatmul(const MatmulShape& shape, const ChipTiming& timing, Hemisphere side, Block& block)
-      : shape_(shape), mxm_{timing, side}, rows_(shape.rows / 2), block_(block) {}
+      : shape_(shape), mxm_{timing, side}, block_(block) {}
 
   void Emit(const Pass& pass) {
     LoadWeights(pass);
@@ -45,34 +48,37 @@ class HalfMatmul {
   // So that the last row stands in the buffer just before the install.
   void LoadWeights(const Pass& pass) {
     const int64_t load = pass.feed - mxm_.d(Opcode::kIw) - mxm_.d(Opcode::kLw) - (kTileWords - 1);
-    const MatmulWord word = WeightWord(shape_, pass.k, pass.n);
+    const MatmulWord word = WeightWord(shape_, pass.k, pass.tile.slot);
     for (int j = 0; j < 16; ++j) Outgoing(word.first_rank + j, word.address, j, load, kTileWords);
     block_.At(MxmQueue(mxm_.plane(), kMxmLw), ops::Lw(kTypeF16, 0, 8, 16, mxm_.InStream(0)), load,
               kTileWords);
   }
 
   void Feed(const Pass& pass) {
-    const MatmulWord word = ActivationWord(shape_, 0, pass.k);
+    const int rows = pass.tile.rows;
+    // All rows, or the part of a shared tile: both hold what the other has, too.
+    const int first = shape_.cut == MatmulCut::kRows ? 0 : pass.tile.first_row;
+    const MatmulWord word = ActivationWord(shape_, first, pass.k);
     for (int j = 0; j < 2; ++j) {
-      Outgoing(word.first_rank + j, word.address, kActivationIn + j, pass.feed, rows_);
+      Outgoing(word.first_rank + j, word.address, kActivationIn + j, pass.feed, rows);
     }
     const int in = mxm_.InStream(kActivationIn), out = mxm_.OutStream(kResultIn);
     block_.At(MxmQueue(mxm_.plane(), kMxmAbc), ops::AbcStream(kTypeF16, pass.k % 2, in), pass.feed,
-              rows_);
+              rows);
     block_.At(MxmQueue(mxm_.plane(), kMxmAcc), ops::Acc(kTypeF16, 0, 0, 0, out),
-              mxm_.ResultAt(pass.feed), rows_);
+              mxm_.ResultAt(pass.feed), rows);
   }
 
   // Sum of the rows of one half: results of this pass + what the pass before left in the other
   // buffer (0 before the first) into this pass's buffer.
   void AddUp(const Pass& pass, int half) {
-    const int rows = rows_ / 2, first = half * rows;
+    const int rows = pass.tile.rows / 2, first = half * rows;
     const int alu = VxmQueue(static_cast<int>(mxm_.side));
     const int64_t at =
         mxm_.ResultAt(pass.feed) + mxm_.d(Opcode::kAcc) + Hops(mxm_.position(), kVxm) + first;
     const int a = mxm_.OutStream(kResultIn), b = mxm_.OutStream(kPartialIn);
     const int out = mxm_.InStream(kSumOut);
-    const int address = pass.n * rows;
+    const int address = pass.tile.slot * (shape_.side_rows() / 2);
     if (pass.k == 0) {
       block_.At(alu, ops::BinaryImm(Opcode::kAdd, a, 0.0f, out), at, rows);
     } else {
@@ -103,7 +109,6 @@ class HalfMatmul {
 
   const MatmulShape& shape_;
   const TandemPlanes mxm_;
-  const int rows_;
   Block& block_;
 };
 
@@ -124,32 +129,52 @@ double Utilisation(int n, const Execution& run) {
 
 }  // namespace
 
+std::vector<MatmulTile> MatmulTiles(const MatmulShape& shape, Hemisphere side) {
+  const int half = shape.rows / 2, first = side == Hemisphere::kWest ? 0 : half;
+  std::vector<MatmulTile> tiles;
+  if (shape.cut == MatmulCut::kRows) {
+    for (int n = 0; n < shape.n_tiles; ++n) tiles.push_back({n, n, first, half});
+    return tiles;
+  }
+  const int whole = shape.n_tiles / 2;
+  for (int i = 0; i < whole; ++i) tiles.push_back({2 * i + static_cast<int>(side), i, 0, shape.rows});
+  if (shape.n_tiles % 2 == 1) tiles.push_back({shape.n_tiles - 1, whole, first, half});
+  return tiles;
+}
+
 MatmulWord ActivationWord(const MatmulShape& shape, int side_row, int k_tile) {
   const int pair = k_tile / 2;
-  return {kActivationRank + pair % 4 * 2, pair / 4 * (shape.rows / 2) + side_row};
+  return {kActivationRank + pair % 4 * 2, pair / 4 * shape.side_rows() + side_row};
 }
 
-MatmulWord SumWord(const MatmulShape& shape, int side_row, int n_tile) {
-  const int half_rows = shape.rows / 4, half = side_row / half_rows;
-  const int column = 2 * ((shape.k_tiles - 1) % 2) + half;
-  return {column * kSlicesPerColumn, n_tile * half_rows + side_row % half_rows};
+MatmulWord WeightWord(const MatmulShape& shape, int k_tile, int slot) {
+  return {kWeightRank16, (slot * shape.k_tiles + k_tile) * kTileWords};
 }
 
-MatmulWord WeightWord(const MatmulShape& shape, int k_tile, int n_tile) {
-  return {kWeightRank16, (n_tile * shape.k_tiles + k_tile) * kTileWords};
+Quad MatmulSum(const MatmulShape& shape, int row, int n_tile) {
+  const bool by_rows = shape.cut == MatmulCut::kRows || n_tile / 2 * 2 + 1 == shape.n_tiles;
+  const int slot = shape.cut == MatmulCut::kRows ? n_tile : n_tile / 2;
+  const int side = by_rows ? row / (shape.rows / 2) : n_tile % 2;
+  const int rows = by_rows ? shape.rows / 2 : shape.rows;
+  const int within = by_rows ? row % rows : row;
+  return {static_cast<Hemisphere>(side), FinalColumn(shape) + within / (rows / 2),
+          slot * (shape.side_rows() / 2) + within % (rows / 2)};
 }
+
+int StaleColumn(const MatmulShape& shape) { return 2 - FinalColumn(shape); }
 
 Program MatmulProgram(const MatmulShape& shape, const ChipTiming& timing) {
   LOCKSTEP_CHECK(shape.rows % 4 == 0 && shape.rows >= 256, "%d rows", shape.rows);
   Block block("matmul");
   const TandemPlanes mxm{timing, Hemisphere::kEast};
-  // The array is busy while it installs, so each pass costs that on top of its rows.
-  const int64_t period = shape.rows / 2 + mxm.d(Opcode::kIw);
   for (const Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
     HalfMatmul half(shape, timing, side, block);
     int64_t feed = 0;
-    for (int n = 0; n < shape.n_tiles; ++n) {
-      for (int k = 0; k < shape.k_tiles; ++k, feed += period) half.Emit({k, n, feed});
+    for (const MatmulTile& tile : MatmulTiles(shape, side)) {
+      // The array is busy while it installs, so each pass costs that on top of its rows.
+      for (int k = 0; k < shape.k_tiles; ++k, feed += tile.rows + mxm.d(Opcode::kIw)) {
+        half.Emit({k, tile, feed});
+      }
     }
   }
   return ToProgram(block, timing);

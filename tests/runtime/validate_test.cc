@@ -123,7 +123,7 @@ TEST(ValidateTest, TheSweepMarksWhatDependsOnAssumptions) {
 
 // --- the matrix product, by values ---
 
-constexpr MatmulShape kSmall = {256, 3, 2};
+class MatmulByValueTest : public ::testing::TestWithParam<MatmulShape> {};
 
 int Activation(int row, int k) { return (row * 7 + k * 3) % 5 - 2; }
 int Weight(int k, int n) { return (k * 5 + n * 11) % 7 - 3; }
@@ -138,34 +138,35 @@ void Put(Sram& sram, int slice, int address, int lane, int value) {
   }
 }
 
-void StoreOperands(Sram& sram, Hemisphere side) {
-  const int half = kSmall.rows / 2;
-  for (int kt = 0; kt < kSmall.k_tiles; ++kt) {
-    for (int r = 0; r < half; ++r) {
-      const MatmulWord w = ActivationWord(kSmall, r, kt);
+void StoreOperands(Sram& sram, const MatmulShape& shape, Hemisphere side) {
+  const int rows = shape.side_rows();
+  const int first = shape.cut == MatmulCut::kRows ? static_cast<int>(side) * rows : 0;
+  for (int kt = 0; kt < shape.k_tiles; ++kt) {
+    for (int r = 0; r < rows; ++r) {
+      const MatmulWord w = ActivationWord(shape, r, kt);
       for (int k = 0; k < 160; ++k) {
         Put(sram, SliceNumber(side, w.first_rank), w.address, kt % 2 * 160 + k,
-            Activation(static_cast<int>(side) * half + r, kt * 160 + k));
+            Activation(first + r, kt * 160 + k));
       }
     }
-    for (int nt = 0; nt < kSmall.n_tiles; ++nt) {
-      const MatmulWord w = WeightWord(kSmall, kt, nt);
+    for (const MatmulTile& tile : MatmulTiles(shape, side)) {
+      const MatmulWord w = WeightWord(shape, kt, tile.slot);
       for (int n = 0; n < 320; ++n) {
         const int column = n % 160, lanes = n / 160 * 160;
         for (int k = 0; k < 160; ++k) {
           Put(sram, SliceNumber(side, w.first_rank + column % 8 * 2), w.address + column / 8,
-              lanes + k, Weight(kt * 160 + k, nt * 320 + n));
+              lanes + k, Weight(kt * 160 + k, tile.n * 320 + n));
         }
       }
     }
   }
 }
 
-float Sum(Sram& sram, Hemisphere side, int row, int n) {
-  const MatmulWord w = SumWord(kSmall, row, n / 320);
+float Sum(Sram& sram, const MatmulShape& shape, int row, int n) {
+  const Quad at = MatmulSum(shape, row, n / 320);
   uint32_t bits = 0;
   for (int plane = 0; plane < 4; ++plane) {
-    const Vector v = sram.Load(SliceNumber(side, w.first_rank + plane), w.address);
+    const Vector v = sram.Load(ColumnSlice(at.side, at.column, plane), at.address);
     bits |= uint32_t{v.bytes[n % 320]} << (8 * plane);
   }
   float value;
@@ -173,28 +174,34 @@ float Sum(Sram& sram, Hemisphere side, int row, int n) {
   return value;
 }
 
-TEST(ValidateTest, TheMatrixProductOfV7ComputesTheProductOnBothEngines) {
+TEST_P(MatmulByValueTest, BothEnginesComputeTheProduct) {
+  const MatmulShape& shape = GetParam();
   int wrong = 0;
   const Execution run = RunBoth(
-      MatmulProgram(kSmall, ChipTiming::Default()), ChipTiming::Default(),
-      [](Sram& sram) {
-        StoreOperands(sram, Hemisphere::kWest);
-        StoreOperands(sram, Hemisphere::kEast);
+      MatmulProgram(shape, ChipTiming::Default()), ChipTiming::Default(),
+      [&](Sram& sram) {
+        StoreOperands(sram, shape, Hemisphere::kWest);
+        StoreOperands(sram, shape, Hemisphere::kEast);
       },
       [&](Sram& sram) {
-        for (int row = 0; row < kSmall.rows; ++row) {
-          const Hemisphere side = row < kSmall.rows / 2 ? Hemisphere::kWest : Hemisphere::kEast;
-          for (int n = 0; n < kSmall.n_tiles * 320; n += 7) {
+        for (int row = 0; row < shape.rows; ++row) {
+          for (int n = 0; n < shape.n_tiles * 320; n += 7) {
             int expected = 0;
-            for (int k = 0; k < kSmall.k_tiles * 160; ++k)
+            for (int k = 0; k < shape.k_tiles * 160; ++k)
               expected += Activation(row, k) * Weight(k, n);
-            wrong += Sum(sram, side, row % (kSmall.rows / 2), n) != static_cast<float>(expected);
+            wrong += Sum(sram, shape, row, n) != static_cast<float>(expected);
           }
         }
       });
   EXPECT_EQ(run.Problem(), "");
   EXPECT_EQ(wrong, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Cuts, MatmulByValueTest,
+                         ::testing::Values(MatmulShape{256, 3, 2},
+                                           MatmulShape{256, 3, 3, MatmulCut::kColumns},
+                                           MatmulShape{260, 2, 2, MatmulCut::kColumns},
+                                           MatmulShape{256, 1, 1, MatmulCut::kColumns}));
 
 }  // namespace
 }  // namespace lockstep
