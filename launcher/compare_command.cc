@@ -2,11 +2,17 @@
 // runtime/comparison/calibration.h.
 #include "launcher/compare_command.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "launcher/compare_flags.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
 #include "runtime/comparison/calibration.h"
@@ -18,27 +24,38 @@
 namespace lockstep {
 namespace {
 
-struct CompareFlags {
-  std::string collective = "all_reduce", sizes = "8:8G:2", baseline = "dgx-a100";
-  std::string topology = "groqnode", check = "64K";
-  std::string csv, explain, calibration, version, launch = "mpi", algorithm, protocol, topology_dir;
-  int gpus = 8;
-  bool baseline_only = false;
+struct CompareCommandFlags {
+  CompareFlags compare;
+  std::string csv, explain, calibration, topology_dir;
 };
+
+constexpr char kDefaultCheck[] = "64K";
 
 absl::StatusOr<nccl::Options> BaselineOptions(const CompareFlags& flags) {
   nccl::Options options;
-  if (!flags.version.empty()) {
-    ASSIGN_OR_RETURN(options.version, nccl::Version::Parse(flags.version));
+  if (flags.version) {
+    ASSIGN_OR_RETURN(options.version, nccl::Version::Parse(*flags.version));
   }
-  if (!flags.algorithm.empty()) {
-    ASSIGN_OR_RETURN(options.forced.algorithm, nccl::AlgorithmByName(flags.algorithm));
+  if (flags.algorithm) {
+    ASSIGN_OR_RETURN(options.forced.algorithm, nccl::AlgorithmByName(*flags.algorithm));
   }
-  if (!flags.protocol.empty()) {
-    ASSIGN_OR_RETURN(options.forced.protocol, nccl::ProtocolByName(flags.protocol));
+  if (flags.protocol) {
+    ASSIGN_OR_RETURN(options.forced.protocol, nccl::ProtocolByName(*flags.protocol));
   }
   if (flags.launch == "one-process") options.launch = nccl::LaunchMode::kSerial;
   return options;
+}
+
+absl::StatusOr<std::vector<nccl::Operation>> Collectives(const CompareFlags& flags) {
+  std::vector<nccl::Operation> collectives;
+  for (const std::string& name : flags.collectives) {
+    ASSIGN_OR_RETURN(const nccl::Operation collective, nccl::OperationByName(name));
+    if (std::find(collectives.begin(), collectives.end(), collective) != collectives.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("--collective ", name, ": given twice"));
+    }
+    collectives.push_back(collective);
+  }
+  return collectives;
 }
 
 absl::Status Print(const std::string& text) {
@@ -46,99 +63,102 @@ absl::Status Print(const std::string& text) {
   return std::cout ? absl::OkStatus() : absl::DataLossError("cannot write to standard output");
 }
 
-absl::Status RunOurSide(const CompareFlags& flags, nccl::Operation collective,
-                        std::vector<ComparedSize>& rows, Channels& channels) {
-  const auto checked = ParseMessageSize(flags.check, kRoundBytes);
-  if (!checked.ok()) return AsUsage(checked.status());
+absl::StatusOr<Topology> OurTopology(const CompareCommandFlags& flags) {
   ASSIGN_OR_RETURN(TopologySpec spec,
-                   LoadTopology(flags.topology, TopologyDir(flags.topology_dir)));
-  ASSIGN_OR_RETURN(const Topology topology, Topology::Create(std::move(spec)));
-  channels.lockstep = ChannelGbPerS(topology);
-  LockstepSide side(topology, collective, *checked);
-  for (ComparedSize& row : rows) {
+                   LoadTopology(flags.compare.topology, TopologyDir(flags.topology_dir)));
+  return Topology::Create(std::move(spec));
+}
+
+// One collective on both sides, or on the baseline alone without a topology.
+absl::StatusOr<Comparison> Compare(nccl::Operation collective, const std::vector<int64_t>& sizes,
+                                   const nccl::Machine& machine, const nccl::Options& options,
+                                   int gpus, const Topology* topology, int64_t checked) {
+  Comparison comparison{collective, {}};
+  ASSIGN_OR_RETURN(const auto baseline, RunBaseline(machine, options, collective, gpus, sizes));
+  for (const BaselineRow& row : baseline) comparison.rows.push_back({std::nullopt, row});
+  if (topology == nullptr) return comparison;
+  LockstepSide side(*topology, collective, checked);
+  for (ComparedSize& row : comparison.rows) {
     ASSIGN_OR_RETURN(row.lockstep, side.Run(row.baseline.point.bytes));
   }
-  return absl::OkStatus();
+  return comparison;
 }
 
-absl::Status PrintComparison(const CompareFlags& flags, const nccl::Options& options,
-                             nccl::Operation collective, const GpuMachine& machine) {
-  const auto sizes = ParseMessageSizes(flags.sizes, nccl::kMostBytes);
+absl::Status PrintComparisons(const CompareCommandFlags& flags, const nccl::Options& options,
+                              const std::vector<nccl::Operation>& collectives,
+                              const GpuMachine& machine) {
+  const CompareFlags& compare = flags.compare;
+  const auto sizes = ParseMessageSizes(compare.sizes, nccl::kMostBytes);
   if (!sizes.ok()) return AsUsage(sizes.status());
-  ASSIGN_OR_RETURN(const auto baseline,
-                   RunBaseline(machine.machine, options, collective, flags.gpus, *sizes));
-  std::vector<ComparedSize> rows;
-  for (const BaselineRow& row : baseline) rows.push_back({std::nullopt, row});
+  const auto checked = ParseMessageSize(compare.check.value_or(kDefaultCheck), kRoundBytes);
+  if (!checked.ok()) return AsUsage(checked.status());
   Channels channels{0, machine.machine.pin_mb_per_s / 1e3};
-  if (!flags.baseline_only) RETURN_IF_ERROR(RunOurSide(flags, collective, rows, channels));
-  RETURN_IF_ERROR(Print(CompareTable(collective, rows, channels)));
-  if (!flags.baseline_only) RETURN_IF_ERROR(Print(CompareSummary(rows, channels)));
-  if (flags.csv.empty()) return absl::OkStatus();
-  return WriteAtomically(flags.csv, CompareCsv(collective, rows));
+  std::optional<Topology> topology;
+  if (!compare.baseline_only) {
+    ASSIGN_OR_RETURN(topology, OurTopology(flags));
+    channels.lockstep = ChannelGbPerS(*topology);
+  }
+  std::vector<Comparison> all;
+  for (const nccl::Operation collective : collectives) {
+    ASSIGN_OR_RETURN(const Comparison one,
+                     Compare(collective, *sizes, machine.machine, options, compare.gpus,
+                             topology ? &*topology : nullptr, *checked));
+    if (!all.empty()) RETURN_IF_ERROR(Print("\n"));
+    RETURN_IF_ERROR(Print(CompareTable(collective, one.rows, channels)));
+    if (topology) RETURN_IF_ERROR(Print(CompareSummary(one.rows, channels)));
+    all.push_back(one);
+  }
+  return flags.csv.empty() ? absl::OkStatus() : WriteAtomically(flags.csv, CompareCsv(all));
 }
 
-absl::Status RunCompare(const CompareFlags& flags) {
-  const auto collective = nccl::OperationByName(flags.collective);
-  if (!collective.ok()) return AsUsage(collective.status());
-  const auto options = BaselineOptions(flags);
+absl::Status RunCompare(const CompareCommandFlags& flags) {
+  const auto collectives = Collectives(flags.compare);
+  if (!collectives.ok()) return AsUsage(collectives.status());
+  const auto options = BaselineOptions(flags.compare);
   if (!options.ok()) return AsUsage(options.status());
   ASSIGN_OR_RETURN(const GpuMachine machine,
-                   LoadGpuMachine(flags.baseline, TopologyDir(flags.topology_dir)));
+                   LoadGpuMachine(flags.compare.baseline, TopologyDir(flags.topology_dir)));
+  const bool one = !flags.explain.empty() || !flags.calibration.empty();
+  if (!one) return PrintComparisons(flags, *options, *collectives, machine);
+  if (collectives->size() != 1) {
+    return AsUsage(absl::InvalidArgumentError(
+        "--explain and --calibration are of one --collective"));
+  }
   if (!flags.explain.empty()) {
     const auto bytes = ParseMessageSize(flags.explain, nccl::kMostBytes);
     if (!bytes.ok()) return AsUsage(bytes.status());
     ASSIGN_OR_RETURN(const std::string text,
-                     ExplainBaseline(machine, *options, {*collective, *bytes, flags.gpus}));
+                     ExplainBaseline(machine, *options,
+                                     {collectives->front(), *bytes, flags.compare.gpus}));
     return Print(text);
   }
-  if (!flags.calibration.empty()) {
-    ASSIGN_OR_RETURN(const auto log, LoadNcclLog(flags.calibration, nccl::kMostBytes));
-    ASSIGN_OR_RETURN(const std::string text,
-                     CalibrationReport(machine, *options, *collective, flags.gpus, log));
-    return Print(text);
-  }
-  return PrintComparison(flags, *options, *collective, machine);
+  ASSIGN_OR_RETURN(const auto log, LoadNcclLog(flags.calibration, nccl::kMostBytes));
+  ASSIGN_OR_RETURN(const std::string text,
+                   CalibrationReport(machine, *options, collectives->front(), flags.compare.gpus,
+                                     log));
+  return Print(text);
 }
 
 }  // namespace
 
 void AddCompareCommand(CLI::App& app, absl::Status* result) {
-  const auto flags = std::make_shared<CompareFlags>();
+  const auto flags = std::make_shared<CompareCommandFlags>();
   CLI::App* command = app.add_subcommand(
       "compare", "Collectives of a node beside those of eight GPUs under NCCL (simulated)");
-  command->add_option("--collective", flags->collective,
-                      "all_reduce, all_gather, reduce_scatter, broadcast, all_to_all, sendrecv");
-  CLI::Option* sizes = command->add_option("--sizes", flags->sizes,
-                                           "FIRST:LAST:FACTOR, or a list; K, M, G are binary");
-  CLI::Option* topology =
-      command->add_option("--topology", flags->topology, "Our side: name, or path of a file");
-  CLI::Option* check = command->add_option(
-      "--check", flags->check, "Our side: check values up to this size (functional engine)");
-  command->add_option("--baseline", flags->baseline,
-                      "dgx-a100, dgx-h100, a100-pcie, or path of a .textproto file");
-  command->add_option("--gpus", flags->gpus, "GPUs of the baseline")
-      ->check(CLI::IsMember({2, 4, 8}));
-  CLI::Option* only =
-      command->add_flag("--baseline-only", flags->baseline_only, "Leave our side out");
-  CLI::Option* csv = command->add_option("--csv", flags->csv, "File: one row a size");
+  AddCompareFlags(*command, &flags->compare);
+  CLI::Option* csv =
+      command->add_option("--csv", flags->csv, "File: one row a collective and size");
   CLI::Option* explain = command->add_option(
       "--explain", flags->explain, "What NCCL chooses for this size, and where the time goes");
   CLI::Option* calibration = command->add_option(
       "--calibration", flags->calibration,
       "Measured times (CSV with bytes,time_us): errors by band, ablation, constants");
-  for (CLI::Option* other : {sizes, only, csv, calibration, topology, check}) {
-    explain->excludes(other);
-    if (other != calibration) calibration->excludes(other);
+  for (const char* name : {"--sizes", "--baseline-only", "--topology", "--check"}) {
+    explain->excludes(command->get_option(name));
+    calibration->excludes(command->get_option(name));
   }
-  only->excludes(check);
-  command->add_option("--nccl-version", flags->version, "2.8 to 2.30; else the machine's");
-  command
-      ->add_option("--launch", flags->launch,
-                   "How the baseline's kernels are started: mpi (a process a GPU) or "
-                   "one-process (nccl-tests -g N)")
-      ->check(CLI::IsMember({"mpi", "one-process"}));
-  command->add_option("--algorithm", flags->algorithm, "Force Ring, Tree or NVLS");
-  command->add_option("--protocol", flags->protocol, "Force LL, LL128 or Simple");
+  explain->excludes(csv)->excludes(calibration);
+  calibration->excludes(csv);
   command->add_option("--topology-dir", flags->topology_dir, "Folder of <name>.textproto files");
   command->callback([flags, result] { *result = RunCompare(*flags); });
 }

@@ -1,6 +1,7 @@
 // `lockstepd`: the controller (docs/controller.md). Every flag is also a key of the file given with
 // --config. SIGTERM and SIGINT end it in order, SIGHUP reads flags and file again. Exit codes:
 // launcher/exit_code.h.
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -78,6 +79,13 @@ void AddLimits(CLI::App& app, Flags* flags) {
   app.add_flag("--hold", s.policy.hold, "Accept jobs, start none");
 }
 
+// What Protobuf says of requests that it cannot read: the client is told, so the log need not grow.
+void LogProtobuf(google::protobuf::LogLevel level, const char*, int, const std::string& message) {
+  spdlog::log(level == google::protobuf::LOGLEVEL_FATAL ? spdlog::level::critical
+                                                        : spdlog::level::debug,
+              "protobuf: {}", message);
+}
+
 // The flags, and the file that they name, as they are now.
 int Parse(int argc, char** argv, Flags* flags) {
   CLI::App app("The controller: takes jobs over gRPC and runs them through mpirun", "lockstepd");
@@ -143,6 +151,7 @@ int Main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("lockstepd"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
   spdlog::set_level(spdlog::level::from_str(flags.log_level));
+  google::protobuf::SetLogHandler(LogProtobuf);
   // Before any thread is made, so that they are all blocked in each of them.
   sigset_t signals;
   sigemptyset(&signals);

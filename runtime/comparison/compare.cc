@@ -171,14 +171,16 @@ std::string CompareSummary(const std::vector<ComparedSize>& rows, const Channels
                       "values checked.\n");
 }
 
-std::string CompareCsv(nccl::Operation collective, const std::vector<ComparedSize>& rows) {
+std::string CompareCsv(const std::vector<Comparison>& comparisons) {
   std::string text =
       "collective,bytes,lockstep_time_us,lockstep_algbw_GBps,lockstep_busbw_GBps,"
       "baseline_time_us,baseline_algbw_GBps,baseline_busbw_GBps\n";
-  for (const ComparedSize& row : rows) {
-    absl::StrAppend(&text, Name(collective), ",", row.baseline.point.bytes,
-                    CsvFields(row.lockstep ? &row.lockstep->point : nullptr),
-                    CsvFields(&row.baseline.point), "\n");
+  for (const Comparison& comparison : comparisons) {
+    for (const ComparedSize& row : comparison.rows) {
+      absl::StrAppend(&text, Name(comparison.collective), ",", row.baseline.point.bytes,
+                      CsvFields(row.lockstep ? &row.lockstep->point : nullptr),
+                      CsvFields(&row.baseline.point), "\n");
+    }
   }
   return text;
 }

@@ -33,6 +33,12 @@ struct ComparedSize {
   BaselineRow baseline;
 };
 
+// One collective by size.
+struct Comparison {
+  nccl::Operation collective = nccl::Operation::kAllReduce;
+  std::vector<ComparedSize> rows;
+};
+
 // Runs collectives on one topology; remembers times by size.
 class LockstepSide {
  public:
@@ -72,10 +78,10 @@ std::string CompareTable(nccl::Operation collective, const std::vector<ComparedS
 // Where the curves cross, and what "three times the channel bandwidth" means. REQUIRES: both sides.
 std::string CompareSummary(const std::vector<ComparedSize>& rows, const Channels& channels);
 
-// One line a size under the header
+// One line a collective and size under the header
 //   collective,bytes,lockstep_time_us,lockstep_algbw_GBps,lockstep_busbw_GBps,
 //   baseline_time_us,baseline_algbw_GBps,baseline_busbw_GBps
 // (one line); fields of an absent side are empty.
-std::string CompareCsv(nccl::Operation collective, const std::vector<ComparedSize>& rows);
+std::string CompareCsv(const std::vector<Comparison>& comparisons);
 
 }  // namespace lockstep

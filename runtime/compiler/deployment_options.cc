@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "chip/check.h"
+#include "chip/geometry.h"
 #include "fabric/node_chain.h"
 
 namespace lockstep {
@@ -33,6 +34,11 @@ absl::Status ValidateDeploymentOptions(const DeploymentOptions& o) {
     if (!n.value || *n.value >= 1) continue;
     return absl::InvalidArgumentError(
         absl::StrCat(n.option, " ", *n.value, ": it must be at least 1"));
+  }
+  // Each has words of its own in a slice.
+  if (o.sequences && *o.sequences > kWordsPerSlice) {
+    return absl::InvalidArgumentError(absl::StrCat("--sequences ", *o.sequences, ": at most ",
+                                                   kWordsPerSlice, ", the words of a slice"));
   }
   return absl::OkStatus();
 }

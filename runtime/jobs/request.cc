@@ -1,105 +1,24 @@
-// One function a kind; what they share comes first (runtime/jobs/request.h).
+// What all kinds of jobs share; request_run.cc and request_tools.cc have the kinds
+// (runtime/jobs/request.h).
 #include "runtime/jobs/request.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "chip/check.h"
 #include "runtime/files/strict_json.h"
 #include "runtime/jobs/request_parts.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/topology_file.h"
-#include "runtime/run/run_setup.h"
 
 namespace lockstep {
 namespace {
 
-constexpr int kMaxLatencies = 64;
-constexpr size_t kMaxLatencyBytes = 128, kMaxLabelBytes = 128, kMaxRequestIdBytes = 128;
-
-// Estimates of what one process and one chip hold beside weights and KV cache; measured with
-// models/story, rounded up. A weight is fp16, and tiles are padded.
-constexpr int64_t kRankBytes = 32 << 20, kChipBytes = 4 << 20, kTimingChipBytes = 8 << 20;
-constexpr double kBytesPerParameter = 2.6;
-
-// The field of a message of `lockstep run`: of the first thing in it that came from one.
-std::string FieldOfMessage(absl::string_view message, const std::string& kind) {
-  static constexpr std::pair<absl::string_view, absl::string_view> kFields[] = {
-      {"--tokens", "tokens"},
-      {"--temperature", "sampling.temperature"},
-      {"--top-k", "sampling.top_k"},
-      {"--top-p", "sampling.top_p"},
-      {"top_k", "sampling.top_k"},
-      {"top_p", "sampling.top_p"},
-      {"temperature", "sampling.temperature"},
-      {"--seed", "sampling.seed"},
-      {"--chips-per-rank", "placement.chips_per_rank"},
-      {"--threads", "placement.threads"},
-      {"--chips", "machine.chips"},
-      {"--set", "machine.latencies"},
-      {"hop latency", "machine.hop_latency"},
-      {"--context", "context"},
-      {"context of", "tokens"},
-      {"prompt id ", "prompt_ids"},
-      {"--prompt", "prompt"},
-      {"topology", "machine.topology"},
-      {"no link from", "machine.topology"},
-  };
-  size_t first = absl::string_view::npos;
-  absl::string_view found;
-  for (const auto& [words, field] : kFields) {
-    const size_t at = message.find(words);
-    if (at >= first) continue;
-    first = at;
-    found = field;
-  }
-  return absl::StrCat("spec.", kind, found.empty() ? "" : ".", found);
-}
-
-void TakePlacement(const v1::Placement& placement, RunOptions* options) {
-  if (placement.kind_case() == v1::Placement::kThreads) {
-    options->transport = TransportKind::kLocal;
-    options->threads = placement.threads();
-  } else if (placement.kind_case() == v1::Placement::kChipsPerRank) {
-    options->chips_per_rank = placement.chips_per_rank();
-  }
-}
-
-// No path of the host is the client's business.
-std::string WithoutRoots(absl::string_view message, const JobRoots& roots) {
-  std::string out(message);
-  for (const std::string& root : roots.models) {
-    std::error_code error;
-    const std::string real = std::filesystem::canonical(root, error).string();
-    if (!real.empty()) out = absl::StrReplaceAll(out, {{real + "/", ""}});
-  }
-  return absl::StrReplaceAll(out, {{roots.topologies + "/", ""}});
-}
-
-v1::Needs Estimate(const RunSetup& setup, int cores) {
-  const bool local = setup.options.transport == TransportKind::kLocal;
-  const Plan& plan = setup.session.pipeline.plan;
-  const ModelConfig& model = plan.model;
-  v1::Needs needs;
-  needs.set_ranks(local ? 1 : setup.ranks());
-  needs.set_cores(std::min(cores, local ? setup.options.threads.value_or(1) : setup.ranks()));
-  int64_t bytes = needs.ranks() * kRankBytes;
-  if (setup.options.engine == EngineKind::kFunctional) {
-    // Keys and values of two bytes; the words of values are half ones
-    // (runtime/kernels/attention.h).
-    const int64_t cache = int64_t{6} * model.layers * model.kv_size() * plan.context;
-    bytes += static_cast<int64_t>(kBytesPerParameter * model.ParameterCount()) + cache +
-             setup.chips() * kChipBytes;
-  } else {
-    bytes += setup.chips() * kTimingChipBytes;
-  }
-  needs.set_memory_bytes(bytes);
-  return needs;
-}
+constexpr int kMaxLatencies = 64, kMaxFailedNodes = 4096;
+constexpr size_t kMaxLatencyBytes = 128, kMaxLabelBytes = 128, kMaxRequestIdBytes = 128,
+                 kMaxNodeNameBytes = 16;
 
 absl::Status MustFit(const v1::JobSpec& spec, const v1::Needs& needs, const HostLimits& limits) {
   if (needs.ranks() > limits.ranks) {
@@ -113,100 +32,6 @@ absl::Status MustFit(const v1::JobSpec& spec, const v1::Needs& needs, const Host
   if (needs.memory_bytes() <= memory) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "needs ", needs.memory_bytes(), " bytes of memory, a job here may have ", memory));
-}
-
-// The setup of a run is made once to check it, and again by the process that runs it.
-absl::StatusOr<PreparedJob> PrepareModelRun(RunOptions options, const std::string& kind,
-                                            const JobRoots& roots, const HostLimits& limits) {
-  const absl::StatusOr<RunSetup> setup = PrepareRun(options, roots.topologies);
-  if (!setup.ok()) {
-    return FieldError(FieldOfMessage(setup.status().message(), kind),
-                      WithoutRoots(setup.status().message(), roots));
-  }
-  if (setup->prompt_ids.size() > kMaxPromptIds) {
-    return FieldError(absl::StrCat("spec.", kind, ".prompt"),
-                      absl::StrCat(setup->prompt_ids.size(), " ids; at most ", kMaxPromptIds));
-  }
-  PreparedJob job;
-  job.needs = Estimate(*setup, limits.cores);
-  options.prompt.reset();
-  options.prompt_ids = setup->prompt_ids;
-  options.report = "report.json";
-  options.table = "table.txt";
-  options.quiet = options.progress = true;
-  job.command.stdout_is_text = true;
-  job.command.arguments = RankArguments(options);
-  job.command.arguments.insert(job.command.arguments.begin(), "run");
-  if (options.transport == TransportKind::kLocal) {
-    job.command.arguments.push_back("--transport=local");
-    job.command.arguments.push_back(absl::StrCat("--threads=", options.threads.value_or(1)));
-  }
-  for (const std::string& file :
-       {options.report, options.table, options.timeline, options.logits}) {
-    if (!file.empty()) job.command.artifacts.push_back(file);
-  }
-  return job;
-}
-
-absl::StatusOr<PreparedJob> PrepareGenerate(const v1::GenerateJob& job, const JobRoots& roots,
-                                            const HostLimits& limits) {
-  const std::string kind = "generate";
-  RunOptions options;
-  RETURN_IF_ERROR(TakeModel(job.model(), kind, roots, &options));
-  RETURN_IF_ERROR(TakeMachine(job.machine(), kind, roots, &options));
-  TakePlacement(job.placement(), &options);
-  if (job.has_prompt()) {
-    if (job.prompt().size() > kMaxPromptBytes) {
-      return FieldError("spec.generate.prompt",
-                        absl::StrCat(job.prompt().size(), " bytes; at most ", kMaxPromptBytes));
-    }
-    options.prompt = job.prompt();
-  } else if (job.has_prompt_ids()) {
-    if (job.prompt_ids().ids_size() > kMaxPromptIds) {
-      return FieldError("spec.generate.prompt_ids",
-                        absl::StrCat(job.prompt_ids().ids_size(), " ids; at most ", kMaxPromptIds));
-    }
-    options.prompt_ids.emplace(job.prompt_ids().ids().begin(), job.prompt_ids().ids().end());
-  } else {
-    return FieldError("spec.generate.prompt", "one of prompt and prompt_ids is needed");
-  }
-  if (job.tokens() < 1 || job.tokens() > kMaxTokens) {
-    return FieldError("spec.generate.tokens", absl::StrCat(job.tokens(), ": 1..", kMaxTokens));
-  }
-  options.tokens = job.tokens();
-  options.ignore_eos = job.ignore_eos();
-  const v1::Sampling& sampling = job.sampling();
-  if (sampling.has_temperature()) options.temperature = sampling.temperature();
-  if (sampling.has_top_k()) options.top_k = sampling.top_k();
-  if (sampling.has_top_p()) options.top_p = sampling.top_p();
-  if (sampling.has_seed()) options.seed = sampling.seed();
-  if (job.has_context()) options.context = job.context();
-  if (job.keep_logits()) options.logits = "logits.f32";
-  if (job.keep_timeline()) options.timeline = "timeline.json";
-  return PrepareModelRun(std::move(options), kind, roots, limits);
-}
-
-absl::StatusOr<PreparedJob> PrepareTimingRun(const v1::RunJob& job, const JobRoots& roots,
-                                             const HostLimits& limits) {
-  const std::string kind = "run";
-  RunOptions options;
-  options.engine = EngineKind::kTiming;
-  RETURN_IF_ERROR(TakeModel(job.model(), kind, roots, &options));
-  RETURN_IF_ERROR(TakeMachine(job.machine(), kind, roots, &options));
-  TakePlacement(job.placement(), &options);
-  if (job.prompt_tokens() < 0 || job.prompt_tokens() > kMaxPromptIds) {
-    return FieldError("spec.run.prompt_tokens",
-                      absl::StrCat(job.prompt_tokens(), ": 0..", kMaxPromptIds));
-  }
-  if (job.tokens() < 1 || job.tokens() > kMaxTokens) {
-    return FieldError("spec.run.tokens", absl::StrCat(job.tokens(), ": 1..", kMaxTokens));
-  }
-  // Cycles do not depend on the ids.
-  options.prompt_ids.emplace(std::max(1, job.prompt_tokens()), 0);
-  options.tokens = job.tokens();
-  if (job.has_context()) options.context = job.context();
-  if (job.keep_timeline()) options.timeline = "timeline.json";
-  return PrepareModelRun(std::move(options), kind, roots, limits);
 }
 
 absl::Status CheckCommon(const v1::JobSpec& spec, const HostLimits& limits) {
@@ -245,8 +70,7 @@ absl::StatusOr<PreparedJob> PrepareKind(const v1::JobSpec& spec, const JobRoots&
 
 }  // namespace
 
-absl::Status CheckLatencies(const google::protobuf::RepeatedPtrField<std::string>& latencies,
-                            const std::string& field) {
+absl::Status CheckLatencies(const Strings& latencies, const std::string& field) {
   if (latencies.size() > kMaxLatencies) {
     return FieldError(field, absl::StrCat(latencies.size(), " entries; at most ", kMaxLatencies));
   }
@@ -258,6 +82,27 @@ absl::Status CheckLatencies(const google::protobuf::RepeatedPtrField<std::string
   const std::vector<std::string> all(latencies.begin(), latencies.end());
   const auto timing = SetLatencies(ChipTiming::Default(), all);
   return timing.ok() ? absl::OkStatus() : FieldError(field, timing.status().message());
+}
+
+absl::Status CheckNodeNames(const Strings& names, const std::string& field) {
+  if (names.size() > kMaxFailedNodes) {
+    return FieldError(field, absl::StrCat(names.size(), " entries; at most ", kMaxFailedNodes));
+  }
+  for (const std::string& name : names) {
+    const bool good = std::all_of(name.begin(), name.end(), [](char c) {
+      return absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '.';
+    });
+    if (good && !name.empty() && name.size() <= kMaxNodeNameBytes) continue;
+    return FieldError(field, absl::StrCat(Quoted(name), " is no node: RACK.NODE, or NODE"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<NumberFormat> FormatByName(const std::string& name, const std::string& field) {
+  for (const NumberFormat format : {NumberFormat::kFp16, NumberFormat::kInt8}) {
+    if (name == NumberFormatName(format)) return format;
+  }
+  return FieldError(field, absl::StrCat(Quoted(name), ": fp16 or int8"));
 }
 
 absl::Status TakeMachine(const v1::Machine& machine, const std::string& kind, const JobRoots& roots,

@@ -87,7 +87,8 @@ class ServiceTest(unittest.TestCase):
                  "bytes": [1024, 65536], "baseline": "dgx-a100"}
         job = self.client.follow(self.client.submit({"collectiveSweep": sweep}).id)
         self.assertGreaterEqual(self.client.artifact(job.id, "report.csv").count(b"\n"), 3)
-        for field, change in (("kinds", ["x"]), ("kinds", []), ("bytes", [0]), ("bytes", []),
+        for field, change in (("kinds", ["x"]), ("kinds", []), ("kinds", ["all_reduce"] * 2),
+                              ("bytes", [0]), ("bytes", []), ("gpus", 3),
                               ("baseline", "../dgx-a100"), ("baseline", "")):
             self.refused_spec(f"spec.collective_sweep.{field}",
                               {"collectiveSweep": {**sweep, field: change}})
@@ -249,6 +250,30 @@ class ServiceTest(unittest.TestCase):
             lockstep(self.controller, "artifacts", job, "--get", "report.json", "-o",
                      f"{folder}/r.json")
             json.loads(pathlib.Path(folder, "r.json").read_text(encoding="utf-8"))
+        for kind, *more in (
+                ("sweep", "--collective", "all_reduce,broadcast", "--sizes", "8,1K",
+                 "--baseline", "dgx-h100", "--gpus", "4", "--launch", "mpi"),
+                ("run", "--model", "story", "--topology", "groqrack", "--tokens", "2", "--nodes",
+                 "2", "--weights", "int8", "--failed", "0.1", "--chips-per-rank", "auto"),
+                ("plan", "--model", "llama-2-7b", "--topology", "groqrack", "--weights", "int8",
+                 "--context", "128", "--failed", "0.3"),
+                ("generate", *flags, "--sequences", "2", "--prefill-batch", "1", "--timeline",
+                 "--timeline-steps", "2")):
+            with self.subTest(kind=kind):
+                done = lockstep(self.controller, "submit", kind, *more, "--wait", "--json")
+                result = json.loads(done.splitlines()[-1])
+                self.assertEqual(result["state"], "SUCCEEDED", result)
+                if kind == "sweep":
+                    rows = lockstep(self.controller, "artifacts", result["id"], "--get",
+                                    "report.csv").splitlines()
+                    self.assertEqual([row.split(",")[:2] for row in rows[1:]],
+                                     [["all_reduce", "8"], ["all_reduce", "1024"],
+                                      ["broadcast", "8"], ["broadcast", "1024"]])
+        self.assertIn("--check", lockstep(self.controller, "submit", "sweep", "--baseline-only",
+                                          "--check", "1K", code=2))
+        self.assertIn("spec.run.timeline_steps", lockstep(
+            self.controller, "submit", "run", "--model", "story", "--topology", "groqcard",
+            "--tokens", "1", "--timeline-steps", "2", code=1))
         lockstep(self.controller, "delete", job)
         self.assertIn("no job", lockstep(self.controller, "watch", job, code=1))
         self.assertIn("spec.generate.model", lockstep(

@@ -2,6 +2,8 @@
 // with a code that a client can act on, text that comes out is UTF-8, ids and verdicts have one form.
 // No model or topology is there, so nothing large is loaded; tests/controller/hostile_test.py sends
 // the like through a channel to a server that has them.
+#include <google/protobuf/stubs/logging.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -46,6 +48,7 @@ void Words(absl::string_view text) {
 }  // namespace lockstep
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  google::protobuf::SetLogHandler(nullptr);  // of text that is no UTF-8, which is much of it
   lockstep::Request(data, size);
   lockstep::Words({reinterpret_cast<const char*>(data), size});
   return 0;

@@ -71,11 +71,13 @@ TEST(CompareCsvTest, AnAbsentSideIsEmptyFields) {
   const std::string header =
       "collective,bytes,lockstep_time_us,lockstep_algbw_GBps,lockstep_busbw_GBps,"
       "baseline_time_us,baseline_algbw_GBps,baseline_busbw_GBps\n";
-  EXPECT_EQ(CompareCsv(nccl::Operation::kAllReduce, {row}),
+  EXPECT_EQ(CompareCsv({{nccl::Operation::kAllReduce, {row}}}),
             header + "all_reduce,8000,,,,2.000,4,7\n");
   row.lockstep = LockstepPoint{MakePoint(nccl::Operation::kAllReduce, 8000, 8, 1)};
-  EXPECT_EQ(CompareCsv(nccl::Operation::kAllReduce, {row}),
+  EXPECT_EQ(CompareCsv({{nccl::Operation::kAllReduce, {row}}}),
             header + "all_reduce,8000,1.000,8,14,2.000,4,7\n");
+  EXPECT_EQ(CompareCsv({{nccl::Operation::kAllReduce, {}}, {nccl::Operation::kAllGather, {row}}}),
+            header + "all_gather,8000,1.000,8,14,2.000,4,7\n");
 }
 
 }  // namespace
