@@ -12,32 +12,12 @@
 #include "chip/check.h"
 #include "launcher/exit_code.h"
 #include "launcher/paths.h"
+#include "runtime/collectives/collective_report.h"
+#include "runtime/files/atomic_file.h"
 #include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
-
-const char* Name(CollectiveAlgorithm algorithm) {
-  switch (algorithm) {
-    case CollectiveAlgorithm::kAuto:
-      return "auto";
-    case CollectiveAlgorithm::kNode:
-      return "node";
-    case CollectiveAlgorithm::kTrees:
-      return "trees";
-    case CollectiveAlgorithm::kExchange:
-      return "exchange";
-  }
-  return "";
-}
-
-CollectiveAlgorithm AlgorithmByName(const std::string& name) {
-  for (const auto a :
-       {CollectiveAlgorithm::kNode, CollectiveAlgorithm::kTrees, CollectiveAlgorithm::kExchange}) {
-    if (name == Name(a)) return a;
-  }
-  return CollectiveAlgorithm::kAuto;
-}
 
 std::string Row(const char* label, const std::string& text) {
   return absl::StrFormat("  %-22s%s\n", label, text);
@@ -83,7 +63,7 @@ std::string Table(const CollectiveFlags& flags, const CollectiveOutcome& o) {
 void AddCollectiveFlags(CLI::App& app, CollectiveFlags* flags) {
   CollectiveRequest& request = flags->request;
   app.add_option("--kind", flags->kind,
-                 "all_reduce, reduce_scatter, all_gather, broadcast, all_to_all")
+                 "all_reduce, reduce_scatter, all_gather, broadcast, all_to_all, sendrecv")
       ->capture_default_str();
   app.add_option("--topology", flags->topology, "Name, or path of a .textproto file")->required();
   app.add_option("--topology-dir", flags->topology_dir, "Folder of <name>.textproto files");
@@ -97,10 +77,12 @@ void AddCollectiveFlags(CLI::App& app, CollectiveFlags* flags) {
       ->check(CLI::IsMember({"A", "B", "C"}))
       ->capture_default_str();
   app.add_option("--algorithm", flags->algorithm,
-                 "node: one fully connected node; trees: an owner a word; exchange: all chips add "
-                 "all sums; auto: what takes fewer cycles")
-      ->check(CLI::IsMember({"auto", "node", "trees", "exchange"}))
+                 "trees: an owner a word; exchange: all chips add all sums; relay: chip 0 hands words "
+                 "to others, which spread them; routes: no sums; auto: what takes fewer cycles")
+      ->check(CLI::IsMember({"auto", "trees", "exchange", "relay", "routes"}))
       ->capture_default_str();
+  app.add_option("--report", flags->report, "File: all figures as JSON");
+  app.add_option("--links", flags->links, "File: vectors and share of time of each link, as CSV");
   app.add_option("--set", request.latencies, "Latency of `lockstep isa --assumptions`: NAME=VALUE")
       ->take_all();
   app.add_option(
@@ -114,8 +96,11 @@ absl::StatusOr<Topology> TakeTopology(CollectiveFlags* flags) {
   const auto kind = CollectiveByName(absl::StrReplaceAll(flags->kind, {{"_", "-"}}));
   if (!kind.ok()) return AsUsage(kind.status());
   flags->request.kind = *kind;
+  flags->request.link_table = !flags->links.empty();
   flags->request.engine = flags->engine == "timing" ? EngineKind::kTiming : EngineKind::kFunctional;
-  flags->request.algorithm = AlgorithmByName(flags->algorithm);
+  const auto algorithm = AlgorithmByName(flags->algorithm);
+  if (!algorithm.ok()) return AsUsage(algorithm.status());
+  flags->request.algorithm = *algorithm;
   auto spec = LoadTopology(flags->topology, TopologyDir(flags->topology_dir));
   if (!spec.ok()) return AsUsage(spec.status());
   ASSIGN_OR_RETURN(Topology topology, Topology::Create(*std::move(spec)));
@@ -139,6 +124,8 @@ std::vector<std::string> CollectiveArguments(const CollectiveFlags& flags, int c
   add("--hop-latency", flags.request.hop_latency);
   add("--algorithm", flags.algorithm);
   for (const std::string& latency : flags.request.latencies) add("--set", latency);
+  if (!flags.report.empty()) add("--report", flags.report);
+  if (!flags.links.empty()) add("--links", flags.links);
   add("--chips-per-rank", absl::StrCat(chips_per_rank));
   return out;
 }
@@ -148,6 +135,10 @@ absl::Status ShowCollective(const CollectiveFlags& flags,
   if (!outcome.ok()) {
     return absl::IsInternal(outcome.status()) ? outcome.status() : AsUsage(outcome.status());
   }
+  if (!flags.report.empty()) {
+    RETURN_IF_ERROR(WriteAtomically(flags.report, CollectiveJson(*outcome)));
+  }
+  if (!flags.links.empty()) RETURN_IF_ERROR(WriteAtomically(flags.links, outcome->link_table));
   std::cout << Table(flags, *outcome) << std::flush;
   return std::cout ? absl::OkStatus() : absl::DataLossError("cannot write to standard output");
 }

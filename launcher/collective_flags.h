@@ -19,6 +19,7 @@ struct CollectiveFlags {
   std::string kind = "all_reduce", engine = "timing", algorithm = "auto", topology, topology_dir;
   std::string chips_per_rank = "1";
   std::optional<int> chips;
+  std::string report, links;  // files; empty: none
 };
 
 // Registers them; `flags` outlives the parse.
@@ -30,7 +31,7 @@ absl::StatusOr<Topology> TakeTopology(CollectiveFlags* flags);
 // The arguments that give these flags again, for ranks of `chips_per_rank` chips.
 std::vector<std::string> CollectiveArguments(const CollectiveFlags& flags, int chips_per_rank);
 
-// Writes the table to standard output. Errors of the run that the user's input caused are of usage.
+// Writes the files asked for, and the table to standard output. Errors of the run that the user's input caused are of usage.
 absl::Status ShowCollective(const CollectiveFlags& flags,
                             const absl::StatusOr<CollectiveOutcome>& outcome);
 

@@ -65,6 +65,7 @@ void AddOutput(CLI::App& app, RunFlags* flags) {
   RunOptions& o = flags->options;
   app.add_option("--logits", o.logits, "File: positions x vocabulary, little-endian fp32");
   app.add_option("--report", o.report, "File: all figures of the run as JSON");
+  app.add_option("--links", o.links, "File: vectors and share of time of each link in a token's step, as CSV");
   app.add_option("--timeline", o.timeline,
                  "File: trace for Perfetto, 1 us = 1 cycle; of the first token's step only, unless "
                  "--timeline-steps says more");

@@ -12,32 +12,16 @@ namespace {
 using ValueId = Exchange::ValueId;
 constexpr ValueId kNoValue = -1;
 
-// Hands out words of a role's hemispheres, in order.
-class Regions {
- public:
-  Regions(CollectiveGraph& graph, int roles, int west, int east) : graph_(graph) {
-    // Received words begin in a column of their own: fewer meet the message in one bank.
-    const int landing = CeilDiv(west, kWordsPerSlice) * kWordsPerSlice;
-    graph_.west_gap = landing - west;
-    graph_.west.assign(roles, landing);
-    graph_.east.assign(roles, east);
-  }
-  Quad Landing(int role) { return WordAt(Hemisphere::kWest, graph_.west[role]++); }
-  Quad Partial(int role) { return WordAt(Hemisphere::kEast, graph_.east[role]++); }
-
- private:
-  CollectiveGraph& graph_;
-};
-
 // The trees of all words as one forest: vertex v = role * words + word stands for that word on the
 // chip of turn 0 in that role.
 class TreeBuilder {
  public:
   TreeBuilder(CollectiveKind kind, const WordShape& shape, const ReductionTrees& trees,
-              const Roles& roles)
+              const Roles& roles, bool relay)
       : kind_(kind),
         shape_(shape),
         trees_(trees),
+        relay_(relay),
         graph_{Exchange(roles), {}, {}, 0},
         reduces_(kind == CollectiveKind::kAllReduce || kind == CollectiveKind::kReduceScatter),
         shard_(std::max(1, shape.per_turn / shape.roles)),
@@ -49,6 +33,7 @@ class TreeBuilder {
     Order();
     values_.assign(parent_.size(), kNoValue);
     if (reduces_) Upwards();
+    for (int w = 0; relay_ && w < shape_.words(); ++w) HandOut(w);
     if (kind_ != CollectiveKind::kReduceScatter) Downwards();
     return std::move(graph_);
   }
@@ -59,6 +44,12 @@ class TreeBuilder {
     int8_t port = 0, back = 0;
   };
 
+  int RelayOf(int word) const { return 1 + word % (shape_.chips - 1); }
+  uint32_t Spread(int word) const {
+    if (relay_) return static_cast<uint32_t>(word / (shape_.chips - 1));
+    const int j = word % shape_.per_turn;
+    return static_cast<uint32_t>(shape_.OwnerRole(j) + shape_.OwnIndex(j));
+  }
   int Role(int32_t vertex) const { return vertex / shape_.words(); }
   int Word(int32_t vertex) const { return vertex % shape_.words(); }
   bool IsRoot(int32_t v) const { return parent_[v].vertex < 0; }
@@ -69,11 +60,12 @@ class TreeBuilder {
     for (int role = 0; role < shape_.roles; ++role) {
       for (int w = 0; w < words; ++w) {
         const int turn = w / per_turn, j = w % per_turn;
-        const int owner =
-            kind_ == CollectiveKind::kBroadcast ? 0 : turn * shape_.roles + shape_.OwnerRole(j);
+        const int owner = relay_                                 ? RelayOf(w)
+                          : kind_ == CollectiveKind::kBroadcast ? 0
+                                                                : turn * shape_.roles +
+                                                                      shape_.OwnerRole(j);
         if (owner == role) continue;
-        const uint32_t spread = static_cast<uint32_t>(shape_.OwnerRole(j) + shape_.OwnIndex(j));
-        const Link& link = trees_.Next(ChipId(role), ChipId(owner), spread);
+        const Link& link = trees_.Next(ChipId(role), ChipId(owner), Spread(w));
         const int to = static_cast<int>(link.to.value());
         const int there = (turn - to / shape_.roles + turns) % turns * per_turn + j;
         parent_[static_cast<size_t>(role) * words + w] = {
@@ -136,9 +128,27 @@ class TreeBuilder {
     }
   }
 
+  // A word of chip 0 to the chip that spreads it, which keeps it.
+  void HandOut(int word) {
+    const int to = RelayOf(word);
+    ValueId value = Input(word);
+    for (int at = 0; at != to;) {
+      const Link& link = trees_.Next(ChipId(at), ChipId(to), Spread(word));
+      at = static_cast<int>(link.to.value());
+      value = graph_.exchange.Move(value, static_cast<int>(link.from_port.value()),
+                                   at == to ? WordAt(Hemisphere::kEast, word)
+                                            : regions_.Landing(at));
+    }
+    values_[to * shape_.words() + word] = value;
+  }
+
   void Downwards() {
     for (const int32_t v : order_) {
-      if (!IsRoot(v)) {
+      if (relay_ && IsRoot(v)) continue;  // it has been handed out
+      if (relay_ && Role(v) == 0) {
+        values_[v] = Input(v);
+        graph_.exchange.Sum({&values_[v], 1}, Output(v));
+      } else if (!IsRoot(v)) {
         values_[v] = graph_.exchange.Move(values_[parent_[v].vertex], parent_[v].back, Output(v));
       } else if (!reduces_) {
         values_[v] = Input(v);
@@ -150,10 +160,11 @@ class TreeBuilder {
   const CollectiveKind kind_;
   const WordShape& shape_;
   const ReductionTrees& trees_;
+  const bool relay_;
   CollectiveGraph graph_;
   const bool reduces_;
   const int shard_;
-  Regions regions_;
+  WordRegions regions_;
   std::vector<Parent> parent_;
   std::vector<int32_t> first_child_, children_, order_;
   std::vector<ValueId> values_;
@@ -277,7 +288,7 @@ class ExchangeBuilder {
   const Topology& topology_;
   const ReductionTrees& trees_;
   CollectiveGraph graph_;
-  Regions regions_;
+  WordRegions regions_;
 };
 
 }  // namespace
@@ -307,9 +318,20 @@ int CollectiveGraph::MostUsed() const {
   return most;
 }
 
+WordRegions::WordRegions(CollectiveGraph& graph, int roles, int west, int east) : graph_(graph) {
+  // Received words begin in a column of their own: fewer meet the message in one bank.
+  const int landing = CeilDiv(west, kWordsPerSlice) * kWordsPerSlice;
+  graph_.west_gap = landing - west;
+  graph_.west.assign(roles, landing);
+  graph_.east.assign(roles, east);
+}
+
+Quad WordRegions::Landing(int role) { return WordAt(Hemisphere::kWest, graph_.west[role]++); }
+Quad WordRegions::Partial(int role) { return WordAt(Hemisphere::kEast, graph_.east[role]++); }
+
 CollectiveGraph TreeGraph(CollectiveKind kind, const WordShape& shape, const ReductionTrees& trees,
-                          const Roles& roles) {
-  return TreeBuilder(kind, shape, trees, roles).Build();
+                          const Roles& roles, bool relay) {
+  return TreeBuilder(kind, shape, trees, roles, relay).Build();
 }
 
 CollectiveGraph ExchangeGraph(const WordShape& shape, const Topology& topology,

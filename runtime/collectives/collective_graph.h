@@ -7,8 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "fabric/topology.h"
+#include "runtime/collectives/collective_kind.h"
 #include "runtime/collectives/exchange.h"
-#include "runtime/collectives/node_collective.h"
 #include "runtime/collectives/reduction_tree.h"
 
 namespace lockstep {
@@ -38,15 +38,38 @@ struct CollectiveGraph {
   int MostUsed() const;
 };
 
+// Hands out words of a role's hemispheres, in order, beyond the message and its result.
+class WordRegions {
+ public:
+  // `graph` outlives this; west, east: words of message and result.
+  WordRegions(CollectiveGraph& graph, int roles, int west, int east);
+  Quad Landing(int role);
+  Quad Partial(int role);
+
+ private:
+  CollectiveGraph& graph_;
+};
+
 // Reduction trees upwards (all-reduce, reduce-scatter), downwards (all-gather, broadcast), or both.
+// With `relay` chip 0 hands each word of a broadcast to another chip, whose tree spreads it: all
+// links carry the message, and none carries more than one word of each chip 0 hands out.
+// REQUIRES: relay only of a broadcast with shape.roles == shape.chips > 1.
 CollectiveGraph TreeGraph(CollectiveKind kind, const WordShape& shape, const ReductionTrees& trees,
-                          const Roles& roles);
+                          const Roles& roles, bool relay = false);
 // All-reduce by exchange, level by level. REQUIRES: shape.roles == shape.chips.
 CollectiveGraph ExchangeGraph(const WordShape& shape, const Topology& topology,
                               const ReductionTrees& trees, const Roles& roles);
 
-// Words that ExchangeGraph would move.
+// All-to-all and send/receive: each word along a route, of send/receive in a fully connected node also
+// over third chips, as many as make the last word come earliest. REQUIRES: shape.roles == shape.chips.
+CollectiveGraph RouteGraph(CollectiveKind kind, const WordShape& shape, const Topology& topology,
+                           const ReductionTrees& trees, const Roles& roles, int64_t link_ticks);
+
+// Words that ExchangeGraph would move; that RouteGraph would at most, or, where they are more than
+// `most`, some number above it.
 int64_t ExchangeMoves(const WordShape& shape, const Topology& topology);
+int64_t RouteMoves(CollectiveKind kind, const WordShape& shape, const ReductionTrees& trees,
+                   int64_t most);
 
 // Word `index` of a region that begins with column 0 of a hemisphere.
 Quad WordAt(Hemisphere side, int index);

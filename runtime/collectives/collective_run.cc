@@ -18,6 +18,7 @@
 #include "fabric/agreement.h"
 #include "fabric/fleet.h"
 #include "fabric/local_fabric.h"
+#include "runtime/machine/link_traffic.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/verify.h"
 
@@ -98,11 +99,22 @@ class Checker {
                                             got, " instead of ", expected));
   }
 
+  // What a kind without sums brings to word w of `chip`.
+  Lanes Source(int chip, int w) const {
+    switch (c_.kind) {
+      case CollectiveKind::kAllGather:
+        return Part(w / c_.shard, w % c_.shard);
+      case CollectiveKind::kBroadcast:
+        return Part(0, w);
+      case CollectiveKind::kSendRecv:
+        return Part((chip + c_.chips - 1) % c_.chips, w);
+      default:
+        return Part(w / c_.shard, chip * c_.shard + w % c_.shard);
+    }
+  }
+
   absl::Status Copy(int chip, int w, const Lanes& got) const {
-    const Lanes expected = c_.kind == CollectiveKind::kAllGather ? Part(w / c_.shard, w % c_.shard)
-                           : c_.kind == CollectiveKind::kBroadcast
-                               ? Part(0, w)
-                               : Part(w / c_.shard, chip * c_.shard + w % c_.shard);
+    const Lanes expected = Source(chip, w);
     for (int lane = 0; lane < kLanes; ++lane) {
       if (got[lane] != expected[lane]) return Wrong(chip, w, lane, got[lane], expected[lane]);
     }
@@ -243,6 +255,15 @@ absl::Status RunWithValues(Transport& transport, const FabricCollective& c,
   return CheckValues(transport, c, engines, out);
 }
 
+std::string LinkTable(const Wiring& wiring, const FabricSchedule& schedule, int64_t cycles) {
+  std::vector<LinkTraffic> traffic;
+  for (const LinkUse& use : schedule.links()) {
+    const Wire& wire = wiring.wires()[use.wire];
+    traffic.push_back({wire.from_chip, wire.from_link, wire.to_chip, use.vectors});
+  }
+  return LinkTrafficCsv(wiring, traffic, cycles);
+}
+
 absl::StatusOr<std::unique_ptr<Transport>> InThisProcess(Wiring wiring) {
   return LocalFabric::Create(std::move(wiring), 1);
 }
@@ -263,6 +284,7 @@ double CollectiveOutcome::BusBandwidth() const {
     case CollectiveKind::kAllReduce:
       return AlgorithmBandwidth() * 2 * others;
     case CollectiveKind::kBroadcast:
+    case CollectiveKind::kSendRecv:
       return AlgorithmBandwidth();
     default:
       return AlgorithmBandwidth() * others;
@@ -292,6 +314,7 @@ absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
       VerifyNode(c.schedules, std::vector<int64_t>(c.chips, c.sram_bytes), wiring, timing));
   out.vectors = schedule.vectors();
   out.link_share = static_cast<double>(schedule.UtilisationPpm(c.cycles)) / 1e6;
+  if (request.link_table) out.link_table = LinkTable(wiring, schedule, c.cycles);
   out.verify_seconds = watch.Lap();
   ASSIGN_OR_RETURN(const std::unique_ptr<Transport> carrier,
                    transport ? transport(std::move(wiring)) : InThisProcess(std::move(wiring)));

@@ -13,8 +13,8 @@
 #include "fabric/topology.h"
 #include "fabric/transport.h"
 #include "fabric/wiring.h"
+#include "runtime/collectives/collective_kind.h"
 #include "runtime/collectives/fabric_collective.h"
-#include "runtime/collectives/node_collective.h"
 #include "runtime/run/session.h"
 
 namespace lockstep {
@@ -26,6 +26,7 @@ struct CollectiveRequest {
   std::string hop_latency = "B";            // preset of fabric/link_model.h
   std::vector<std::string> latencies = {};  // NAME=VALUE
   CollectiveAlgorithm algorithm = CollectiveAlgorithm::kAuto;
+  bool link_table = false;  // whether the outcome has one
 };
 
 struct CollectiveOutcome {
@@ -42,6 +43,7 @@ struct CollectiveOutcome {
   uint64_t timing_digest = 0;  // over the chips' digests, in order
   uint64_t value_digest = 0;   // over the results of all chips, in order; 0 without values
   double max_error = 0;        // of a reduction, relative to the sum of magnitudes; functional only
+  std::string link_table = {};  // runtime/machine/link_traffic.h
   double compile_seconds = 0, verify_seconds = 0, run_seconds = 0;  // of the host
 
   double Microseconds() const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <limits>
 #include <queue>
 #include <utility>
 
@@ -118,7 +119,7 @@ class ExchangeScheduler {
         users_[next[v]++] = static_cast<int32_t>(s);
         missing_[s] += made[v];  // operands come before what uses them
       }
-      if (missing_[s] == 0) open_.push({0, static_cast<int32_t>(s)});
+      if (missing_[s] == 0) Open(static_cast<int32_t>(s), 0);
     }
   }
 
@@ -129,7 +130,15 @@ class ExchangeScheduler {
     for (int i = 0; i < step.inputs; ++i) {
       ready = std::max(ready, ready_[exchange_.operands_[step.first_in + i]]);
     }
-    open_.push({ready, s});
+    Open(s, ready);
+  }
+
+  // Copies that nothing waits for come last: they take what cycles the links leave.
+  void Open(int32_t s, int64_t ready) {
+    const Exchange::Step& step = exchange_.steps_[s];
+    const bool idle = step.port < 0 && step.inputs == 1 &&
+                      first_user_[step.out] == first_user_[step.out + 1];
+    open_.push({idle ? std::numeric_limits<int64_t>::max() : ready, s});
   }
 
   // A word over a link, plane by plane; returns from when on it can be read at the far end.
@@ -254,7 +263,7 @@ class ExchangeScheduler {
     }
   }
 
-  using Open = std::pair<int64_t, int32_t>;  // cycle from which on a step has its operands; step
+  using OpenStep = std::pair<int64_t, int32_t>;  // cycle of its operands, or later; step
 
   const Exchange& exchange_;
   const ChipTiming& timing_;
@@ -263,7 +272,7 @@ class ExchangeScheduler {
   std::vector<int64_t> ready_;    // by value: first cycle in which it can be read
   std::vector<int32_t> missing_;  // by step: operands that do not stand yet
   std::vector<int32_t> first_user_, users_;
-  std::priority_queue<Open, std::vector<Open>, std::greater<>> open_;
+  std::priority_queue<OpenStep, std::vector<OpenStep>, std::greater<>> open_;
   std::vector<Use> uses_;
   int64_t cycles_ = 0;
 };

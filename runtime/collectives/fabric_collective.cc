@@ -21,8 +21,8 @@ constexpr int64_t kWordBytes = 4 * kVectorBytes;
 constexpr int kHemisphereWords = kSlicesPerHemisphere / kSlicesPerColumn * kWordsPerSlice;
 // Words below which chips do not share programs: there are not enough for all units.
 constexpr int kFewWords = 8;
-// An exchange is tried only where it moves this little; it pays for few words only.
-constexpr int64_t kExchangeMoves = 400'000;
+// An exchange is tried up to here only: each link carries every word of a unit.
+constexpr int64_t kExchangeWords = 64, kExchangeMoves = 400'000;
 
 Roles RolesOf(const Topology& topology, const LinkModel& links, int roles) {
   Roles out(roles);
@@ -42,29 +42,49 @@ int Views(const Topology& topology) {
                                                            : DistinctViews(topology);
 }
 
-WordShape ShapeOf(CollectiveKind kind, int64_t words, const Topology& topology) {
+int64_t WordsOf(int64_t bytes) { return (bytes + kWordBytes - 1) / kWordBytes; }
+
+WordShape ShapeOf(CollectiveAlgorithm algorithm, CollectiveKind kind, int64_t bytes,
+                  const Topology& topology) {
   const int chips = topology.num_chips();
-  const bool sharded = kind == CollectiveKind::kAllGather || kind == CollectiveKind::kReduceScatter;
-  const bool one_owner = kind == CollectiveKind::kBroadcast;
-  const int roles = one_owner || (!sharded && words <= kFewWords) ? chips : Views(topology);
+  const int64_t words = WordsOf(bytes);
+  const bool sharded = kind == CollectiveKind::kAllGather ||
+                       kind == CollectiveKind::kReduceScatter || kind == CollectiveKind::kAllToAll;
+  const bool whole = algorithm != CollectiveAlgorithm::kTrees ||
+                     kind == CollectiveKind::kBroadcast || (!sharded && words <= kFewWords);
+  const int roles = whole ? chips : Views(topology);
   const int64_t unit = sharded ? chips : chips / roles;  // the message is padded to a multiple
   const int64_t padded = (words + unit - 1) / unit * unit;
   return {chips, roles, static_cast<int>(padded / (chips / roles))};
 }
 
-bool IsOneNode(const Topology& topology) {
-  return topology.num_nodes() == 1 && topology.spec().node.local == LocalWiring::kFullyConnected;
+// The one asked for, or those that may take the fewest cycles.
+absl::StatusOr<std::vector<CollectiveAlgorithm>> AlgorithmsToTry(CollectiveKind kind,
+                                                                 CollectiveAlgorithm asked,
+                                                                 int64_t bytes,
+                                                                 const Topology& topology) {
+  std::vector<CollectiveAlgorithm> all = AlgorithmsOf(kind), tries;
+  const int64_t words = WordsOf(bytes);
+  for (const CollectiveAlgorithm a : all) {
+    if (asked != CollectiveAlgorithm::kAuto && asked != a) continue;
+    const bool hopeless =
+        a == CollectiveAlgorithm::kExchange
+            ? words > kExchangeWords ||
+                  ExchangeMoves(ShapeOf(a, kind, bytes, topology), topology) > kExchangeMoves
+            : a == CollectiveAlgorithm::kRelay && topology.num_chips() < 3;
+    if (asked == a || !hopeless) tries.push_back(a);
+  }
+  if (asked == CollectiveAlgorithm::kRelay && topology.num_chips() < 2) tries.clear();
+  if (!tries.empty()) return tries;
+  return absl::InvalidArgumentError(absl::StrCat(Name(kind), " over ", topology.num_chips(),
+                                                 " chips cannot be made by ", Name(asked)));
 }
 
-absl::Status CheckSize(CollectiveKind kind, int64_t bytes, const Topology& topology) {
-  const int64_t words = (bytes + kWordBytes - 1) / kWordBytes;
+absl::Status CheckSize(int64_t bytes) {
+  const int64_t words = WordsOf(bytes);
   if (bytes < 1 || words > kHemisphereWords) {
     return absl::InvalidArgumentError(absl::StrCat("a collective of ", bytes, " B: need 1..",
                                                    kHemisphereWords * kWordBytes, " B"));
-  }
-  if (kind == CollectiveKind::kAllToAll) {
-    return absl::UnimplementedError(absl::StrCat("all-to-all over ", topology.name(),
-                                                 ": it is there for the chips of one node only"));
   }
   return absl::OkStatus();
 }
@@ -76,35 +96,6 @@ absl::Status CheckMoves(int64_t moves, const WordShape& shape) {
       absl::StrCat("a collective of ", shape.words(), " words over ", shape.chips, " chips moves ",
                    moves, " words in ", shape.roles, " roles and ", vectors,
                    " vectors in all; at most ", kMaxMoves, " and ", kMaxVectors, " are scheduled"));
-}
-
-// The same program text on all chips but for links and addresses, each compiled by itself.
-absl::StatusOr<FabricCollective> CompileForNode(CollectiveKind kind, int64_t bytes,
-                                                const Topology& topology, const LinkModel& links,
-                                                const ChipTiming& timing) {
-  FabricCollective out;
-  const int n = topology.num_chips();
-  out.kind = kind, out.algorithm = CollectiveAlgorithm::kNode, out.chips = out.roles = n;
-  const int store = timing.d_func[static_cast<int>(Opcode::kReceive)] + timing.receive_turnaround;
-  for (int self = 0; self < n; ++self) {
-    Group group{n, self, std::vector<int>(n, -1),
-                n > 1 ? FlightCycles(topology, links, Place::kNode) : 0};
-    for (const Link& link : topology.outgoing(ChipId(self))) {
-      group.port[link.to.value()] = static_cast<int>(link.from_port.value());
-    }
-    ASSIGN_OR_RETURN(const CollectiveProgram made, CompileCollective(kind, bytes, group, timing));
-    DispatchResult d = Dispatch(made.program, timing, {.chip = static_cast<uint32_t>(self)});
-    if (d.fault) return absl::InternalError(d.fault->ToString());
-    out.words = made.words, out.shard = made.shard, out.sram_bytes = made.sram_bytes;
-    out.cycles = std::max(out.cycles, d.schedule.end);
-    for (const Run& run : d.schedule.runs) {
-      if (run.instr.op != Opcode::kReceive) continue;
-      out.cycles = std::max(out.cycles, run.last() + store + 1);
-    }
-    out.schedules.push_back(std::make_shared<const Schedule>(std::move(d.schedule)));
-  }
-  out.programs = n;
-  return out;
 }
 
 // Programs to schedules, equal ones to one.
@@ -135,18 +126,44 @@ struct Compiled {
   std::vector<Program> programs;
 };
 
-absl::StatusOr<Compiled> Compile(CollectiveKind kind, CollectiveAlgorithm algorithm,
-                                 const WordShape& shape, const Topology& topology,
-                                 const ReductionTrees& trees, const LinkModel& links,
-                                 const ChipTiming& timing) {
-  const bool both = kind == CollectiveKind::kAllReduce;
-  const bool exchanges = algorithm == CollectiveAlgorithm::kExchange;
-  RETURN_IF_ERROR(CheckMoves(exchanges ? ExchangeMoves(shape, topology)
-                                       : int64_t{shape.roles} * shape.words() * (both ? 2 : 1),
-                             shape));
-  const Roles roles = RolesOf(topology, links, shape.roles);
-  const CollectiveGraph graph = exchanges ? ExchangeGraph(shape, topology, trees, roles)
-                                          : TreeGraph(kind, shape, trees, roles);
+// What is asked for, and what it is made on.
+struct Task {
+  CollectiveKind kind;
+  const Topology& topology;
+  const ReductionTrees& trees;
+  const LinkModel& links;
+  const ChipTiming& timing;
+};
+
+int64_t MovesOf(const Task& task, CollectiveAlgorithm algorithm, const WordShape& shape) {
+  switch (algorithm) {
+    case CollectiveAlgorithm::kExchange: return ExchangeMoves(shape, task.topology);
+    case CollectiveAlgorithm::kRoutes: return RouteMoves(task.kind, shape, task.trees, kMaxMoves);
+    default: break;
+  }
+  const int ways = task.kind == CollectiveKind::kAllReduce ? 2 : 1;
+  return int64_t{shape.roles} * shape.words() * ways;
+}
+
+CollectiveGraph GraphOf(const Task& task, CollectiveAlgorithm algorithm, const WordShape& shape,
+                        const Roles& roles) {
+  switch (algorithm) {
+    case CollectiveAlgorithm::kExchange:
+      return ExchangeGraph(shape, task.topology, task.trees, roles);
+    case CollectiveAlgorithm::kRoutes:
+      return RouteGraph(task.kind, shape, task.topology, task.trees, roles,
+                        task.timing.link_ticks);
+    default: break;
+  }
+  return TreeGraph(task.kind, shape, task.trees, roles,
+                   algorithm == CollectiveAlgorithm::kRelay);
+}
+
+absl::StatusOr<Compiled> Compile(const Task& task, CollectiveAlgorithm algorithm,
+                                 const WordShape& shape) {
+  RETURN_IF_ERROR(CheckMoves(MovesOf(task, algorithm, shape), shape));
+  const Roles roles = RolesOf(task.topology, task.links, shape.roles);
+  const CollectiveGraph graph = GraphOf(task, algorithm, shape, roles);
   if (graph.MostWords() > kHemisphereWords) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "a collective of ", shape.words() * kWordBytes, " B over ", shape.chips, " chips needs ",
@@ -154,11 +171,11 @@ absl::StatusOr<Compiled> Compile(CollectiveKind kind, CollectiveAlgorithm algori
   }
   Compiled out;
   FabricCollective& c = out.collective;
-  c.kind = kind, c.algorithm = algorithm, c.chips = shape.chips, c.roles = shape.roles;
+  c.kind = task.kind, c.algorithm = algorithm, c.chips = shape.chips, c.roles = shape.roles;
   c.words = shape.words(), c.shard = shape.words() / shape.chips;
   c.moves = graph.exchange.moves();
   c.sram_bytes = graph.MostUsed() * kWordBytes;
-  Exchange::Result result = graph.exchange.Schedule(timing);
+  Exchange::Result result = graph.exchange.Schedule(task.timing);
   c.cycles = result.cycles;
   out.programs = std::move(result.programs);
   return out;
@@ -167,14 +184,12 @@ absl::StatusOr<Compiled> Compile(CollectiveKind kind, CollectiveAlgorithm algori
 }  // namespace
 
 Quad FabricCollective::Input(int chip, int word) const {
-  if (algorithm == CollectiveAlgorithm::kNode) return CollectiveInput(word);
   const WordShape shape{chips, roles, words / (chips / roles)};
   if (kind == CollectiveKind::kAllGather) return WordAt(Hemisphere::kWest, word);
   return WordAt(Hemisphere::kWest, shape.PlaceOn(chip, word));
 }
 
 Quad FabricCollective::Output(int chip, int word) const {
-  if (algorithm == CollectiveAlgorithm::kNode) return CollectiveOutput(word);
   const WordShape shape{chips, roles, words / (chips / roles)};
   if (kind == CollectiveKind::kReduceScatter) return WordAt(Hemisphere::kEast, word);
   return WordAt(Hemisphere::kEast, shape.PlaceOn(chip, word));
@@ -185,34 +200,14 @@ absl::StatusOr<FabricCollective> CompileFabricCollective(CollectiveKind kind, in
                                                          const LinkModel& links,
                                                          const ChipTiming& timing,
                                                          CollectiveAlgorithm algorithm) {
-  using Algorithm = CollectiveAlgorithm;
-  if (algorithm == Algorithm::kNode && !IsOneNode(topology)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(topology.name(), " is not one fully connected node"));
-  }
-  if (algorithm == Algorithm::kNode || (algorithm == Algorithm::kAuto && IsOneNode(topology))) {
-    return CompileForNode(kind, bytes, topology, links, timing);
-  }
-  RETURN_IF_ERROR(CheckSize(kind, bytes, topology));
-  const bool all_reduce = kind == CollectiveKind::kAllReduce;
-  if (algorithm == Algorithm::kExchange && !all_reduce) {
-    return absl::InvalidArgumentError("only an all-reduce can be made by exchange");
-  }
+  RETURN_IF_ERROR(CheckSize(bytes));
+  ASSIGN_OR_RETURN(const std::vector<CollectiveAlgorithm> tries,
+                   AlgorithmsToTry(kind, algorithm, bytes, topology));
   ASSIGN_OR_RETURN(const ReductionTrees trees, ReductionTrees::Create(topology));
-  const int64_t words = (bytes + kWordBytes - 1) / kWordBytes;
-  const WordShape shape = ShapeOf(kind, words, topology);
-  const WordShape whole{shape.chips, shape.chips, static_cast<int>(words)};
-  std::vector<std::pair<Algorithm, WordShape>> tries;
-  if (algorithm != Algorithm::kExchange) {
-    tries.emplace_back(Algorithm::kTrees, shape);
-  }
-  const bool few = all_reduce && ExchangeMoves(whole, topology) <= kExchangeMoves;
-  if (algorithm == Algorithm::kExchange || (algorithm == Algorithm::kAuto && few)) {
-    tries.emplace_back(Algorithm::kExchange, whole);
-  }
+  const Task task{kind, topology, trees, links, timing};
   Compiled best;
-  for (const auto& [tried, with] : tries) {
-    ASSIGN_OR_RETURN(Compiled made, Compile(kind, tried, with, topology, trees, links, timing));
+  for (const CollectiveAlgorithm tried : tries) {
+    ASSIGN_OR_RETURN(Compiled made, Compile(task, tried, ShapeOf(tried, kind, bytes, topology)));
     if (best.programs.empty() || made.collective.cycles < best.collective.cycles) {
       best = std::move(made);
     }

@@ -1,19 +1,17 @@
 #pragma once
 // Collectives over all chips of a topology, whatever its levels: compiled to one program a chip.
 //
-//   trees      each word has an owner; a tree over all chips (runtime/collectives/reduction_tree.h)
-//   brings the
-//              parts to it, summed on the way, and the same tree brings the sum back. Work is
-//              spread by spreading the owners: a reduce-scatter and an all-gather over node, rack,
-//              system.
-//   node       the chips of one fully connected node: runtime/collectives/node_collective.h
+//   trees      reductions, all-gather, broadcast: each word has an owner; a tree over all chips
+//              (reduction_tree.h) brings the parts to it, summed on the way, and the same tree
+//              brings the sum back. Work is spread by spreading the owners: a reduce-scatter and an
+//              all-gather over node, rack, system.
 //   exchange   all-reduce of few words: at each level every unit tells its sum to all others of its
 //              group, and all chips add these in the order of units (ISCA'22 5.6: local, global,
 //              local hop for 256 chips). Fewer hops, more vectors.
+//   relay      broadcast of many words: chip 0 hands each word to another chip, which spreads it.
+//   routes     all-to-all, send/receive: no sums; within a node also over third chips.
 //
-// Both give the same bits on all chips: a sum is made once, or everywhere in one order. fp32 words
-// of 320 elements (1280 B) as in runtime/collectives/node_collective.h; the message is padded to
-// whole words.
+// Sums have the same bits on all chips: each is made once, or everywhere in one order.
 //
 // Where a topology maps to itself (fabric/hops.h: racks of a system, nodes of a rack) and there are
 // words enough for all, chips in one role share one program: then word w of the message lies
@@ -29,12 +27,10 @@
 #include "chip/program.h"
 #include "fabric/link_model.h"
 #include "fabric/topology.h"
-#include "runtime/collectives/node_collective.h"
+#include "runtime/collectives/collective_kind.h"
 #include "runtime/kernels/place.h"
 
 namespace lockstep {
-
-enum class CollectiveAlgorithm : uint8_t { kAuto, kNode, kTrees, kExchange };
 
 struct FabricCollective {
   CollectiveKind kind = CollectiveKind::kAllReduce;
@@ -49,16 +45,16 @@ struct FabricCollective {
   int programs = 0;                                        // different ones
   int64_t sram_bytes = 0;                                  // of the chip that needs most
 
-  // Where `chip` keeps word w of what it contributes, of its result; w as in node_collective.h.
+  // Where `chip` keeps word w of what it contributes, of its result
+  // (runtime/collectives/collective_kind.h).
   Quad Input(int chip, int word) const;
   Quad Output(int chip, int word) const;
 };
 
 // All chips of `topology`. `bytes`: of the whole message, 4 an fp32 element. Broadcast is from chip
-// 0. kAuto: node where there is one; of trees and exchange the one that takes fewer cycles. Errors:
-// bytes < 1, too many words for SRAM, kMaxMoves or kMaxVectors; all-to-all over several nodes
-// (Unimplemented); kExchange of another kind than all-reduce, kNode of several nodes; a topology
-// with units that no cable joins.
+// 0. kAuto: of AlgorithmsOf(kind) the one that takes fewer cycles. Errors: bytes < 1, too many words
+// for SRAM, kMaxMoves or kMaxVectors; an algorithm that is not there for this kind; a topology with
+// units that no cable joins.
 absl::StatusOr<FabricCollective> CompileFabricCollective(
     CollectiveKind kind, int64_t bytes, const Topology& topology, const LinkModel& links,
     const ChipTiming& timing, CollectiveAlgorithm algorithm = CollectiveAlgorithm::kAuto);

@@ -11,7 +11,7 @@
 namespace lockstep {
 namespace {
 
-std::optional<CollectiveKind> KindOf(nccl::Operation operation) {
+CollectiveKind KindOf(nccl::Operation operation) {
   switch (operation) {
     case nccl::Operation::kAllReduce:
       return CollectiveKind::kAllReduce;
@@ -26,7 +26,7 @@ std::optional<CollectiveKind> KindOf(nccl::Operation operation) {
     case nccl::Operation::kSendRecv:
       break;
   }
-  return std::nullopt;
+  return CollectiveKind::kSendRecv;
 }
 
 std::string CsvFields(const BandwidthPoint* p) {
@@ -75,14 +75,8 @@ std::string SizesWhere(const std::vector<ComparedSize>& rows, Predicate in) {
 absl::StatusOr<double> LockstepSide::TimeUs(int64_t bytes, bool with_values) {
   const auto known = time_us_.find(bytes);
   if (known != time_us_.end()) return known->second;
-  const std::optional<CollectiveKind> kind = KindOf(collective_);
-  if (!kind) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(nccl::Name(collective_),
-                     " has no compiled form on our side; leave it out: --baseline-only"));
-  }
   CollectiveRequest request;
-  request.kind = *kind;
+  request.kind = KindOf(collective_);
   request.bytes = bytes;
   ASSIGN_OR_RETURN(const CollectiveOutcome timing, RunCollective(topology_, request));
   if (with_values) {

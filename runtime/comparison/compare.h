@@ -50,7 +50,7 @@ class LockstepSide {
         checked_bytes_(checked_bytes),
         round_bytes_(round_bytes) {}
 
-  // Errors: sendrecv, which has no compiled form here; what RunCollective refuses.
+  // Errors: what RunCollective refuses.
   absl::StatusOr<LockstepPoint> Run(int64_t bytes);
 
  private:

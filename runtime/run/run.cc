@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "fabric/agreement.h"
+#include "runtime/machine/link_traffic.h"
 #include "runtime/run/generate.h"
 #include "runtime/run/report.h"
 #include "runtime/run/timeline.h"
@@ -24,7 +25,7 @@ double SecondsSince(Clock::time_point start) {
 
 // The files that the user asked for; made before the run, since a run may be long.
 struct Outputs {
-  std::optional<AtomicFile> logits, report, timeline, table;
+  std::optional<AtomicFile> logits, report, timeline, table, links;
 };
 
 absl::Status Open(const std::string& path, std::optional<AtomicFile>* file) {
@@ -37,6 +38,7 @@ absl::Status OpenOutputs(const RunOptions& options, Outputs* outputs) {
   RETURN_IF_ERROR(Open(options.logits, &outputs->logits));
   RETURN_IF_ERROR(Open(options.report, &outputs->report));
   RETURN_IF_ERROR(Open(options.table, &outputs->table));
+  RETURN_IF_ERROR(Open(options.links, &outputs->links));
   return Open(options.timeline, &outputs->timeline);
 }
 
@@ -84,6 +86,10 @@ absl::Status Finish(const RunSetup& setup, const Session& session, const RunResu
   }
   if (outputs.report) RETURN_IF_ERROR(Write(outputs.report, ReportJson(report)));
   if (outputs.table) RETURN_IF_ERROR(Write(outputs.table, ReportTable(report)));
+  if (outputs.links) {
+    RETURN_IF_ERROR(Write(outputs.links, LinkTrafficCsv(setup.wiring, session.link_traffic(),
+                                                     session.cost().cycles)));
+  }
   if (view.table) view.table(ReportTable(report));
   return absl::OkStatus();
 }

@@ -94,7 +94,7 @@ absl::Status CheckSampling(const RunOptions& o) {
 }
 
 absl::Status CheckFiles(const RunOptions& o) {
-  const std::string files[] = {o.logits, o.report, o.timeline, o.table};
+  const std::string files[] = {o.logits, o.report, o.timeline, o.table, o.links};
   for (int i = 0; i < 4; ++i) {
     for (int j = i + 1; j < 4; ++j) {
       if (!files[i].empty() && files[i] == files[j]) {
@@ -180,6 +180,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   text("--logits", o.logits);
   text("--report", o.report);
   text("--timeline", o.timeline);
+  text("--links", o.links);
   text("--table", o.table);
   number("--timeline-steps", o.timeline_steps);
   if (o.quiet) out.push_back("--quiet");

@@ -50,7 +50,7 @@ struct RunOptions {
   std::optional<double> top_p;
   std::optional<uint64_t> seed;
 
-  std::string logits, report, timeline, table;  // files; empty: none
+  std::string logits, report, timeline, table, links;  // files; empty: none
   std::optional<int> timeline_steps;            // default 1: the first token's step only
   bool quiet = false;                           // text only, no table
   bool progress = false;                        // a line a step on stderr, for a program to read

@@ -57,8 +57,8 @@ Session::Session(const SessionSetup& setup, Transport* transport)
     : setup_(setup),
       transport_(transport),
       checks_(std::make_shared<LockedCheckCache>(setup.timing)),
-      token_{setup.compiled, {}, &Worker::token_parts, {}},
-      batch_{setup.batches, {}, &Worker::batch_parts, {}} {}
+      token_{setup.compiled, {}, &Worker::token_parts, {}, {}},
+      batch_{setup.batches, {}, &Worker::batch_parts, {}, {}} {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& setup,
                                                          Transport* transport,
@@ -164,6 +164,7 @@ Engine* Session::MakeEngine(uint32_t chip, bool large, Observer* observer) {
 // Collective.
 void Session::CountCost(Kind* kind) {
   StepCost mine;
+  std::string traffic;
   for (const Worker& worker : workers_) {
     int64_t text = 0;
     LinkCounts sent{};
@@ -173,7 +174,9 @@ void Session::CountCost(Kind* kind) {
       text += schedule.text_bytes;
       for (int link = 0; link < kLinksPerChip; ++link) sent[link] += part.role->sent[link];
     }
-    for (int64_t vectors : sent) {
+    for (int link = 0; link < kLinksPerChip; ++link) {
+      const int64_t vectors = sent[link];
+      if (vectors > 0) traffic += AsBytes(LinkTraffic{worker.chip, link, 0, vectors});
       mine.vectors_sent += vectors;
       mine.links += vectors > 0;
       mine.busiest_vectors = std::max(mine.busiest_vectors, vectors);
@@ -188,6 +191,11 @@ void Session::CountCost(Kind* kind) {
     cost.links += other.links;
     cost.busiest_vectors = std::max(cost.busiest_vectors, other.busiest_vectors);
     cost.text_bytes = std::max(cost.text_bytes, other.text_bytes);
+  }
+  for (const std::string& bytes : transport_->Gather(traffic)) {
+    for (size_t at = 0; at < bytes.size(); at += sizeof(LinkTraffic)) {
+      kind->traffic.push_back(FromBytes<LinkTraffic>(bytes.substr(at, sizeof(LinkTraffic))));
+    }
   }
   cost.cycles = kind->compiled->cycles();
   cost.latency = kind->compiled->latency();

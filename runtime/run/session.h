@@ -19,6 +19,7 @@
 #include "fabric/fleet.h"
 #include "fabric/transport.h"
 #include "runtime/compiler/pipeline.h"
+#include "runtime/machine/link_traffic.h"
 #include "runtime/model/checkpoint.h"
 #include "runtime/run/visits.h"
 
@@ -87,6 +88,8 @@ class Session {
   // In process 0; zeros elsewhere, and of batches where there are none.
   const StepCost& cost() const { return token_.cost; }
   const StepCost& batch_cost() const { return batch_.cost; }
+  // Of a token's step, by links that carry something: chip, port and vectors. In process 0.
+  const std::vector<LinkTraffic>& link_traffic() const { return token_.traffic; }
   CompiledPipeline& compiled() const { return *token_.compiled; }
   CompiledPipeline* batches() const { return batch_.compiled.get(); }  // may be null
   int64_t SramBytesTouched() const;  // with stages visited in turn: the most at once
@@ -110,6 +113,7 @@ class Session {
     std::vector<Launches> launches;              // by local chip
     std::vector<CompiledPipeline::ChipPart> Worker::*parts;
     StepCost cost;
+    std::vector<LinkTraffic> traffic;
   };
 
   Session(const SessionSetup& setup, Transport* transport);

@@ -11,7 +11,8 @@
 #include "fabric/link_model.h"
 #include "fabric/local_fabric.h"
 #include "fabric/topology.h"
-#include "runtime/collectives/node_collective.h"
+#include "runtime/collectives/fabric_collective.h"
+#include "runtime/machine/machine.h"
 #include "runtime/machine/topology_file.h"
 #include "runtime/validation/validate_figures.h"
 
@@ -21,51 +22,28 @@ namespace {
 constexpr int kChips = 8;
 constexpr double kGoodput = 12.195;  // GB/s of a link: 320 B in 2952/125 cycles
 
-absl::StatusOr<Wiring> Wire(const Topology& node, const LinkModel& links,
-                            const ChipTiming& timing) {
-  std::vector<lockstep::Wire> wires;
-  for (const Link& link : node.links()) {
-    wires.push_back({link.from.value(), static_cast<uint8_t>(link.from_port.value()),
-                     static_cast<uint8_t>(link.to_port.value()), link.to.value(),
-                     static_cast<int32_t>(links.flight_cycles())});
-  }
-  return Wiring::Create(kChips, std::move(wires), timing.link_ticks);
-}
-
-Group GroupOf(const Topology& node, int self, const LinkModel& links) {
-  Group group{kChips, self, std::vector<int>(kChips, -1), static_cast<int>(links.flight_cycles())};
-  for (const Link& link : node.outgoing(ChipId(self))) {
-    group.port[link.to.value()] = static_cast<int>(link.from_port.value());
-  }
-  return group;
-}
-
-// Cycles of an all-reduce of `bytes` by eight programs on eight timing engines.
-absl::StatusOr<int64_t> AllReduceCycles(const Topology& node, const LinkModel& links,
-                                        const ChipTiming& base, int64_t bytes) {
+// Cycles of a collective of `bytes` by eight programs on eight timing engines.
+absl::StatusOr<int64_t> CyclesOf(CollectiveKind kind, const Topology& node, const LinkModel& links,
+                                 const ChipTiming& base, int64_t bytes) {
   ChipTiming timing = base;
   timing.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
-  ASSIGN_OR_RETURN(Wiring wiring, Wire(node, links, timing));
+  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(node, kChips, links, timing));
   ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
+  ASSIGN_OR_RETURN(
+      const FabricCollective compiled,
+      CompileFabricCollective(kind, bytes, node, links, timing));
   const auto cache = std::make_shared<CheckCache>(timing);
   std::vector<std::unique_ptr<TimingEngine>> engines;
   std::vector<Engine*> pointers;
-  std::vector<std::shared_ptr<const Schedule>> schedules;
-  int64_t end = 0;
   for (int chip = 0; chip < kChips; ++chip) {
-    ASSIGN_OR_RETURN(
-        const CollectiveProgram program,
-        CompileCollective(CollectiveKind::kAllReduce, bytes, GroupOf(node, chip, links), timing));
-    DispatchResult d = Dispatch(program.program, timing);
-    if (d.fault) return absl::InternalError(d.fault->ToString());
-    end = std::max(end, d.schedule.end);
-    schedules.push_back(std::make_shared<const Schedule>(std::move(d.schedule)));
     engines.push_back(std::make_unique<TimingEngine>(static_cast<uint32_t>(chip), cache));
     pointers.push_back(engines.back().get());
   }
   Fleet fleet(fabric.get(), pointers);
-  if (const auto fault = fleet.Run(schedules)) return absl::InternalError(fault->ToString());
-  return end;
+  if (const auto fault = fleet.Run(compiled.schedules)) {
+    return absl::InternalError(fault->ToString());
+  }
+  return compiled.cycles;
 }
 
 double BusBandwidth(int64_t bytes, double cycles) {
@@ -84,7 +62,9 @@ constexpr std::array<int64_t, 7> kSizes = {1 << 12, 1 << 14, 1 << 16, 1 << 18,
                                            1 << 20, 1 << 23, 1 << 25};
 constexpr size_t k64K = 2, k1M = 4, k8M = 5, kLarge = 6;
 
-Rows JudgeCurve(const std::array<double, kSizes.size()>& busbw, const LinkModel& links) {
+// one_by_one: of 64 KiB, reduce-scatter and all-gather after each other.
+Rows JudgeCurve(const std::array<double, kSizes.size()>& busbw, double one_by_one,
+                const LinkModel& links) {
   const char* origin = "ISCA'22 Fig. 16 (no digits published)";
   const double asymptote = 7 * kGoodput;
   const double model = ModelBandwidth(kSizes[k64K], links);
@@ -102,17 +82,20 @@ Rows JudgeCurve(const std::array<double, kSizes.size()>& busbw, const LinkModel&
             absl::StrFormat(
                 "the largest power of two that fits; 8 MiB reaches %.2f, %.2f %% below the "
                 "asymptote. "
-                "Compiled reduce-scatter and all-gather, overlapped, on eight chips; the compiled "
-                "schedule sends a vector every 24 cycles where a link takes 23.616 (98.4 %%)",
+                "Compiled reduce-scatter and all-gather, overlapped, on eight chips; links take a "
+                "vector each 23.616 cycles",
                 busbw[k8M], 100 * (1 - busbw[k8M] / asymptote))),
       Judge({"V23", FigureClass::kChart, "8-chip all-reduce at 1 MiB, share of the asymptote",
              ">= 90 %", "%", 90, 100, "at least 90 %", origin},
             100 * busbw[k1M] / asymptote, curve),
-      Judge({"V23", FigureClass::kChart, "8-chip all-reduce, bus bandwidth at 64 KiB",
+      Judge({"V23", FigureClass::kChart,
+             "8-chip reduce-scatter, then all-gather, bus bandwidth at 64 KiB",
              absl::StrFormat("%.1f GB/s (model, preset %s)", model, links.preset()), "GB/s",
              model * 0.85, model * 1.15, "15 %", origin},
-            busbw[k64K],
-            "the model has no overlap of the two phases and sends in fractions of a cycle"),
+            one_by_one,
+            absl::StrFormat("the model has no overlap of the two phases; the all-reduce overlaps "
+                            "them and reaches %.1f",
+                            busbw[k64K])),
       Judge({"V23", FigureClass::kChart, "8-chip all-reduce, sizes at which bandwidth falls", "0",
              "sizes", 0, 0, "monotone", origin},
             falls)};
@@ -126,10 +109,18 @@ absl::StatusOr<Rows> ValidateAllReduce(const ValidationOptions& options) {
   ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create());
   std::array<double, kSizes.size()> busbw{};
   for (size_t i = 0; i < kSizes.size(); ++i) {
-    ASSIGN_OR_RETURN(const int64_t cycles, AllReduceCycles(node, links, options.timing, kSizes[i]));
+    ASSIGN_OR_RETURN(const int64_t cycles, CyclesOf(CollectiveKind::kAllReduce, node, links,
+                                                    options.timing, kSizes[i]));
     busbw[i] = BusBandwidth(kSizes[i], static_cast<double>(cycles));
   }
-  return JudgeCurve(busbw, links);
+  int64_t cycles = 0;
+  for (const CollectiveKind kind :
+       {CollectiveKind::kReduceScatter, CollectiveKind::kAllGather}) {
+    ASSIGN_OR_RETURN(const int64_t phase,
+                     CyclesOf(kind, node, links, options.timing, kSizes[k64K]));
+    cycles += phase;
+  }
+  return JudgeCurve(busbw, BusBandwidth(kSizes[k64K], static_cast<double>(cycles)), links);
 }
 
 Rows ValidateChannelRatio(const ValidationOptions&) {

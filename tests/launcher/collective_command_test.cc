@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "tests/launcher/shell.h"
@@ -23,7 +24,7 @@ TEST(CollectiveCommandTest, PrintsCyclesBandwidthAndDigests) {
 
 TEST(CollectiveCommandTest, EveryKindRunsOnANode) {
   for (const char* kind : {"all_reduce", "reduce_scatter", "all_gather", "broadcast",
-                           "all_to_all"}) {
+                           "all_to_all", "sendrecv"}) {
     const Outcome run = Lockstep(std::string("collective --topology groqnode --bytes 20000 "
                                              "--engine functional --kind ") + kind);
     EXPECT_EQ(run.exit_code, 0) << run.output;
@@ -43,6 +44,23 @@ TEST(CollectiveCommandTest, HopLatencyAndSetChangeCycles) {
   EXPECT_NE(cycles(base), cycles(base + " --set read=9"));
 }
 
+TEST(CollectiveCommandTest, FilesHaveTheFiguresAndALineALink) {
+  const std::string report = testing::TempDir() + "/collective.json";
+  const std::string links = testing::TempDir() + "/collective.csv";
+  const Outcome run = Lockstep("collective --topology groqnode --bytes 1M --kind sendrecv --report " +
+                               report + " --links " + links);
+  EXPECT_EQ(run.exit_code, 2) << "bytes are a plain number";
+  EXPECT_EQ(ReadFile(report), "");
+  const Outcome good = Lockstep("collective --topology groqnode --bytes 1000000 --kind sendrecv "
+                                "--report " + report + " --links " + links);
+  EXPECT_EQ(good.exit_code, 0) << good.output;
+  const std::string json = ReadFile(report), csv = ReadFile(links);
+  EXPECT_THAT(json, HasSubstr("\"kind\": \"sendrecv\""));
+  EXPECT_THAT(json, HasSubstr("\"busbw_GBps\": "));
+  EXPECT_THAT(csv, testing::StartsWith("from,port,to,vectors,busy_share\n0,0,1,"));
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1 + 8 * 7);
+}
+
 TEST(CollectiveCommandTest, WrongUsageIsExitCode2AndSaysWhy) {
   const auto fails = [](const std::string& arguments, const std::string& why) {
     const Outcome run = Lockstep("collective " + arguments);
@@ -54,7 +72,8 @@ TEST(CollectiveCommandTest, WrongUsageIsExitCode2AndSaysWhy) {
   fails("--topology groqnode --bytes 0", "a collective of 0 B");
   fails("--topology groqnode --bytes 320 --kind sum", "no collective is called sum");
   fails("--topology groqnode --bytes 320 --chips 9", "chips");
-  fails("--topology groqrack --bytes 320 --algorithm node", "not one fully connected node");
+  fails("--topology groqrack --bytes 320 --algorithm routes",
+        "all-reduce over 72 chips cannot be made by routes");
 }
 
 }  // namespace

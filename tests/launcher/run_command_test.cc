@@ -53,6 +53,25 @@ TEST_F(RunCommandTest, PrintsTextThenATable) {
   }
 }
 
+TEST_F(RunCommandTest, LinksAreALineEachAndAddUpToTheReport) {
+  const Outcome run = LocalRun(std::string(kStory) + "--engine timing --report " + File("r.json") +
+                               " --links " + File("l.csv"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  std::ifstream in(File("l.csv"));
+  std::string line;
+  std::getline(in, line);
+  EXPECT_EQ(line, "from,port,to,vectors,busy_share");
+  int links = 0;
+  long vectors = 0;
+  while (std::getline(in, line)) {
+    int from, port, to, carried;
+    ASSERT_EQ(std::sscanf(line.c_str(), "%d,%d,%d,%d,", &from, &port, &to, &carried), 4) << line;
+    ++links, vectors += carried;
+  }
+  EXPECT_EQ(links, 8 * 7);
+  EXPECT_EQ(vectors, 8 * Json("r.json")["emulated"]["vectors_sent_per_token_and_chip"].get<int>());
+}
+
 TEST_F(RunCommandTest, QuietPrintsTextAlone) {
   const Outcome run = LocalRun(std::string(kStory) + "--quiet");
   EXPECT_THAT(run.output, StartsWith("Nora was"));

@@ -64,7 +64,12 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"groqrack", 64, Kind::kAllReduce, 10 * kWord, Algorithm::kTrees},
                     Case{"groqrack", 0, Kind::kReduceScatter, 100 * kWord, Algorithm::kAuto},
                     Case{"groqrack", 0, Kind::kAllGather, 72 * kWord, Algorithm::kAuto},
-                    Case{"groqrack", 0, Kind::kBroadcast, 3 * kWord, Algorithm::kAuto},
+                    Case{"groqrack", 0, Kind::kBroadcast, 3 * kWord, Algorithm::kTrees},
+                    Case{"groqrack", 0, Kind::kBroadcast, 150 * kWord, Algorithm::kRelay},
+                    Case{"groqrack", 0, Kind::kAllToAll, 72 * kWord, Algorithm::kAuto},
+                    Case{"groqrack", 0, Kind::kSendRecv, 20 * kWord, Algorithm::kAuto},
+                    Case{"ring4", 0, Kind::kSendRecv, 5 * kWord, Algorithm::kAuto},
+                    Case{"ring4", 0, Kind::kAllToAll, 8 * kWord, Algorithm::kAuto},
                     Case{"dragonfly-264", 0, Kind::kAllReduce, 320, Algorithm::kAuto},
                     Case{"dragonfly-264", 256, Kind::kAllReduce, 320, Algorithm::kExchange},
                     Case{"dragonfly-264", 0, Kind::kAllReduce, 33 * kWord, Algorithm::kTrees}));
@@ -138,11 +143,9 @@ TEST(FabricCollectiveTest, WhatCannotBeMadeIsRefusedWithTheNumbers) {
   EXPECT_THAT(message(Kind::kAllReduce, 0), testing::HasSubstr("a collective of 0 B"));
   EXPECT_THAT(message(Kind::kAllReduce, int64_t{1} << 40), testing::HasSubstr("need 1.."));
   EXPECT_THAT(message(Kind::kAllReduce, 80 << 20), testing::HasSubstr("at most"));
-  EXPECT_THAT(message(Kind::kAllToAll, 320), testing::HasSubstr("one node only"));
+  EXPECT_THAT(message(Kind::kAllToAll, 90'000 * kWord), testing::HasSubstr("at most"));
   EXPECT_THAT(message(Kind::kBroadcast, 320, Algorithm::kExchange),
-              testing::HasSubstr("only an all-reduce"));
-  EXPECT_THAT(message(Kind::kAllReduce, 320, Algorithm::kNode),
-              testing::HasSubstr("not one fully connected node"));
+              testing::HasSubstr("broadcast over 72 chips cannot be made by exchange"));
 }
 
 }  // namespace
