@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "launcher/asm_command.h"
 #include "launcher/client/job_commands.h"
+#include "launcher/client/report_command.h"
 #include "launcher/client/submit_command.h"
 #include "launcher/collective_command.h"
 #include "launcher/compare_command.h"
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   lockstep::AddExecCommand(app, &result);
   lockstep::AddJobCommands(app, &result);
   lockstep::AddPlanCommand(app, &result);
+  lockstep::AddReportCommand(app, &result);
   lockstep::AddRunCommand(app, &result);
   lockstep::AddSubmitCommands(app, &result);
   lockstep::AddTopoCommand(app, &result);

@@ -2,7 +2,7 @@
 """Checks the structure of the tree: what each layer may include, sizes, READMEs, words.
 
     chip  <  fabric  <  runtime  <  launcher        proto: seen by runtime and launcher only
-    within runtime:  files < machine < model < kernels < compiler < run < collectives
+    within runtime:  files < pages < machine < model < kernels < compiler < run < collectives
                      < planner < comparison < validation < jobs < controller
 
 Usage: check_layers.py [ROOT]. Prints `path:line: message` for each broken rule; exit code 1 if any.
@@ -30,7 +30,7 @@ LIBRARIES = {
                 "fcntl.h", "unistd.h"),
 }
 # Rooms of runtime, each may include only itself and those before it.
-ROOMS = ["files", "machine", "model", "kernels", "compiler", "run", "collectives", "planner",
+ROOMS = ["files", "pages", "machine", "model", "kernels", "compiler", "run", "collectives", "planner",
          "comparison", "validation", "jobs", "controller"]
 # What folders within a layer may use beside that.
 FOLDER_LIBRARIES = {

@@ -60,6 +60,10 @@ add_test(NAME studies_quick
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/studies_test.py
                  ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)
 set_tests_properties(studies_quick PROPERTIES LABELS study TIMEOUT 600)
+add_test(NAME page_in_a_browser
+         COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/page_browser_test.py
+                 ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)
+set_tests_properties(page_in_a_browser PROPERTIES LABELS study TIMEOUT 900)
 
 # --- packing and hosts ----------------------------------------------------------------------------
 # hosts is skipped, and shown so, where no network namespaces can be made.

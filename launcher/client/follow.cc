@@ -48,6 +48,10 @@ absl::StatusOr<v1::Job> Follow(Connection& connection, const std::string& job_id
     }
     std::this_thread::sleep_for(kPause);
   }
+  return GetJob(connection, job_id);
+}
+
+absl::StatusOr<v1::Job> GetJob(Connection& connection, const std::string& job_id) {
   v1::GetRequest get;
   get.set_job_id(job_id);
   v1::Job job;

@@ -17,6 +17,9 @@ namespace lockstep {
 absl::StatusOr<v1::Job> Follow(Connection& connection, const std::string& job_id, int64_t after,
                                const std::function<void(const v1::JobEvent&)>& see);
 
+// The job as it is now, with its text.
+absl::StatusOr<v1::Job> GetJob(Connection& connection, const std::string& job_id);
+
 // Ok if it succeeded; else an error with its reason and exit code.
 absl::Status Outcome(const v1::Job& job);
 

@@ -76,15 +76,6 @@ absl::Status Watch(Connection& connection, const JobFlags& f) {
   return Outcome(job);
 }
 
-absl::StatusOr<v1::Job> GetJob(Connection& connection, const std::string& id) {
-  v1::GetRequest request;
-  request.set_job_id(id);
-  v1::Job job;
-  RETURN_IF_ERROR(connection.Call(
-      [&](grpc::ClientContext* context) { return connection.stub().Get(context, request, &job); }));
-  return job;
-}
-
 absl::Status Cancel(Connection& connection, const JobFlags& f) {
   v1::CancelRequest request;
   request.set_job_id(f.job);
@@ -108,17 +99,6 @@ absl::Status Delete(Connection& connection, const JobFlags& f) {
 absl::Status ToStdout(const std::string& bytes) {
   std::fwrite(bytes.data(), 1, bytes.size(), stdout);
   return absl::OkStatus();
-}
-
-absl::Status Report(Connection& connection, const JobFlags& f) {
-  const absl::Status status =
-      Fetch(connection, f.job, f.client.json ? "report.json" : "table.txt", ToStdout);
-  if (!absl::IsNotFound(status)) return status;
-  // No report: the reason is the job's own.
-  ASSIGN_OR_RETURN(const v1::Job job, GetJob(connection, f.job));
-  RETURN_IF_ERROR(job.state() == v1::FAILED || job.state() == v1::CANCELLED ? Outcome(job)
-                                                                            : status);
-  return status;
 }
 
 absl::Status Artifacts(Connection& connection, const JobFlags& f) {
@@ -209,7 +189,6 @@ void AddJobCommands(CLI::App& app, absl::Status* result) {
   watch->add_option("--after", flags->after, "Only events after this number");
   Add(app, "cancel", "Ask a job to end", Cancel, true, flags, result);
   Add(app, "delete", "Remove an ended job and its files", Delete, true, flags, result);
-  Add(app, "report", "Show a job's report", Report, true, flags, result);
   CLI::App* artifacts =
       Add(app, "artifacts", "List or fetch a job's files", Artifacts, true, flags, result);
   artifacts->add_option("--get", flags->name, "Name of the file to fetch");

@@ -247,6 +247,10 @@ class ServiceTest(unittest.TestCase):
             spec = pathlib.Path(folder, "spec.json")
             spec.write_text(json.dumps({"validate": {"only": ["V1"]}}), encoding="utf-8")
             lockstep(self.controller, "submit", "spec", str(spec), "--wait")
+            lockstep(self.controller, "report", job, "--html", f"{folder}/page.html")
+            page = pathlib.Path(folder, "page.html").read_text(encoding="utf-8")
+            self.assertIn(f"<h2>{job}, generate, SUCCEEDED: cli</h2>", page)
+            self.assertIn("Where a token's cycles go", page)
             lockstep(self.controller, "artifacts", job, "--get", "report.json", "-o",
                      f"{folder}/r.json")
             json.loads(pathlib.Path(folder, "r.json").read_text(encoding="utf-8"))
