@@ -3,8 +3,6 @@
 eight GPUs under NCCL, simulated (`lockstep compare`). Above in GB/s, below as share of each machine's
 channels, where the distance is what "an A100 system needs about 3 times the channel bandwidth" means.
 """
-import csv
-
 import study
 
 CHANNELS = {"lockstep": 87.5, "dgx-a100": 300.0, "dgx-h100": 450.0}  # GB/s each way
@@ -22,26 +20,18 @@ def main():
 
     fetched = {}
 
-    def ask(collective, baseline, together, *options):
-        out = arguments.out / "bandwidth.rows.csv"
-        s.lockstep("compare", "--collective", collective, "--baseline", baseline, "--sizes",
-                   ",".join(together), "--csv", out, *options)
-        with out.open() as rows:
-            answer = {r["bytes"]: [r[c] for c in s.columns[3:]] for r in csv.DictReader(rows)}
-        out.unlink()
-        return answer
+    def ask(collective, baseline, together):
+        files = s.job("collectiveSweep", kinds=[collective], bytes=together, baseline=baseline,
+                      machine={"topology": "groqnode"})
+        for row in study.table(files["report.csv"]):
+            fetched[collective, baseline, row["bytes"]] = [row[c] for c in s.columns[3:]]
 
     def measure(collective, baseline, size):
-        if baseline != baselines[0]:  # our side is the same beside each of them
-            ours = s.rows[collective, baselines[0], size][3:5]
-            return ours + ask(collective, baseline, [size], "--baseline-only")[size][2:]
         # Large messages are rounds of 32 MiB: asked for together, a round is executed once.
-        together = [size] if int(size) < ROUND else [str(n) for n in sizes if n >= ROUND]
-        if (collective, size) not in fetched:
-            both = ("--topology", "groqnode")
-            for n, values in ask(collective, baseline, together, *both).items():
-                fetched[collective, n] = values
-        return fetched[collective, size]
+        if (collective, baseline, size) not in fetched:
+            ask(collective, baseline,
+                [int(size)] if int(size) < ROUND else [n for n in sizes if n >= ROUND])
+        return fetched[collective, baseline, size]
 
     s.measure([(c, b, size) for c in COLLECTIVES for b in baselines for size in sizes], measure)
     plt = study.pyplot()

@@ -3,8 +3,6 @@
 node, racks and systems, and how long the emulator takes for it (`lockstep collective`). Times of the
 emulated machine are the same on every host; the emulator's are those of this one.
 """
-import re
-
 import study
 
 TOPOLOGIES = ("groqnode", "groqrack", "dragonfly-264", "groqrack-x8", "groqrack-x10")
@@ -19,16 +17,15 @@ def main():
     points = [("strong", t) for t in topologies]
     # Compiling a word of each chip of hundreds takes minutes.
     points += [("weak", t) for t in topologies[:1 if arguments.quick else 3]]
-    count = {t: int(re.search(r"chips +(\d+)", s.lockstep("topo", t)).group(1))
-             for t in topologies}
 
     def measure(scaling, topology):
-        size = STRONG if scaling == "strong" else WEAK * count[topology]
-        text = s.lockstep("collective", "--topology", topology, "--bytes", size)
-        find = lambda pattern: re.search(pattern, text).group(1)
-        return [count[topology], size, find(r"= ([\d.]+) us"), find(r"busbw ([\d.]+)"),
-                find(r"busy ([\d.]+) %"), find(r"compile ([\d.]+)"), find(r"verify ([\d.]+)"),
-                find(r"run ([\d.]+)")]
+        # A chip's share needs their number, which the point before it has.
+        chips = int(s.rows["strong", topology][2]) if scaling == "weak" else 0
+        r = s.collective(topology, "all_reduce", WEAK * chips if chips else STRONG)
+        host = r["host"]
+        return [r["chips"], r["bytes"], f"{r['time_us']:.3f}", f"{r['busbw_GBps']:.3f}",
+                f"{100 * r['link_share']:.2f}", f"{host['compile_seconds']:.3f}",
+                f"{host['verify_seconds']:.3f}", f"{host['run_seconds']:.3f}"]
 
     s.measure(points, measure)
     plt = study.pyplot()

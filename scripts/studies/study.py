@@ -2,22 +2,29 @@
 
     commands --> lockstep --> NAME.csv (a row a point, written as points come) --> NAME.png, NAME.svg
 
-A study that stops goes on where it stopped: NAME.csv names the executable by its SHA-256, and the
-points of another one are not taken over. Every file names command, commit and the digest of its rows.
+A study that stops goes on where it stopped: NAME.csv names the executable by its SHA-256, or the
+controller by its store, and the points of another one are not taken over. Every file names command,
+commit and the digest of its rows.
 """
 import argparse
 import csv
 import hashlib
+import io
+import json
 import os
 import pathlib
+import secrets
 import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import jobs
+
+ROOT = jobs.ROOT
 
 
-def parse_arguments(description):
+def parse_arguments(description, *more):
+    """`more`: further options, as pairs of a name and the arguments of add_argument."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="few points, in seconds")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "studies",
@@ -25,8 +32,11 @@ def parse_arguments(description):
     parser.add_argument("--lockstep", type=pathlib.Path,
                         default=ROOT / "build" / "release" / "bin" / "lockstep",
                         help="the executable (default: %(default)s)")
+    parser.add_argument("--server", help="address of a controller that runs the jobs instead")
+    for name, options in more:
+        parser.add_argument(name, **options)
     arguments = parser.parse_args()
-    if not os.access(arguments.lockstep, os.X_OK):
+    if not arguments.server and not os.access(arguments.lockstep, os.X_OK):
         parser.error(f"{arguments.lockstep}: no executable; build it: cmake --build --preset release")
     return arguments
 
@@ -51,24 +61,35 @@ class Study:
         self.name, self.columns, self.keys = name, columns, keys
         self.arguments = arguments
         self.csv = arguments.out / f"{name}.csv"
-        self.executable = hashlib.sha256(arguments.lockstep.read_bytes()).hexdigest()[:16]
-        self.command = f"scripts/studies/{name}.py" + (" --quick" if arguments.quick else "")
+        self.jobs = jobs.Server(arguments.server) if arguments.server else \
+            jobs.Local(arguments.lockstep)
+        self.nonce = secrets.token_hex(4)  # of the jobs that a controller runs for these files
+        options = [name for name, value in (("--quick", arguments.quick),
+                                            (f"--server {arguments.server}", arguments.server))
+                   if value]
+        self.command = " ".join([f"scripts/studies/{name}.py", *options])
+        self.notes = []  # further lines of the files' heads
         self.rows = {}
         arguments.out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     def _header(self):
-        return [f"# command: {self.command}", f"# commit: {commit()}",
-                f"# executable: {self.executable}"]
+        lines = [f"# command: {self.command}", f"# commit: {commit()}",
+                 f"# executable: {self.jobs.identity}"]
+        lines += [f"# requests: {self.nonce}"] if self.arguments.server else []
+        return lines + [f"# {note}" for note in self.notes]
 
     def _resume(self):
         if not self.csv.is_file():
             return
         lines = self.csv.read_text().splitlines()
-        same = {f"# command: {self.command}", f"# executable: {self.executable}"}
+        same = {f"# command: {self.command}", f"# executable: {self.jobs.identity}"}
         data = [line for line in lines if not line.startswith("#")]
         if not same <= set(lines) or not data or data[0].split(",") != self.columns:
             return
+        for line in lines:
+            if line.startswith("# requests: "):
+                self.nonce = line.split(": ")[1]
         for row in csv.reader(data[1:]):
             if len(row) == len(self.columns):
                 self.rows[tuple(row[:self.keys])] = row
@@ -85,19 +106,25 @@ class Study:
         temporary.write_text("\n".join(lines) + "\n")
         temporary.replace(self.csv)
 
-    def lockstep(self, *arguments):
-        """Standard output of `lockstep arguments`; ends the study with its message on failure."""
-        run = subprocess.run([str(self.arguments.lockstep), *map(str, arguments)],
-                             capture_output=True, text=True)
-        if run.returncode != 0:
-            sys.exit(f"{self.name}: lockstep {' '.join(map(str, arguments))}\n{run.stderr.strip()}")
-        return run.stdout
+    def job(self, kind, /, **fields):
+        """The files of a job by name; ends the study with what it said if it fails."""
+        try:
+            return self.jobs.run({kind: fields}, self.nonce)
+        except jobs.JobFailed as error:
+            sys.exit(f"{self.name}: {error}")
+
+    def collective(self, topology, kind, size, **machine):
+        """Report of a collective over all chips of a topology."""
+        files = self.job("collective", kind=kind, bytes=size,
+                         machine={"topology": topology, **machine})
+        return json.loads(files["report.json"])
 
     def measure(self, points, make):
         """make(*point) gives the values after the keys, for each point that is not there yet."""
         points = [tuple(map(str, p)) for p in points]
         wanted = set(points)
         self.rows = {k: r for k, r in self.rows.items() if k in wanted}
+        self._write()  # the name of the requests is on disk before the first of them
         start, done = time.monotonic(), 0
         for number, point in enumerate(points, 1):
             if point in self.rows:
@@ -110,6 +137,39 @@ class Study:
         self.rows = {p: self.rows[p] for p in points}
         self._write()
         return done
+
+    def measure_groups(self, groups, make):
+        """make(group) gives all rows of a group at once, without its name, their first column."""
+        self.rows = {k: r for k, r in self.rows.items() if k[0] in groups}
+        start = time.monotonic()
+        self._write()
+        for number, group in enumerate(groups, 1):
+            if any(k[0] == group for k in self.rows):
+                continue
+            for row in make(group):
+                row = [group] + [str(v) for v in row]
+                self.rows[tuple(row[:self.keys])] = row
+            self._write()
+            print(f"{self.name}: {number}/{len(groups)} {group} "
+                  f"({time.monotonic() - start:.1f} s)", flush=True)
+
+    def derive(self, name, make):
+        """Column `name` of each row made anew from the row, a dict."""
+        at = self.columns.index(name)
+        for row in self.rows.values():
+            row[at] = str(make(dict(zip(self.columns, row))))
+        self._write()
+
+    def model(self, name, **config):
+        """A Llama shape of our own, as `lockstep` takes it. A controller must have been started with
+        --models OUT/models as well."""
+        folder = self.arguments.out / "models" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({
+            "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0, "bos_token_id": 1, "eos_token_id": 2,
+            "max_position_embeddings": 512, "torch_dtype": "float16", **config}, indent=2) + "\n")
+        return name if self.arguments.server else str(folder.resolve())
 
     def column(self, name, **where):
         """Values of a column as numbers, of rows whose other columns are as given."""
@@ -130,6 +190,11 @@ class Study:
             if kind == "svg":
                 metadata["Date"] = None
             figure.savefig(self.arguments.out / f"{self.name}.{kind}", dpi=150, metadata=metadata)
+
+
+def table(data):
+    """Rows of a CSV file as dicts."""
+    return list(csv.DictReader(io.StringIO(data.decode())))
 
 
 def pyplot():

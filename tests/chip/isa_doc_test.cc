@@ -22,7 +22,9 @@ TEST(IsaDocTest, IsaPageIsTheTable) {
 }
 
 TEST(IsaDocTest, AssumptionsPageIsTheTable) {
-  EXPECT_EQ(ReadDoc("assumptions.md"), AssumptionsDocument(ChipTiming::Default()))
+  // What follows is of scripts/studies/energy_cost.py (tests/studies_test.py).
+  const std::string doc = ReadDoc("assumptions.md");
+  EXPECT_EQ(doc.substr(0, doc.find("\n## Power")), AssumptionsDocument(ChipTiming::Default()))
       << "run: lockstep isa --assumptions";
 }
 
