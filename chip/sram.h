@@ -19,6 +19,10 @@ class Sram {
   // kHuge asks the host for 2 MiB pages: few faults when much is written (weights). kSmall spends
   // 4 KiB for a touched word: right for sparse use.
   enum class Pages : uint8_t { kSmall, kHuge };
+  // Large ones back at least a page of every slice, so only where most of SRAM is used.
+  static constexpr Pages PagesFor(int64_t used_bytes) {
+    return used_bytes > kSramBytes / 2 ? Pages::kHuge : Pages::kSmall;
+  }
 
   // Told before a word changes, so that it can save the old bytes where it still needs them.
   class Listener {

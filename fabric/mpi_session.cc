@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "absl/memory/memory.h"
@@ -15,12 +16,35 @@
 namespace lockstep {
 namespace {
 
-// 100 us for each rank that competes for the host, in ns.
-unsigned long StartSlack() {
-  const char* ranks = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  const long n = ranks == nullptr ? 1 : std::strtol(ranks, nullptr, 10);
-  return 100'000ul * static_cast<unsigned long>(n < 1 ? 1 : n > 2000 ? 2000 : n);
+// A number that mpirun sets; 0 if it did not.
+int FromMpirun(const char* name) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? 0 : std::atoi(text);
 }
+
+int RanksOfHost() { return std::max(1, FromMpirun("OMPI_COMM_WORLD_LOCAL_SIZE")); }
+
+// Whether Open MPI started all ranks on this host.
+bool OneHost() {
+  const int ranks = FromMpirun("OMPI_COMM_WORLD_SIZE");
+  return ranks > 0 && ranks == FromMpirun("OMPI_COMM_WORLD_LOCAL_SIZE");
+}
+
+// 100 us for each rank that competes for the host, in ns.
+unsigned long StartSlack() { return 100'000ul * std::min(RanksOfHost(), 2000); }
+
+// What the libraries below read when they start; whoever set them keeps his values. hwloc need not
+// look for devices (each rank would load its plugins and read the PCI bus), and ranks of one host end
+// without a barrier in MPI_Finalize, since all have said that they are done before it.
+void SetEnvironment() {
+  setenv("HWLOC_PLUGINS_PATH", "/nonexistent", 0);
+  setenv("HWLOC_COMPONENTS", "linux,stop", 0);
+  if (OneHost()) setenv("OMPI_MCA_async_mpi_finalize", "1", 0);
+}
+
+// Many ranks that end at once starve mpirun, which then misses how they ended.
+constexpr int kManyRanks = 100;
+constexpr useconds_t kBetweenEndsUs = 10'000;
 
 }  // namespace
 
@@ -43,6 +67,7 @@ absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Init(int* argc, char*** 
         " ...`"));
   }
   auto session = absl::WrapUnique(new MpiSession);
+  SetEnvironment();
   prctl(PR_SET_TIMERSLACK, StartSlack(), 0, 0, 0);
   int level = 0;
   MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level);
@@ -58,14 +83,19 @@ absl::StatusOr<std::unique_ptr<MpiSession>> MpiSession::Init(int* argc, char*** 
                                                       expected_ranks, ": `mpirun -n ",
                                                       expected_ranks, " ...`"));
   }
+  session->FindHosts();
+  return session;
+}
+
+void MpiSession::FindHosts() {
+  host_of_.assign(size_, 0);
+  if (OneHost()) return;
   MPI_Comm host;
-  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, session->rank_, MPI_INFO_NULL, &host);
-  int lowest = session->rank_;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host);
+  int lowest = rank_;
   MPI_Bcast(&lowest, 1, MPI_INT, 0, host);
   MPI_Comm_free(&host);
-  session->host_of_.resize(session->size_);
-  MPI_Allgather(&lowest, 1, MPI_INT, session->host_of_.data(), 1, MPI_INT, MPI_COMM_WORLD);
-  return session;
+  MPI_Allgather(&lowest, 1, MPI_INT, host_of_.data(), 1, MPI_INT, MPI_COMM_WORLD);
 }
 
 absl::Status MpiSession::AgreeOnStatus(const absl::Status& mine) const {
@@ -86,7 +116,12 @@ MpiSession::~MpiSession() {
   int initialized = 0, finalized = 0;
   MPI_Initialized(&initialized);
   MPI_Finalized(&finalized);
-  if (initialized && !finalized) MPI_Finalize();
+  if (!initialized || finalized) return;
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (RanksOfHost() > kManyRanks) {
+    usleep(kBetweenEndsUs * static_cast<useconds_t>(FromMpirun("OMPI_COMM_WORLD_LOCAL_RANK")));
+  }
+  MPI_Finalize();
 }
 
 }  // namespace lockstep

@@ -2,7 +2,8 @@
 // MPI from its start to its end, and which ranks share a host. At most one a process.
 //
 // Start-up of many ranks on few cores is slow because each waiting rank looks again every 100 us; a
-// generous timer slack during MPI_Init makes these looks rarer, and is taken back afterwards.
+// generous timer slack during MPI_Init makes these looks rarer, and is taken back afterwards. Ranks end
+// one after the other where they are many.
 
 #include <memory>
 #include <string>
@@ -33,6 +34,7 @@ class MpiSession {
 
  private:
   MpiSession() = default;
+  void FindHosts();
 
   int rank_ = 0, size_ = 1;
   std::vector<int> host_of_;

@@ -135,7 +135,7 @@ def plenty(run):
     start = time.monotonic()
     process = subprocess.run(run.command, capture_output=True, text=True, check=False)
     if process.returncode != 0:
-        sys.exit(f"beyond_memory.py: {process.stderr.strip()}")
+        sys.exit(f"beyond_memory.py: exit code {process.returncode}: {process.stderr.strip()}")
     print(f"in plenty of memory: {time.monotonic() - start:.1f} s", flush=True)
     return run.results()
 

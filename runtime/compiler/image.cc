@@ -348,22 +348,30 @@ void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelM
   StoreSingle(memory, map.position_map_west, MapVector(position));
   StoreSingle(memory, map.position_map_east, MapVector(position));
 
+  WriteCachePlaces(plan.cache(), position, count,
+                   {map.key_maps, map.transpose_maps, map.value_map_read, map.value_map_write,
+                    map.one_hot},
+                   memory);
+}
+
+void WriteCachePlaces(const CacheShape& shape, int position, int count, const CachePlaces& places,
+                      HostMemory& memory) {
   const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
   const int tile = position / kTileRows * (kHalfLanes / 16), row_of_tile = r / 16;
   const int middle = kSuperlanes / 2;
   for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
     const bool here = pair >= r % 16 && pair < r % 16 + count;
-    StoreSingle(memory, map.key_maps + pair,
+    StoreSingle(memory, places.key_maps + pair,
                 MapVector(here ? tile + row_of_tile : kNoRow, half * middle, (half + 1) * middle));
-    StoreSingle(memory, map.transpose_maps + pair,
+    StoreSingle(memory, places.transpose_maps + pair,
                 MapVector(here ? row_of_tile : kNoRow, 0, middle));
   }
-  const int value_row = position / kHalfLanes * plan.cache().block_rows();
-  StoreSingle(memory, map.value_map_read, MapVector(value_row));
-  StoreSingle(memory, map.value_map_write, MapVector(value_row));
+  const int value_row = position / kHalfLanes * shape.block_rows();
+  StoreSingle(memory, places.value_map_read, MapVector(value_row));
+  StoreSingle(memory, places.value_map_write, MapVector(value_row));
   std::array<uint16_t, kLanes> hot{};
   std::fill_n(hot.begin() + position % kHalfLanes, count, 0xffff);
-  StorePair(memory, map.one_hot, hot);
+  StorePair(memory, places.one_hot, hot);
 }
 
 int64_t StepInputBytes(int positions) {

@@ -34,6 +34,15 @@ absl::Status WriteModel(const Plan& plan, const StageShape& stage, int chip, con
 void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
                std::span<const int> tokens, int position, HostMemory& memory);
 
+// Where a batch's keys and values go (runtime/kernels/attention.h: maps, one-hot vector).
+struct CachePlaces {
+  Single key_maps, transpose_maps, value_map_read, value_map_write;
+  Pair one_hot;
+};
+// For `count` consecutive positions from `position` on, a multiple of it.
+void WriteCachePlaces(const CacheShape& shape, int position, int count, const CachePlaces& places,
+                      HostMemory& memory);
+
 // Bytes the host sends to each chip for a step of `positions` positions, and takes for each one
 // whose logits it wants.
 int64_t StepInputBytes(int positions);

@@ -120,8 +120,8 @@ absl::Status Session::Compile(Observer* observer) {
     token_.launches.push_back(LaunchesOf(parts));
     batch_.launches.push_back(LaunchesOf(batch_parts));
     const bool works = !parts.empty();
-    const bool large = works && parts.front().role->compiled.layout.use.total() > kSramBytes / 8;
-    if (!turns) engines.push_back(MakeEngine(chip, large, observer));
+    const int64_t bytes = works ? parts.front().role->compiled.layout.use.total() : 0;
+    if (!turns) engines.push_back(MakeEngine(chip, bytes, observer));
     if (!works) continue;
     const CompiledPipeline::Seat seat = *token_.compiled->SeatOf(chip);
     workers_.push_back({chip,
@@ -150,14 +150,13 @@ bool Session::TakesTurns() const {
   return all > setup_.limit->sram_bytes;
 }
 
-Engine* Session::MakeEngine(uint32_t chip, bool large, Observer* observer) {
+Engine* Session::MakeEngine(uint32_t chip, int64_t sram_bytes, Observer* observer) {
   if (setup_.engine == EngineKind::kTiming) {
     timing_.push_back(std::make_unique<TimingEngine>(chip, checks_, observer));
     return timing_.back().get();
   }
-  // Large pages fault in at least one a slice: worth it once a good part of each is used.
-  const Sram::Pages pages = large ? Sram::Pages::kHuge : Sram::Pages::kSmall;
-  functional_.push_back(std::make_unique<FunctionalEngine>(chip, setup_.timing, observer, pages));
+  functional_.push_back(std::make_unique<FunctionalEngine>(chip, setup_.timing, observer,
+                                                           Sram::PagesFor(sram_bytes)));
   return functional_.back().get();
 }
 

@@ -118,7 +118,7 @@ class Session {
 
   Session(const SessionSetup& setup, Transport* transport);
   absl::Status Compile(Observer* observer);
-  Engine* MakeEngine(uint32_t chip, bool large, Observer* observer);
+  Engine* MakeEngine(uint32_t chip, int64_t sram_bytes, Observer* observer);
   absl::Status Load(const Checkpoint& weights);
   absl::Status AgreeOnPlan();
   // `mine`, or the first process' error, in every process.

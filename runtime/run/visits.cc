@@ -83,9 +83,8 @@ absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(const Pipe
     const uint32_t chip = stage.chips[member];
     ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
                      compiled_->RoleOf(part, static_cast<int>(member)));
-    const Sram::Pages pages =
-        part.sram.total() > kSramBytes / 8 ? Sram::Pages::kHuge : Sram::Pages::kSmall;
-    auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_, pages);
+    auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_,
+                                                     Sram::PagesFor(part.sram.total()));
     std::shared_ptr<TimingDigest>& digest = digests_[chip];
     if (digest == nullptr) digest = std::make_shared<TimingDigest>();
     engine->set_digest(digest);
