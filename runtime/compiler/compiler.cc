@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/kernels/int8_kernels.h"
+#include "runtime/kernels/norm.h"
 #include "runtime/kernels/product.h"
 #include "runtime/kernels/rotary.h"
 
@@ -38,6 +40,11 @@ class Compiler {
     if (part_.layers) Tables();
     if (part_.embedding) Embedding();
     if (part_.receive != nullptr) Receive(out);
+    if (part_.layers || part_.head) {
+      BeginNorm(part_.layers ? map_.layers.front().attention_gain : map_.final_gain,
+                part_.layers && streamed_);
+      norm_->AddAll();
+    }
     if (part_.layers) Layers();
     if (part_.send != nullptr) {
       const NodeRoute::Moved sent =
@@ -62,36 +69,52 @@ class Compiler {
   // Called when word `word` of a term's y is stored, at `at`.
   using OnWord = std::function<void(size_t term, int word, Quad at)>;
 
-  // y = W x for all terms, on both hemispheres at once.
-  void Multiply(const std::vector<Term>& terms, const OnWord& on_word) {
-    struct Source {
-      size_t term;
-      const SplitMatrix::Part* part;
-    };
-    std::vector<std::vector<Product>> products(2);
-    std::vector<std::vector<Source>> sources(2);
-    for (size_t t = 0; t < terms.size(); ++t) {
-      const Term& term = terms[t];
-      for (const SplitMatrix::Part& part : term.w.parts) {
-        const int side = static_cast<int>(part.matrix.side);
-        const bool int8 = part.matrix.format == NumberFormat::kInt8;
-        const Single b = term.x.bytes[side];
-        const Pair x = int8 ? Pair{b.side, b.column, b.plane, b.address} : term.x.half[side];
-        const Quad y = term.y.y[side];
-        products[side].emplace_back(
-            placer_, timing_, term.name, part.matrix, x,
-            int8 ? std::array{term.y.even[side], term.y.odd[side]} : std::array{y, y});
-        sources[side].push_back({t, &part});
+  struct Source {
+    size_t term;
+    const SplitMatrix::Part* part;
+  };
+
+  // y = W x for all terms, which have x in common, on both hemispheres at once.
+  void Multiply(const std::vector<Term>& terms, const Product::Way& way, const OnWord& on_word) {
+    std::vector<Product> products;
+    std::vector<std::vector<Source>> sources;
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      std::vector<Source> parts;
+      for (size_t t = 0; t < terms.size(); ++t) {
+        for (const SplitMatrix::Part& part : terms[t].w.parts) {
+          if (part.matrix.side == side) parts.push_back({t, &part});
+        }
       }
+      if (parts.empty()) continue;
+      products.push_back(ProductOf(terms, parts, way));
+      sources.push_back(std::move(parts));
     }
-    PlaceTogether(products, [&](size_t side, size_t product, int tile) {
-      const Source& s = sources[side][product];
-      Scale(terms[s.term], *s.part, tile);
+    PlaceTogether(products, [&](size_t product, int part, int tile) {
+      const Source& s = sources[product][part];
+      const int side = static_cast<int>(s.part->matrix.side);
+      Dequantise(terms[s.term], *s.part, tile);
       on_word(s.term, s.part->first_row / kTileRows + tile, terms[s.term].y.y[side] + tile);
     });
   }
+  // Of parts on one side.
+  Product ProductOf(const std::vector<Term>& terms, const std::vector<Source>& sources,
+                    const Product::Way& way) {
+    std::vector<ProductPart> parts;
+    const int side = static_cast<int>(sources.front().part->matrix.side);
+    const bool int8 = sources.front().part->matrix.format == NumberFormat::kInt8;
+    for (const Source& s : sources) {
+      const ProductMap& y = terms[s.term].y;
+      parts.push_back({terms[s.term].name, s.part->matrix,
+                       int8 ? std::array{y.even[side], y.odd[side]}
+                            : std::array{y.y[side], y.y[side]}});
+    }
+    const OperandMap& x = terms.front().x;
+    const Single b = x.bytes[side];
+    return Product(placer_, timing_, std::move(parts),
+                   int8 ? Pair{b.side, b.column, b.plane, b.address} : x.half[side], way);
+  }
   // Makes a word of y of the sums of an int8 product.
-  void Scale(const Term& term, const SplitMatrix::Part& part, int tile) {
+  void Dequantise(const Term& term, const SplitMatrix::Part& part, int tile) {
     if (part.matrix.format != NumberFormat::kInt8) return;
     const int side = static_cast<int>(part.matrix.side);
     int8_.Dequantise(term.y.even[side] + tile, term.y.odd[side] + tile, part.row_scale + tile,
@@ -146,9 +169,18 @@ class Compiler {
   }
 
   void Layers() {
-    for (const LayerMap& layer : map_.layers) {
-      AttentionPart(layer);
-      MlpPart(layer);
+    for (size_t l = 0; l < map_.layers.size(); ++l) {
+      const bool last = l + 1 == map_.layers.size();
+      AttentionPart(map_.layers[l]);
+      GateAndUp(map_.layers[l]);
+      if (!last) {
+        BeginNorm(map_.layers[l + 1].attention_gain, streamed_);
+      } else if (part_.head) {
+        BeginNorm(map_.final_gain, false);
+      } else {
+        norm_.reset();
+      }
+      AddToResidual("down", map_.layers[l].down, at_.mlp, streamed_);
     }
   }
 
@@ -156,14 +188,12 @@ class Compiler {
     return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
   }
 
-  // Residual += sum over the chips of W x, each word on its way while the next ones are made.
-  void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x) {
+  // Residual += sum over the chips of W x, each word on its way while the next ones are made, and on
+  // into the norm.
+  void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, bool turns) {
     const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
-    const int words = plan_.hidden_words();
-    const std::vector<int> order = SquareOrder(words);
-    std::vector<bool> added(words);
-    int squares = 0;
-    Multiply({{name, w, x, at_.partial}}, [&](size_t, int word, Quad at) {
+    const Product::Way way{.turns = turns, .inwards = true};
+    Multiply({{name, w, x, at_.partial}}, way, [&](size_t, int word, Quad at) {
       const Quad to = at_.residual + word;
       const int landing = word * group_.size;
       if (half) {
@@ -172,24 +202,26 @@ class Compiler {
       } else {
         collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
       }
-      added[word] = true;
-      for (; squares < words && added[order[squares]]; ++squares) {
-        kernels_.AddSquare(at_.residual + order[squares], squares == 0, at_.norm_scratch);
-      }
+      if (norm_) norm_->Add(word);
     });
-    squared_ = true;
   }
 
-  void Norm(Quad gain) {
-    const float eps = static_cast<float>(m_.rms_norm_eps);
-    const int words = plan_.hidden_words();
-    if (squared_) {
-      kernels_.RmsScale(at_.residual, gain, at_.norm_scratch, words, m_.hidden_size, eps,
-                        at_.normed.half[0], at_.normed.half[1]);
-    } else {
-      kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, words, m_.hidden_size, eps,
-                       at_.normed.half[0], at_.normed.half[1]);
-    }
+  // The next norm is that of the residual whose words are now to come.
+  void BeginNorm(Quad gain, bool streamed) {
+    const Norm::Shape shape{plan_.hidden_words(), m_.hidden_size,
+                            static_cast<float>(m_.rms_norm_eps), 1, streamed};
+    norm_.emplace(timing_, placer_, shape,
+                  Norm::Places{at_.residual, gain, at_.norm_scratch, at_.normed.half[0],
+                               at_.normed.half[1], at_.norm_rest, at_.norm_half});
+  }
+  // How products of a layer's norm take it; what is left to multiply them by.
+  Product::Way Normed() const {
+    if (!streamed_) return {};
+    return {.turns = true, .order = InwardOrder(plan_.hidden_words())};
+  }
+  std::optional<Kernels::Factor> Rest() const {
+    if (!streamed_) return std::nullopt;
+    return Kernels::Factor{at_.norm_rest, at_.norm_half};
   }
 
   void QueriesKeysValues(const LayerMap& layer) {
@@ -197,10 +229,13 @@ class Compiler {
     const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
     const Term both{"k and v", layer.keys_values, at_.normed, at_.keys_values32};
     const Term q{"q", layer.q, at_.normed, at_.q32};
+    const OnWord scale = [&](size_t, int, Quad at) {
+      if (streamed_) kernels_.Scale(at, 1, at_.norm_rest, 0, 1);
+    };
     if (layer.keys_values.parts.empty()) {
-      Multiply({k, v, q}, [](size_t, int, Quad) {});
+      Multiply({k, v, q}, Normed(), scale);
     } else {
-      Multiply({both, q}, [](size_t, int, Quad) {});
+      Multiply({both, q}, Normed(), scale);
     }
     const Kernels::RotaryTables rotary{at_.cos, at_.sin_low, at_.sin_high};
     for (const Segment32& s : SegmentsOf(k)) {
@@ -220,7 +255,6 @@ class Compiler {
   }
 
   void AttentionPart(const LayerMap& layer) {
-    Norm(layer.attention_gain);
     Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
     QueriesKeysValues(layer);
     const Attention::ValueTables tables{map_.identity,       map_.one_hot,
@@ -247,31 +281,30 @@ class Compiler {
       const Pair* packed = at_.heads_end_to_end.half;
       kernels_.PackHeads(at_.heads_out.half, outputs, m_.head_dim, packed[0], packed[1]);
     }
-    AddToResidual("o", layer.o, layer.heads_end_to_end ? at_.heads_end_to_end : at_.heads_out);
+    BeginNorm(layer.mlp_gain, streamed_);
+    AddToResidual("o", layer.o, layer.heads_end_to_end ? at_.heads_end_to_end : at_.heads_out,
+                  false);
   }
 
-  void MlpPart(const LayerMap& layer) {
-    Norm(layer.mlp_gain);
+  void GateAndUp(const LayerMap& layer) {
     Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
     std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
     std::vector<int> parts(plan_.ffn_words());
     Multiply({{"gate", layer.gate, at_.normed, at_.gate}, {"up", layer.up, at_.normed, at_.up}},
-             [&](size_t term, int word, Quad at) {
+             Normed(), [&](size_t term, int word, Quad at) {
                (term == 0 ? gate : up)[word] = at;
                if (++parts[word] < 2) return;
                kernels_.SwiGlu(gate[word], up[word], 1, at_.mlp.half[0] + word,
-                               at_.mlp.half[1] + word);
+                               at_.mlp.half[1] + word, Rest());
              });
     Quantise(at_.mlp.half[0], plan_.ffn_words(), at_.mlp);
-    AddToResidual("down", layer.down, at_.mlp);
   }
 
   std::vector<Segment32> Head() {
-    Norm(map_.final_gain);
     const int first = part_.sequence * plan_.ShardWords(stage_.head);
     const ProductMap logits{{at_.logits[0] + first, at_.logits[1] + first}, {}, {}};
     const Term head{"head", map_.head, at_.normed, logits};
-    Multiply({head}, [](size_t, int, Quad) {});
+    Multiply({head}, {}, [](size_t, int, Quad) {});
     return SegmentsOf(head);
   }
 
@@ -289,7 +322,8 @@ class Compiler {
   Attention attention_;
   Int8Kernels int8_;
   const Group& group_;
-  bool squared_ = false;  // the squares of the residual are summed in norm_scratch
+  const bool streamed_ = NormsAreStreamed(plan_);  // of the layers
+  std::optional<Norm> norm_;  // of the residual, as it is or will be
 };
 
 }  // namespace
@@ -305,6 +339,11 @@ int64_t StreamedBytes(const Program& program) {
     }
   }
   return bytes;
+}
+
+bool NormsAreStreamed(const Plan& plan) {
+  constexpr int kLeastWords = 4;
+  return plan.weights == NumberFormat::kFp16 && plan.hidden_words() >= kLeastWords;
 }
 
 bool SumsTravelAsHalf(const Plan& plan, const SplitMatrix& w, const Group& group,

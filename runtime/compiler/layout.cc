@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/kernels/norm.h"
 
 namespace lockstep {
 namespace {
@@ -220,7 +221,9 @@ class LayoutMaker {
     s.sin_low = memory_.Words(kWest, 1, tables);
     s.sin_high = memory_.Words(kEast, 0, tables);
     s.bias = memory_.Words(kWest, 1, tiles * batch);
-    s.norm_scratch = memory_.Words(kEast, 2, 2 * batch);
+    s.norm_scratch = memory_.Words(kEast, 2, Norm::kScratch * batch);
+    s.norm_rest = memory_.Words(kEast, 1, batch);
+    s.norm_half = memory_.Words(kWest, 2, batch);
     s.partial16 = memory_.PairWords(kWest, 1, 0, words);
     s.landing = memory_.Words(kWest, 2, words * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {

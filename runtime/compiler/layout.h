@@ -80,6 +80,7 @@ struct ProductMap {
 // What kernels hand to each other; arrays are by hemisphere.
 struct ScratchMap {
   Quad residual{}, maxima{}, cos{}, sin_low{}, sin_high{}, bias{}, norm_scratch{}, landing{};
+  Quad norm_rest{}, norm_half{};  // of a streamed norm (runtime/kernels/norm.h), a vector a position
   Quad scores{}, weighed{};
   Pair q{}, k{}, v{}, p{};
   OperandMap normed{}, mlp{}, heads_out{};

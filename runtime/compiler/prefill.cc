@@ -2,11 +2,13 @@
 #include "runtime/compiler/prefill.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/kernels/matmul.h"
+#include "runtime/kernels/norm.h"
 #include "runtime/kernels/rotary.h"
 
 namespace lockstep {
@@ -36,9 +38,14 @@ class PrefillCompiler {
     CompiledChip out;
     Tables();
     Embedding();
-    for (const LayerMap& layer : map_.layers) {
-      AttentionPart(layer);
-      MlpPart(layer);
+    BeginNorm(map_.layers.front().attention_gain, streamed_);
+    norm_->AddAll();
+    for (size_t l = 0; l < map_.layers.size(); ++l) {
+      const bool last = l + 1 == map_.layers.size();
+      AttentionPart(map_.layers[l]);
+      GateAndUp(map_.layers[l]);
+      BeginNorm(last ? map_.final_gain : map_.layers[l + 1].attention_gain, !last && streamed_);
+      AddToResidual("down", map_.layers[l].down, at_.mlp, plan_.ffn_words());
     }
     out.logits = Head();
     out.layout = layout_;
@@ -59,12 +66,13 @@ class PrefillCompiler {
 
   // y = W x for all positions. A position's vectors are x_stride, and y_stride, apart.
   std::vector<Part> MatMul(const char* name, const SplitMatrix& w, const OperandMap& x,
-                           int x_stride, const Quad y[2], int y_stride) {
+                           int x_stride, const Quad y[2], int y_stride,
+                           const std::vector<int>& order = {}) {
     std::vector<Part> out;
     for (const SplitMatrix::Part& part : w.parts) {
       const int side = static_cast<int>(part.matrix.side);
       PlaceMatMul(placer_, timing_, name, part.matrix, batch_, {x.half[side], x_stride},
-                  {y[side], y_stride});
+                  {y[side], y_stride}, order);
       out.push_back({y[side], part.first_row / kTileRows, part.matrix.tiles(), y_stride});
     }
     return out;
@@ -100,24 +108,20 @@ class PrefillCompiler {
                                    at_.residual, false, at_.residual);
   }
 
-  // Residual += sum over the chips of W x, rounded on the way as for one position; and the squares
-  // of the residual, summed in that order.
+  // Residual += sum over the chips of W x, rounded on the way as for one position; then the norm.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, int x_stride) {
     const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
     const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial.y, words_);
-    bool first = true;
-    for (int word : SquareOrder(words_)) {
+    for (int word : InwardOrder(words_)) {
       const Part& p = *std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
         return word >= part.first && word < part.first + part.words;
       });
       for (int i = 0; i < batch_; ++i) {
         const Quad sum = at_.residual + (i * words_ + word);
         AddOverChips(p.of(i) + (word - p.first), i * words_ + word, half, sum);
-        kernels_.AddSquare(sum, first, at_.norm_scratch + i);
       }
-      first = false;
+      norm_->Add(word);
     }
-    squared_ = true;
   }
   // Vector `index` of those that travel.
   void AddOverChips(Quad from, int index, bool half, Quad sum) {
@@ -133,31 +137,44 @@ class PrefillCompiler {
     return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
   }
 
-  void Norm(Quad gain) {
-    const float eps = static_cast<float>(m_.rms_norm_eps);
-    const Pair west = at_.normed.half[0], east = at_.normed.half[1];
-    if (squared_) {
-      kernels_.RmsScale(at_.residual, gain, at_.norm_scratch, words_, m_.hidden_size, eps, west,
-                        east, batch_);
-    } else {
-      kernels_.RmsNorm(at_.residual, gain, at_.norm_scratch, words_, m_.hidden_size, eps, west,
-                       east, batch_);
+  // The next norm is that of the residual whose words are now to come.
+  void BeginNorm(Quad gain, bool streamed) {
+    const Norm::Shape shape{words_, m_.hidden_size, static_cast<float>(m_.rms_norm_eps), batch_,
+                            streamed};
+    norm_.emplace(timing_, placer_, shape,
+                  Norm::Places{at_.residual, gain, at_.norm_scratch, at_.normed.half[0],
+                               at_.normed.half[1], at_.norm_rest, at_.norm_half});
+  }
+  // y = W x of a layer's norm.
+  std::vector<Part> MatMulNormed(const char* name, const SplitMatrix& w, const Quad y[2],
+                                 int y_stride) {
+    return MatMul(name, w, at_.normed, words_, y, y_stride,
+                  streamed_ ? InwardOrder(words_) : std::vector<int>{});
+  }
+  // What a streamed norm left of `part`.
+  void ScaleByRest(const Part& part) {
+    if (!streamed_) return;
+    for (int w = 0; w < part.words; ++w) {
+      kernels_.Scale(part.at + w, part.stride, at_.norm_rest, 1, batch_);
     }
   }
 
   void Project(const LayerMap& layer, int keys, int values) {
-    for (const Part& p : MatMul("k", layer.k, at_.normed, words_, at_.k32.y, keys)) {
+    for (const Part& p : MatMulNormed("k", layer.k, at_.k32.y, keys)) {
+      ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         RotateKeys(kernels_, cache_, p.of(i), p.words, RotaryOf(i), at_.k + (i * keys + p.first));
       }
     }
-    for (const Part& p : MatMul("v", layer.v, at_.normed, words_, at_.v32.y, values)) {
+    for (const Part& p : MatMulNormed("v", layer.v, at_.v32.y, values)) {
+      ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         kernels_.ToHalf(p.of(i), p.words, at_.v + (i * values + p.first));
       }
     }
     const int queries = plan_.query_vectors();
-    for (const Part& p : MatMul("q", layer.q, at_.normed, words_, at_.q32.y, queries)) {
+    for (const Part& p : MatMulNormed("q", layer.q, at_.q32.y, queries)) {
+      ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         RotateQueries(kernels_, cache_, p.of(i), p.words, RotaryOf(i),
                       at_.q + (i * queries + p.first));
@@ -166,7 +183,6 @@ class PrefillCompiler {
   }
 
   void AttentionPart(const LayerMap& layer) {
-    Norm(layer.attention_gain);
     const int slots = cache_.key_slots(), groups = cache_.value_groups();
     const int keys = plan_.kv_slots * slots, values = plan_.kv_slots * groups;
     Project(layer, keys, values);
@@ -185,27 +201,27 @@ class PrefillCompiler {
     }
     attention_.Normalise(at_.weighed, map_.low_half, batch_ * outputs, at_.heads_out.half[0],
                          at_.heads_out.half[1]);
+    BeginNorm(layer.mlp_gain, streamed_);
     AddToResidual("o", layer.o, at_.heads_out, outputs);
   }
 
-  void MlpPart(const LayerMap& layer) {
-    Norm(layer.mlp_gain);
+  void GateAndUp(const LayerMap& layer) {
     const int ffn = plan_.ffn_words();
-    const std::vector<Part> gate = MatMul("gate", layer.gate, at_.normed, words_, at_.gate.y, ffn);
-    const std::vector<Part> up = MatMul("up", layer.up, at_.normed, words_, at_.up.y, ffn);
+    const std::vector<Part> gate = MatMulNormed("gate", layer.gate, at_.gate.y, ffn);
+    const std::vector<Part> up = MatMulNormed("up", layer.up, at_.up.y, ffn);
+    std::optional<Kernels::Factor> rest;
+    if (streamed_) rest = {at_.norm_rest, at_.norm_half};
     for (size_t p = 0; p < gate.size(); ++p) {
       for (int i = 0; i < batch_; ++i) {
         const int to = i * ffn + gate[p].first;
         kernels_.SwiGlu(gate[p].of(i), up[p].of(i), gate[p].words, at_.mlp.half[0] + to,
-                        at_.mlp.half[1] + to);
+                        at_.mlp.half[1] + to, rest ? std::optional(*rest + i) : std::nullopt);
       }
     }
-    AddToResidual("down", layer.down, at_.mlp, ffn);
   }
 
   // Of all positions, or of the last.
   std::vector<Segment32> Head() {
-    Norm(map_.final_gain);
     std::vector<Segment32> out;
     if (!plan_.batch_logits) {
       for (const SplitMatrix::Part& part : map_.head.parts) {
@@ -240,7 +256,8 @@ class PrefillCompiler {
   Collectives collectives_;
   Attention attention_;
   const Group& group_;
-  bool squared_ = false;  // the squares of the residual are summed in norm_scratch
+  const bool streamed_ = NormsAreStreamed(plan_);  // norms of the layers
+  std::optional<Norm> norm_;  // of the residual, as it is or will be
 };
 
 }  // namespace

@@ -26,13 +26,6 @@ class LaneTree {
   LaneTree(const ChipTiming& timing, Opcode op, int words, const char* name)
       : timing_(timing), op_(op), words_(words), block_(name) {}
 
-  // Vectors that may be under way together: the first result is written when the last one that
-  // waited in dst has been read.
-  static int Batch(const ChipTiming& timing, Opcode op, Quad dst) {
-    return timing.d_func[static_cast<int>(op)] + timing.d_func[static_cast<int>(Opcode::kRead)] +
-           2 * Hops(kVxm, SlicePosition(ColumnSlice(dst.side, dst.column, 0)));
-  }
-
   Block& Reduce(Quad src, Quad dst) {
     const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
     Access(src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1);
@@ -110,13 +103,9 @@ class LaneTree {
   int64_t now_ = 0;  // when the current value stands at the VXM
 };
 
-}  // namespace
-
-namespace {
-
 void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char* name, Quad src,
                 Quad dst, int words) {
-  const int batch = LaneTree::Batch(timing, op, dst);
+  const int batch = InPlace(timing, op, dst);
   for (int w = 0; w < words; w += batch) {
     LaneTree tree(timing, op, std::min(batch, words - w), name);
     placer.Place(tree.Reduce(src + w, dst + w));
@@ -125,58 +114,17 @@ void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char*
 
 }  // namespace
 
+int InPlace(const ChipTiming& timing, Opcode op, Quad at) {
+  return timing.d_func[static_cast<int>(op)] + timing.d_func[static_cast<int>(Opcode::kRead)] +
+         2 * Hops(kVxm, SlicePosition(ColumnSlice(at.side, at.column, 0)));
+}
+
 void Kernels::LaneSum(Quad src, Quad dst, int words) {
   PlaceTrees(placer, timing, Opcode::kAdd, "lane sum", src, dst, words);
 }
 
 void Kernels::LaneMax(Quad src, Quad dst, int words) {
   PlaceTrees(placer, timing, Opcode::kMax, "lane max", src, dst, words);
-}
-
-std::vector<int> SquareOrder(int words) {
-  const int western = CeilDiv(words, 2);
-  std::vector<int> order;
-  for (int w = 0; w < words; ++w) order.push_back(w % 2 == 0 ? w / 2 : western + w / 2);
-  return order;
-}
-
-void Kernels::AddSquare(Quad x, bool first, Quad sum) {
-  Chain c(timing, "rmsnorm square", 1);
-  const Chain::Value v = c.Load(x), square = c.Op(Opcode::kMul, v, v);
-  c.Store(first ? square : c.Op(Opcode::kAdd, square, c.Load(sum)), sum);
-  placer.Place(c.Build());
-}
-
-void Kernels::RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
-                      Pair west, Pair east, int batch) {
-  for (int i = 0; i < batch; ++i) {
-    Chain c(timing, "rmsnorm squares", words, AccumulatePeriod(timing, Opcode::kAdd));
-    const Chain::Value v = c.Load(x + i * words);
-    c.Store(c.Accumulate(Opcode::kAdd, c.Op(Opcode::kMul, v, v)), scratch + i);
-    placer.Place(c.Build());
-  }
-  RmsScale(x, gain, scratch, words, elements, eps, west, east, batch);
-}
-
-void Kernels::RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps,
-                       Pair west, Pair east, int batch) {
-  LaneSum(scratch, scratch + batch, batch);
-  {
-    Chain c(timing, "rmsnorm scale", batch);
-    const Chain::Value mean =
-        c.OpImm(Opcode::kMul, c.Load(scratch + batch), 1.0f / static_cast<float>(elements));
-    c.Store(c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, eps)), scratch);
-    placer.Place(c.Build());
-  }
-  for (int i = 0; i < batch; ++i) {
-    Chain c(timing, "rmsnorm apply", words);
-    const Chain::Value y =
-        c.Op(Opcode::kMul, c.Op(Opcode::kMul, c.Load(x + i * words), c.Load(scratch + i, 0)),
-             c.Load(gain));
-    c.Store16(c.To16(y), west + i * words);
-    c.Store16(c.To16(y), east + i * words);
-    placer.Place(c.Build());
-  }
 }
 
 void Kernels::Rotary(Quad x, const RotaryTables& tables, int words, int distance, float scale,
@@ -213,16 +161,30 @@ void Kernels::RotaryAcross(Quad x, const RotaryTables& tables, int pairs, Pair y
   }
 }
 
-void Kernels::SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east) {
+void Kernels::SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east,
+                     const std::optional<Factor>& by) {
   Chain c(timing, "swiglu", words);
   const Chain::Value g = c.Load(gate);
-  const Chain::Value half = c.OpImm(Opcode::kMul, g, 0.5f);
+  const Chain::Value half =
+      by ? c.Op(Opcode::kMul, g, c.Load(by->half, 0)) : c.OpImm(Opcode::kMul, g, 0.5f);
   const Chain::Value sigmoid2 = c.OpImm(Opcode::kAdd, c.Unary(Opcode::kTanh, half), 1.0f);
   const Chain::Value silu = c.Op(Opcode::kMul, half, sigmoid2);
-  const Chain::Value y = c.Op(Opcode::kMul, silu, c.Load(up));
+  Chain::Value y = c.Op(Opcode::kMul, silu, c.Load(up));
+  if (by) y = c.Op(Opcode::kMul, y, c.Load(by->whole, 0));
   c.Store16(c.To16(y), west);
   c.Store16(c.To16(y), east);
   placer.Place(c.Build());
+}
+
+void Kernels::Scale(Quad y, int stride, Quad by, int by_stride, int words) {
+  const int most = InPlace(timing, Opcode::kMul, y);
+  for (int w = 0; w < words; w += most) {
+    Chain c(timing, "scale", std::min(most, words - w));
+    const Chain::Value scaled =
+        c.Op(Opcode::kMul, c.Load(y + w * stride, stride), c.Load(by + w * by_stride, by_stride));
+    c.Store(scaled, y + w * stride, stride);
+    placer.Place(c.Build());
+  }
 }
 
 void Kernels::SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value) {

@@ -5,7 +5,7 @@
 // lanes. All reductions have a fixed order. Every kernel is tested alone against double precision
 // (tests/runtime/kernels_test.cc).
 
-#include <vector>
+#include <optional>
 
 #include "chip/latency.h"
 #include "runtime/kernels/block.h"
@@ -15,10 +15,9 @@
 
 namespace lockstep {
 
-// The order in which the squares of a product's words are summed: both hemispheres make words at
-// once, so from either half in turn. Independent of layout and batch, so that they do not show in
-// the bits.
-std::vector<int> SquareOrder(int words);
+// Vectors of a column that may be under way together from SRAM through one VXM operation and back to
+// their own places: the first result is written when the last operand has been read.
+int InPlace(const ChipTiming& timing, Opcode op, Quad at);
 
 struct Kernels {
   const ChipTiming& timing;
@@ -29,18 +28,6 @@ struct Kernels {
   // the lane, so that lanes of different classes may differ in the last bits.
   void LaneSum(Quad src, Quad dst, int words);
   void LaneMax(Quad src, Quad dst, int words);
-
-  // y = x / sqrt(mean(x^2) + eps) * gain, as fp16 on both sides, for `batch` positions one after
-  // the other. x (of each position), gain: `words` vectors whose lanes beyond `elements` are zero.
-  // scratch: two vectors a position, in a column that holds neither.
-  void RmsNorm(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
-               Pair east, int batch = 1);
-
-  // The same in two steps, for an x that is made word by word: sum (scratch) = x^2, or sum + x^2,
-  // of a word; then the rest.
-  void AddSquare(Quad x, bool first, Quad sum);  // words in the order of SquareOrder
-  void RmsScale(Quad x, Quad gain, Quad scratch, int words, int elements, float eps, Pair west,
-                Pair east, int batch = 1);
 
   // Rotary embedding of vectors x, x + stride, ... (`words` of them) into y, y + stride, ...:
   // y = (x * cos + down(x) * sin_low + up(x) * sin_high) * scale, down/up moving by `distance`
@@ -57,8 +44,17 @@ struct Kernels {
   // 1: y = x * cos + neighbour * sin, sin being sin_low for the first and sin_high for the second.
   void RotaryAcross(Quad x, const RotaryTables& tables, int pairs, Pair y, int stride);
 
-  // y = silu(gate) * up as fp16 on both sides; gate and up in different columns.
-  void SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east);
+  // y = silu(gate) * up as fp16 on both sides; gate and up in different columns. `by`: gate and up
+  // stand for themselves times one vector; it and its half lie in columns of their own.
+  struct Factor {
+    Quad whole, half;
+    Factor operator+(int words) const { return {whole + words, half + words}; }
+  };
+  void SwiGlu(Quad gate, Quad up, int words, Pair west, Pair east,
+              const std::optional<Factor>& by = std::nullopt);
+
+  // y *= by, for vectors y, y + stride, ... (`words` of them) and by, by + by_stride, ...
+  void Scale(Quad y, int stride, Quad by, int by_stride, int words);
 
   // A vector of a key (lanes 0..159) and a value (from lane 160 on): the key in both lane halves,
   // the value as fp16 in the lower one. low_half: all bits in lanes 0..159.

@@ -14,18 +14,18 @@ namespace {
 class MatMul {
  public:
   MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m, int batch,
-         BatchIn x, BatchOut y)
-      : placer_(placer), mxm_{timing, m.side}, name_(name), m_(m), batch_(batch), x_(x), y_(y) {}
+         BatchIn x, BatchOut y, const std::vector<int>& order)
+      : placer_(placer), mxm_{timing, m.side}, name_(name), m_(m), batch_(batch), x_(x), y_(y),
+        slots_(m, order) {}
 
   void Place() {
-    const int vectors = kActivationPairs / batch_;  // of each position, that the buffer holds
-    const int slots = 2 * vectors / m_.slot_stride, group = kAccumulators / batch_;
-    if (m_.slots <= slots) return Segment({0, m_.tiles()}, {0, m_.slots}, 1);
+    const int most = kActivationPairs / batch_;  // vectors of each position that the buffer holds
+    const int all = m_.vectors();
+    if (all <= most) return Segment({0, m_.tiles()}, {0, all}, 1);
+    const int group = kAccumulators / batch_;
     for (int t = 0; t < m_.tiles(); t += group) {
       const Range tiles{t, std::min(t + group, m_.tiles())};
-      for (int s = 0; s < m_.slots; s += slots) {
-        Segment(tiles, {s, std::min(s + slots, m_.slots)}, group);
-      }
+      for (int v = 0; v < all; v += most) Segment(tiles, {v, std::min(v + most, all)}, group);
     }
   }
 
@@ -34,36 +34,40 @@ class MatMul {
     int begin, end;
   };
 
-  // Some slots of x against some row tiles, which use `group` parts of the accumulators in turn.
-  void Segment(Range tiles, Range slots, int group) {
+  // Some vectors of x, in order, against some row tiles, which use `group` parts of the accumulators
+  // in turn.
+  void Segment(Range tiles, Range range, int group) {
     Block b(name_);
-    const int first = slots.begin * m_.slot_stride / 2;
-    const int vectors = CeilDiv(slots.end * m_.slot_stride, 2) - first;
+    const int vectors = range.end - range.begin;
     const int first_cycles = m_.tile_cycles(tiles.begin);
     const int64_t ready = int64_t{batch_} * vectors;
-    for (int i = 0; i < batch_; ++i) {
-      mxm_.Activate(b, x_.at + (i * x_.stride + first), i * vectors, vectors, int64_t{i} * vectors);
+    for (int e = 0; e < batch_ * vectors; ++e) {
+      const int vector = e / vectors * x_.stride + slots_.vectors[range.begin + e % vectors];
+      mxm_.Activate(b, x_.at + vector, e, 1, e);
     }
     // The first tile comes before the activations, which take the same streams.
     TileLoop loop(mxm_, b, -first_cycles, ready);
     for (int tile = tiles.begin; tile < tiles.end; ++tile) {
-      for (int slot = slots.begin; slot < slots.end; ++slot) {
-        const int64_t feed = loop.Next(m_.WordsOf(tile, slot), m_.tile_cycles(tile), batch_);
-        const int entry = (slot * m_.slot_stride) - 2 * first;
+      for (int k = 0; k < slots_.size(); ++k) {
+        const int vector = slots_.index[k] - range.begin;
+        if (vector < 0 || vector >= vectors) continue;
+        const WeightWords words = m_.WordsOf(tile, slots_.slots[k]);
+        const int64_t feed = loop.Next(words, m_.tile_cycles(tile), batch_);
+        const int entry = 2 * vector + slots_.Half(m_, k);
         b.At(MxmQueue(mxm_.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, entry, 2 * vectors), feed,
              batch_);
-        Sum(b, tile, slot, (tile - tiles.begin) % group * batch_, mxm_.ResultAt(feed));
+        Sum(b, tile, k, (tile - tiles.begin) % group * batch_, mxm_.ResultAt(feed));
       }
     }
     loop.HoldAll(true);
     placer_.Place(b);
   }
 
-  void Sum(Block& b, int tile, int slot, int accumulator, int64_t take) {
-    const bool last = slot == m_.slots - 1;
+  void Sum(Block& b, int tile, int k, int accumulator, int64_t take) {
+    const bool last = k == slots_.size() - 1;
     const int out = mxm_.OutStream(0);
     b.At(MxmQueue(mxm_.plane(), kMxmAcc),
-         ops::Acc(kTypeF16, accumulator, 1, slot > 0, last ? out : kNoStream), take, batch_);
+         ops::Acc(kTypeF16, accumulator, 1, k > 0, last ? out : kNoStream), take, batch_);
     if (last) mxm_.StoreResult(b, out, y_.at + tile, take, batch_, 1, y_.stride);
   }
 
@@ -74,17 +78,18 @@ class MatMul {
   const int batch_;
   const BatchIn x_;
   const BatchOut y_;
+  const SlotOrder slots_;
 };
 
 }  // namespace
 
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
-                 int batch, BatchIn x, BatchOut y) {
+                 int batch, BatchIn x, BatchOut y, const std::vector<int>& order) {
   LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
   LOCKSTEP_CHECK(m.strips.empty() && m.format == NumberFormat::kFp16,
                  "%s: weights that batches cannot take", name);
   LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
-  MatMul(placer, timing, name, m, batch, x, y).Place();
+  MatMul(placer, timing, name, m, batch, x, y, order).Place();
 }
 
 }  // namespace lockstep

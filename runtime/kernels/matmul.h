@@ -25,10 +25,11 @@ struct BatchOut {
   int stride;
 };
 
-// As PlaceMatVec for `batch` (1..16) vectors. x lies on the matrix' side.
+// As PlaceMatVec for `batch` (1..16) vectors. x lies on the matrix' side; order: of the vectors of a
+// position, as they are summed; empty: as they lie.
 // REQUIRES: m.format is fp16, m lies in one piece: weights in the columns of x and y would be read
 // while results are written there.
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
-                 int batch, BatchIn x, BatchOut y);
+                 int batch, BatchIn x, BatchOut y, const std::vector<int>& order = {});
 
 }  // namespace lockstep

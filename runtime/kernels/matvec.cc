@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
+#include <utility>
 
 #include "chip/check.h"
 #include "chip/instructions.h"
@@ -68,6 +70,22 @@ WeightWords Matrix::WordsOf(int tile, int slot) const {
   }
   LOCKSTEP_CHECK(false, "no strip holds slot %d of tile %d", slot, tile);
   return words;
+}
+
+SlotOrder::SlotOrder(const Matrix& m, std::vector<int> order) : vectors(std::move(order)) {
+  if (vectors.empty()) {
+    vectors.resize(m.vectors());
+    std::iota(vectors.begin(), vectors.end(), 0);
+  }
+  LOCKSTEP_CHECK(static_cast<int>(vectors.size()) == m.vectors(), "%d of %d vectors",
+                 vectors.size(), m.vectors());
+  std::vector<std::vector<int>> of_vector(m.vectors());
+  for (int s = 0; s < m.slots; ++s) of_vector[m.vector_of(s)].push_back(s);
+  for (size_t i = 0; i < vectors.size(); ++i) {
+    for (int slot : of_vector[vectors[i]]) {
+      slots.push_back(slot), index.push_back(static_cast<int>(i));
+    }
+  }
 }
 
 void StoreWeightRow(const Matrix& m, int row, int slot, const uint16_t* values,
@@ -149,20 +167,19 @@ void TandemPlanes::StoreResult(Block& b, int stream, Quad dst, int64_t acc, int 
   }
 }
 
-void PlaceMatVec(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
-                 Pair x, Quad y) {
+void PlaceMatVec(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m, Pair x,
+                 Quad y) {
   LOCKSTEP_CHECK(m.format == NumberFormat::kFp16, "%s: weights in fp16", name);
-  Product product(placer, timing, name, m, x, {y, y});
+  Product product(placer, timing, {{name, m, {y, y}}}, x, {});
   while (!product.done()) product.Step();
 }
 
 void PlaceInt8MatVec(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
                      Single x, Quad even, Quad odd) {
-  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8 && m.slot_stride == 1, "%s: weights in int8",
-                 name);
-  LOCKSTEP_CHECK(m.slots * kLanes <= kInt8SumTerms, "%s: a sum of %d terms", name,
-                 m.slots * kLanes);
-  Product product(placer, timing, name, m, {x.side, x.column, x.plane, x.address}, {even, odd});
+  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8 && m.slot_stride == 1, "%s: weights in int8", name);
+  LOCKSTEP_CHECK(m.slots * kLanes <= kInt8SumTerms, "%s: a sum of %d terms", name, m.slots * kLanes);
+  const Pair bytes{x.side, x.column, x.plane, x.address};
+  Product product(placer, timing, {{name, m, {even, odd}}}, bytes, {});
   while (!product.done()) product.Step();
 }
 

@@ -98,6 +98,19 @@ struct Matrix {
   WeightWords WordsOf(int tile, int slot) const;
 };
 
+// The slots of x one after the other, in the order in which they are multiplied and summed.
+struct SlotOrder {
+  // vectors: of x, in their order; empty: as they lie. REQUIRES: else all of them, once.
+  SlotOrder(const Matrix& m, std::vector<int> vectors);
+  int size() const { return static_cast<int>(slots.size()); }
+  // The slot of a pair of slots that the activation buffer holds; int8: a vector is a slot.
+  int Half(const Matrix& m, int k) const {
+    return m.format == NumberFormat::kInt8 ? 0 : slots[k] * m.slot_stride % 2;
+  }
+  std::vector<int> vectors, slots;
+  std::vector<int> index;  // of each slot: where in `vectors` its vector stands
+};
+
 // Emits y = W x: x an fp16 vector pair of the matrix' side, y fp32 vectors, one a tile of rows.
 // REQUIRES: m.format is fp16.
 void PlaceMatVec(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,

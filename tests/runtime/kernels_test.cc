@@ -81,95 +81,6 @@ TEST(LaneMaxTest, EveryLaneCanWin) {
   for (float v : chip.Load({kWest, 0, 0}, kLanes)) ASSERT_EQ(v, 2.0f);
 }
 
-// ---- RMSNorm. With n terms a lane is a sum of `words` squares and the mean a sum over lanes, so
-// the mean is off by (words + 12) * 2^-24, its root by half of that; rsqrt, two products and the
-// constant add 4 roundings. Then one rounding to fp16.
-
-class RmsNormTest : public ::testing::TestWithParam<std::tuple<int, double>> {};
-
-TEST_P(RmsNormTest, AgreesWithDoublePrecision) {
-  const auto [elements, size] = GetParam();
-  const int words = CeilDiv(elements, kLanes);
-  OneChip chip;
-  const Quad x{kWest, 0, 3}, gain{kEast, 0, 9}, scratch{kEast, 2, 1};
-  const Pair west{kWest, 1, 0, 0}, east{kEast, 1, 2, 5};
-  const std::vector<float> values = RandomFloats(chip.random, elements, -size, size);
-  const std::vector<float> gains = RandomFloats(chip.random, elements, -2, 2);
-  chip.Store(x, values);
-  chip.Store(gain, gains);
-  const float eps = 1e-5f;
-  chip.kernels.RmsNorm(x, gain, scratch, words, elements, eps, west, east);
-  ASSERT_NO_FATAL_FAILURE(chip.Run());
-  double mean = 0;
-  for (float v : values) mean += double{v} * v / elements;
-  std::vector<double> want(words * kLanes, 0.0);
-  for (int i = 0; i < elements; ++i) want[i] = values[i] / std::sqrt(mean + eps) * gains[i];
-  const auto tolerance = [&](size_t i) {
-    return HalfError(want[i]) + (words / 2.0 + 12) * kUlp32 * std::abs(want[i]);
-  };
-  EXPECT_TRUE(AllNear(chip.Load16(west, words), want, tolerance));
-  EXPECT_EQ(chip.Load16(west, words), chip.Load16(east, words));
-}
-
-INSTANTIATE_TEST_SUITE_P(Sizes, RmsNormTest,
-                         ::testing::Combine(::testing::Values(1, 8, 96, 319, 320, 321, 330, 640,
-                                                              2048, 4096, 8192, 8300),
-                                            ::testing::Values(1e-4, 1.0, 500.0)));
-
-TEST(RmsNormByWordsTest, WordsInAnyOrderGiveTheNorm) {
-  const int words = 5, elements = words * kLanes;
-  OneChip chip;
-  const Quad x{kWest, 0, 3}, gain{kEast, 0, 9}, scratch{kEast, 2, 1};
-  const Pair west{kWest, 1, 0, 0}, east{kEast, 1, 2, 5};
-  const std::vector<float> values = RandomFloats(chip.random, elements, -3, 3);
-  chip.Store(x, values);
-  chip.Fill(gain, words, 1.0f);
-  chip.Fill(scratch, 2, 1e9f);
-  for (int w : {3, 0, 4, 1, 2}) chip.kernels.AddSquare(x + w, w == 3, scratch);
-  chip.kernels.RmsScale(x, gain, scratch, words, elements, 1e-5f, west, east);
-  ASSERT_NO_FATAL_FAILURE(chip.Run());
-  double mean = 0;
-  for (float v : values) mean += double{v} * v / elements;
-  std::vector<double> want(elements);
-  for (int i = 0; i < elements; ++i) want[i] = values[i] / std::sqrt(mean + 1e-5);
-  EXPECT_TRUE(AllNear(chip.Load16(west, words), want, [&](size_t i) {
-    return HalfError(want[i]) + (words / 2.0 + 12) * kUlp32 * std::abs(want[i]);
-  }));
-  EXPECT_EQ(chip.Load16(west, words), chip.Load16(east, words));
-}
-
-TEST(RmsNormBatchTest, GivesTheBitsOfEachSingleNorm) {
-  const int words = 3, elements = 700, batch = 16;
-  OneChip chip;
-  const Quad x{kWest, 0, 3}, gain{kEast, 0, 9}, scratch{kEast, 2, 1};
-  const Pair west{kWest, 1, 0, 0}, east{kEast, 1, 2, 5};
-  const int vectors = batch * words;
-  std::vector<float> values = RandomFloats(chip.random, vectors * kLanes, -3, 3);
-  for (int i = 0; i < vectors * kLanes; ++i) {
-    if (i % (words * kLanes) >= elements) values[i] = 0;
-  }
-  chip.Store(x, values);
-  chip.Store(gain, RandomFloats(chip.random, elements, -2, 2));
-  chip.kernels.RmsNorm(x, gain, scratch, words, elements, 1e-5f, west, east, batch);
-  for (int i = 0; i < batch; ++i) {
-    const int at = i * words;
-    chip.kernels.RmsNorm(x + at, gain, scratch, words, elements, 1e-5f, west + (vectors + at),
-                         east + (vectors + at));
-  }
-  ASSERT_NO_FATAL_FAILURE(chip.Run());
-  EXPECT_EQ(chip.Load16(west, vectors), chip.Load16(west + vectors, vectors));
-  EXPECT_EQ(chip.Load16(east, vectors), chip.Load16(east + vectors, vectors));
-}
-
-TEST(RmsNormZeroTest, ZerosStayZero) {
-  OneChip chip;
-  chip.Fill({kEast, 0, 0}, 1, 1.0f);
-  chip.kernels.RmsNorm({kWest, 0, 0}, {kEast, 0, 0}, {kEast, 2, 0}, 1, 320, 1e-6f, {kWest, 1, 0, 0},
-                       {kEast, 1, 0, 0});
-  ASSERT_NO_FATAL_FAILURE(chip.Run());
-  for (float v : chip.Load16({kEast, 1, 0, 0}, 1)) ASSERT_EQ(v, 0.0f);
-}
-
 // ---- Rotary embedding: two heads a vector.
 
 class RotaryTest : public ::testing::TestWithParam<std::tuple<int, int, int>> {};
@@ -294,7 +205,50 @@ TEST(SwiGluTest, AgreesWithDoublePrecisionFromTinyToLarge) {
   EXPECT_EQ(got, chip.Load16(east, words));
 }
 
+// Half a factor is exact, so that only the product with the whole one adds a rounding.
+TEST(SwiGluTest, TakesAFactorOfBoth) {
+  OneChip chip;
+  const int words = 26;
+  const Quad gate{kWest, 1, 0}, up{kEast, 2, 30}, whole{kEast, 1, 0}, half{kWest, 2, 0};
+  const Pair west{kWest, 0, 0, 7}, east{kEast, 0, 2, 8};
+  const std::vector<float> g = RandomFloats(chip.random, words * kLanes, -20, 20);
+  const std::vector<float> u = RandomFloats(chip.random, words * kLanes, -5, 5);
+  chip.Store(gate, g), chip.Store(up, u);
+  chip.Fill(whole, 1, 0.37f), chip.Fill(half, 1, 0.37f / 2);
+  chip.kernels.SwiGlu(gate, up, words, west, east, Kernels::Factor{whole, half});
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  std::vector<double> want(g.size());
+  for (size_t i = 0; i < g.size(); ++i) {
+    const double gate_value = 0.37f * double{g[i]}, up_value = 0.37f * double{u[i]};
+    want[i] = gate_value / (1 + std::exp(-gate_value)) * up_value;
+  }
+  const std::vector<float> got = chip.Load16(west, words);
+  EXPECT_TRUE(AllNear(got, want, [&](size_t i) {
+    return HalfError(want[i]) + 8 * kUlp32 * (std::abs(want[i]) + std::abs(double{g[i]} * u[i]));
+  }));
+  EXPECT_EQ(got, chip.Load16(east, words));
+}
+
 // ---- Elementwise.
+
+TEST(ElementwiseTest, ScaleMultipliesInPlace) {
+  for (const auto& [stride, by_stride] : {std::pair{1, 0}, std::pair{3, 1}}) {
+    OneChip chip;
+    const int words = 16;
+    const std::vector<float> y = RandomFloats(chip.random, words * stride * kLanes);
+    const std::vector<float> by = RandomFloats(chip.random, words * kLanes);
+    chip.Store(Quad{kWest, 2, 3}, y);
+    chip.Store(Quad{kEast, 1, 0}, by);
+    chip.kernels.Scale({kWest, 2, 3}, stride, {kEast, 1, 0}, by_stride, words);
+    ASSERT_NO_FATAL_FAILURE(chip.Run());
+    const std::vector<float> got = chip.Load({kWest, 2, 3}, words * stride);
+    for (size_t i = 0; i < y.size(); ++i) {
+      const size_t w = i / kLanes;
+      const float factor = by[w / stride * by_stride * kLanes + i % kLanes];
+      ASSERT_EQ(got[i], w % stride == 0 ? y[i] * factor : y[i]);
+    }
+  }
+}
 
 TEST(ElementwiseTest, ToHalfRoundsToNearestEven) {
   for (Hemisphere side : {kWest, kEast}) {

@@ -1,6 +1,7 @@
 // Products with several vectors: the bits of the single product for each of them, in fewer cycles.
 #include "runtime/kernels/matmul.h"
 
+#include "runtime/kernels/product.h"
 #include "tests/runtime/one_chip.h"
 
 namespace lockstep {
@@ -56,6 +57,24 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MatMulTest,
                                            Shape{200, 66, 1, 2, kEast},
                                            Shape{3000, 65, 1, 1, kWest},
                                            Shape{100, 31, 1, 15, kWest}));
+
+TEST_F(MatMulTest, TakesVectorsInTheOrderOfTheSingleProduct) {
+  const Matrix m{kEast, 3, 500, 9, 1};
+  const std::vector<int> order{3, 4, 0, 2, 1};
+  chip.StoreMatrix(m, Rounded16(RandomFloats(chip.random, size_t{500} * 9 * kHalfLanes)),
+                   9 * kHalfLanes);
+  const Pair x{kEast, 0, 2, 11};
+  const Quad y{kEast, 1, 5}, single{kEast, 2, 5};
+  chip.Store(x, Halves(RandomFloats(chip.random, size_t{16} * 5 * kLanes)));
+  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {x, 5}, {y, 2}, order);
+  for (int b = 0; b < 16; ++b) {
+    const Quad out = single + 2 * b;
+    Product product(chip.placer, chip.timing, {{"product", m, {out, out}}}, x + 5 * b, {false, order});
+    while (!product.done()) product.Step();
+  }
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  EXPECT_EQ(chip.Load(y, 32), chip.Load(single, 32));
+}
 
 // A tile takes its feeds, an install and its part of loading the activations: at 16 vectors 16 + 1
 // + 8 of the 160 cycles that they take one by one.

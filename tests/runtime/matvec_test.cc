@@ -5,6 +5,7 @@
 #include "runtime/kernels/matvec.h"
 
 #include "runtime/compiler/memory_map.h"
+#include "runtime/kernels/chain.h"
 #include "runtime/kernels/product.h"
 #include "tests/runtime/one_chip.h"
 
@@ -184,20 +185,74 @@ TEST(StripsTest, AllColumnsStreamAtFullRate) {
     OneChip chip;
     MemoryMap memory(share);
     int64_t bytes = 0;
-    std::vector<std::vector<Product>> products(2);
+    std::vector<Product> products;
     for (Hemisphere side : {kWest, kEast}) {
       const Matrix m = memory.Place(side, 13 * kTileRows, 23);
       bytes += int64_t{m.weight_rows()} * kWeightSlices * kVectorBytes;
       const Pair x{side, 0, 0, 0};
       const Quad y{side, 1, 0};
-      products[static_cast<int>(side)].emplace_back(chip.placer, chip.timing, "p", m, x,
-                                                    std::array<Quad, 2>{y, y});
+      products.emplace_back(chip.placer, chip.timing, std::vector<ProductPart>{{"p", m, {y, y}}}, x,
+                            Product::Way{});
     }
-    PlaceTogether(products, [](size_t, size_t, int) {});
+    PlaceTogether(products, [](size_t, int, int) {});
     chip.Run();
     const int64_t cycles = Dispatch(chip.placer.Finish(), chip.timing).schedule.end;
     EXPECT_GT(bytes, 20480 * cycles * 0.95) << share;
   }
+}
+
+// x comes word by word, `apart` cycles after each other, to two matrices of 18 row tiles together.
+class ComingTest : public ::testing::Test {
+ protected:
+  static constexpr int kWords = 9, kColumns = kWords * kLanes - kHalfLanes;
+  struct Made {
+    std::vector<float> y;
+    int64_t cycles;
+  };
+  Made Make(bool turns, int apart, const std::vector<int>& order) const {
+    OneChip chip;
+    const Matrix a{kEast, 3, 15 * kTileRows + 7, 17, 1}, b{kEast, 3200, 2 * kTileRows, 17, 1};
+    for (const Matrix& m : {a, b}) {
+      const auto size = size_t{1} * m.rows * kColumns;
+      chip.StoreMatrix(m, Rounded16(RandomFloats(chip.random, size)), kColumns);
+    }
+    chip.Store(Quad{kEast, 0, 0}, RandomFloats(chip.random, kColumns));
+    for (int i = 0; i < kWords; ++i) {
+      const int w = order.empty() ? i : order[i];
+      Chain c(chip.timing, "x", 1);
+      c.Store16(c.To16(c.Load({kEast, 0, w})), {kEast, 1, 0, w});
+      chip.placer.Place(c.Build(), int64_t{apart} * (i + 1));
+    }
+    const Quad ya{kEast, 2, 0}, yb{kEast, 2, 20};
+    std::vector<Product> products;
+    products.emplace_back(chip.placer, chip.timing,
+                          std::vector<ProductPart>{{"a", a, {ya, ya}}, {"b", b, {yb, yb}}},
+                          Pair{kEast, 1, 0, 0}, Product::Way{turns, order});
+    std::vector<std::pair<int, int>> stored;
+    PlaceTogether(products, [&](size_t, int part, int tile) { stored.emplace_back(part, tile); });
+    EXPECT_EQ(stored.size(), 18u);
+    EXPECT_EQ(stored.back(), std::pair(1, 1));
+    chip.Run();
+    return {chip.Load(ya, 22), Dispatch(chip.placer.Finish(), chip.timing).schedule.end};
+  }
+};
+
+TEST_F(ComingTest, TurnsSaveTheWaitAndKeepTheBits) {
+  const Made plain = Make(false, 300, {}), turns = Make(true, 300, {});
+  EXPECT_EQ(turns.y, plain.y);
+  // The first group's 16 tiles go with the words: only the last word's share is left of 16 * 170.
+  EXPECT_LT(turns.cycles, plain.cycles - 16 * 17 * 10 * 3 / 4);
+  EXPECT_EQ(Make(true, 1, {}).y, plain.y);
+}
+
+TEST_F(ComingTest, WordsMayComeInAnyOrder) {
+  const std::vector<int> order{4, 8, 0, 5, 1, 6, 2, 7, 3};
+  const Made turns = Make(true, 300, order);
+  EXPECT_EQ(turns.y, Make(false, 20, order).y);
+  // fp32 sums in another order differ in their last bits alone.
+  const std::vector<float> natural = Make(false, 20, {}).y;
+  EXPECT_NE(turns.y, natural);
+  for (size_t i = 0; i < natural.size(); ++i) ASSERT_NEAR(turns.y[i], natural[i], 1e-3);
 }
 
 TEST(MatVecOrderTest, ProductsFollowEachOtherOnOneSide) {

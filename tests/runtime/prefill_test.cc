@@ -120,6 +120,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, PrefillTest,
                                            Case{Model(330, 701, 3, 3, 48, 350), 4, 9, true},
                                            Case{Model(700, 330, 4, 1, 200, 105), 16, 18, true},
                                            Case{Model(64, 64, 18, 1, 8, 11), 2, 5, false},
+                                           // Enough words for norms to be streamed.
+                                           Case{Model(1300, 330, 4, 2, 32, 105), 16, 18, false},
                                            Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false}));
 
 TEST(PrefillProgramTest, StreamsTheWeightsOfLargeMatricesOnceABatch) {
