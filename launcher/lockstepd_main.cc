@@ -76,6 +76,10 @@ void AddLimits(CLI::App& app, Flags* flags) {
          "Attempts that a signal from outside ended, after which a job fails");
   number("--max-interruptions", s.policy.max_interruptions,
          "Attempts lost with the controller, after which a job fails");
+  app.add_option("--max-overtakes", s.policy.max_overtakes,
+                 "Later jobs that may start before one that does not fit yet")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--hold", s.policy.hold, "Accept jobs, start none");
 }
 

@@ -93,6 +93,7 @@ absl::StatusOr<std::unique_ptr<ControllerServer>> ControllerServer::Start(
   std::unique_ptr<ControllerServer> server(new ControllerServer);
   RETURN_IF_ERROR(server->Open(options));
   RETURN_IF_ERROR(server->Listen(options));
+  server->started_ = options;
   return server;
 }
 
@@ -153,7 +154,10 @@ absl::Status ControllerServer::Reload(const ServerOptions& options) {
   if (!options.token_file.empty()) {
     ASSIGN_OR_RETURN(token, ReadTokenFile(options.token_file));
   }
-  RETURN_IF_ERROR(CheckListen(options));
+  ServerOptions now = options;
+  now.listen = started_.listen;
+  now.tls = started_.tls;
+  RETURN_IF_ERROR(CheckListen(now));
   token_.Set(std::move(token));
   runner_->SetPolicy(options.policy);
   return absl::OkStatus();

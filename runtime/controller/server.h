@@ -46,7 +46,8 @@ class ControllerServer {
   std::string metrics_port() const { return metrics_->port(); }
   const JobStore& store() const { return *store_; }
 
-  // Takes over policy and token of `options`; the rest stays as it was started with.
+  // Takes over policy and token of `options`; the rest stays as it was started with, so an address
+  // in use that needs a token must have one afterwards.
   absl::Status Reload(const ServerOptions& options);
   // Ends calls, then attempts, whose jobs are queued again, within about `seconds`.
   void Stop(int seconds);
@@ -66,6 +67,7 @@ class ControllerServer {
   std::unique_ptr<ControllerService> service_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<std::string> addresses_;
+  ServerOptions started_;  // as it was started
 };
 
 // Ok, or FailedPrecondition saying what an address lacks.

@@ -104,23 +104,36 @@ void Runner::TakeInbox() {
   for (auto& [job, running] : running_) running->attempt->Stop();
 }
 
-bool Runner::Fits(const v1::Needs& needs, const HostLimits& limits) const {
-  int64_t cores = needs.cores(), memory = needs.memory_bytes();
+v1::Needs Runner::InUse() const {
+  v1::Needs sum;
   for (const auto& [job, running] : running_) {
-    cores += running->job.needs().cores();
-    memory += running->job.needs().memory_bytes();
+    sum.set_cores(sum.cores() + running->job.needs().cores());
+    sum.set_memory_bytes(sum.memory_bytes() + running->job.needs().memory_bytes());
   }
-  // Alone a job may take the whole host, also after the host was said to be smaller.
-  return running_.empty() || (cores <= limits.cores && memory <= limits.memory_bytes);
+  return sum;
 }
 
 void Runner::StartWhatFits(const RunnerPolicy& policy) {
-  while (!stopping_ && !policy.hold && !waiting_.empty() &&
-         Fits(waiting_.front().needs, policy.limits)) {
-    const Waiting next = waiting_.front();
-    waiting_.pop_front();
+  if (stopping_ || policy.hold) return;
+  v1::Needs used = InUse();
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    const v1::Needs& needs = it->needs;
+    // Alone a job may take the whole host, also after the host was said to be smaller.
+    const bool fits =
+        running_.empty() || (used.cores() + needs.cores() <= policy.limits.cores &&
+                             used.memory_bytes() + needs.memory_bytes() <=
+                                 policy.limits.memory_bytes);
+    if (!fits) {
+      if (it->overtaken >= policy.max_overtakes) return;
+      ++it;
+      continue;
+    }
+    for (auto passed = waiting_.begin(); passed != it; ++passed) ++passed->overtaken;
+    const Waiting next = *it;
+    it = waiting_.erase(it);
     const absl::Status status = StartJob(next, policy);
     if (!status.ok()) FailUnstarted(next.job, status);
+    used = InUse();
   }
 }
 

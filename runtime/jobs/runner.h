@@ -1,7 +1,8 @@
 #pragma once
 // Runs what the store has queued: one thread that starts attempts, reads what they say, and brings
 // each job to its end. Jobs start in the order in which they came, side by side while their cores
-// and memory fit beside what runs.
+// and memory fit beside what runs. One that does not fit yet lets later ones that do pass it, but
+// only so many: then the host is kept for it until it fits.
 //
 // A controller that was killed leaves marked processes and jobs that say RUNNING: the next one first
 // kills the former, then queues the latter again, so no job runs twice at once. Text of a second
@@ -32,6 +33,7 @@ struct RunnerPolicy {
   HostLimits limits;
   int max_failed_attempts = 3;  // transient failures after which a job fails
   int max_interruptions = 20;   // attempts lost with the controller after which a job fails
+  int max_overtakes = 8;        // later jobs that may start before one that does not fit yet
   bool hold = false;            // start nothing
 };
 
@@ -78,6 +80,7 @@ class Runner {
   struct Waiting {
     JobNumber job;
     v1::Needs needs;
+    int overtaken = 0;  // by later jobs
   };
   struct Running;
 
@@ -88,7 +91,7 @@ class Runner {
   void Loop();
   void TakeInbox();
   void StartWhatFits(const RunnerPolicy& policy);
-  bool Fits(const v1::Needs& needs, const HostLimits& limits) const;
+  v1::Needs InUse() const;
   absl::Status StartJob(const Waiting& waiting, const RunnerPolicy& policy);
   absl::Status Launch(const v1::Job& job, const PreparedJob& prepared,
                       const RunnerPolicy& policy);

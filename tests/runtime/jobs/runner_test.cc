@@ -70,6 +70,14 @@ class RunnerTest : public testing::Test {
     spec.mutable_generate()->clear_placement();
     return spec;
   }
+  // Two ranks, so all of two cores, for a short time.
+  static v1::JobSpec Pair() {
+    v1::JobSpec spec = Story(10);
+    spec.mutable_generate()->mutable_machine()->set_topology("groqnode");
+    spec.mutable_generate()->mutable_machine()->set_chips(2);
+    spec.mutable_generate()->clear_placement();
+    return spec;
+  }
   JobNumber Submit(const v1::JobSpec& spec) {
     const auto prepared = PrepareJob(spec, policy_.roots, policy_.limits);
     EXPECT_TRUE(prepared.ok()) << prepared.status();
@@ -225,7 +233,7 @@ TEST_F(RunnerTest, SmallJobsRunSideBySideAndLargeOnesWait) {
   policy_.limits.cores = 2;
   policy_.hold = true;  // until all stand in line, so that the host's load does not show
   StartRunner();
-  const JobNumber a = Submit(Story(240)), b = Submit(Story(240)), large = Submit(Ranks());
+  const JobNumber a = Submit(Story(240)), b = Submit(Story(240)), large = Submit(Pair());
   policy_.hold = false;
   runner_->SetPolicy(policy_);
   Until([&] { return Get(large).state() == v1::RUNNING; });
@@ -235,6 +243,25 @@ TEST_F(RunnerTest, SmallJobsRunSideBySideAndLargeOnesWait) {
   const auto end = [&](JobNumber job) { return Nanoseconds(Get(job).ended()); };
   EXPECT_LT(begin(b), end(a)) << "the second did not wait for the first";
   EXPECT_GE(begin(large), std::max(end(a), end(b)));
+}
+
+TEST_F(RunnerTest, SmallJobsPassALargeOneThatWaitsButOnlySoMany) {
+  policy_.limits.cores = 2;
+  policy_.max_overtakes = 1;
+  policy_.hold = true;
+  StartRunner();
+  const JobNumber long_one = Submit(Story(100)), large = Submit(Pair());
+  const JobNumber first = Submit(Story(10)), second = Submit(Story(10));
+  policy_.hold = false;
+  runner_->SetPolicy(policy_);
+  for (const JobNumber job : {long_one, large, first, second}) {
+    EXPECT_EQ(End(job).state(), v1::SUCCEEDED);
+  }
+  const auto begin = [&](JobNumber job) { return Nanoseconds(Get(job).started()); };
+  const auto end = [&](JobNumber job) { return Nanoseconds(Get(job).ended()); };
+  EXPECT_LT(begin(first), begin(large)) << "a core was free";
+  EXPECT_GE(begin(large), std::max(end(long_one), end(first)));
+  EXPECT_GE(begin(second), end(large)) << "the second did not pass it, too";
 }
 
 TEST_F(RunnerTest, WhatAKilledControllerLeftIsRunAgain) {
