@@ -50,21 +50,23 @@ def field_of(error):
 
 
 class Client:
-    """One channel. `server`: unix:/PATH or HOST:PORT, else $LOCKSTEP_SERVER."""
+    """One channel. `server`: unix:/PATH or HOST:PORT, else $LOCKSTEP_SERVER. `ca`, `cert`, `key`: PEM
+    files; with `ca` TLS is used, with the others the client shows a certificate of its own."""
 
-    def __init__(self, server=None, token=None, ca=None, timeout=60):
+    def __init__(self, server=None, token=None, ca=None, cert=None, key=None, timeout=60):
         server = server or os.environ["LOCKSTEP_SERVER"]
-        token = token or os.environ.get("LOCKSTEP_TOKEN")
+        token = os.environ.get("LOCKSTEP_TOKEN") if token is None else token
         self._metadata = (("authorization", "Bearer " + token),) if token else ()
         self._timeout = timeout
         options = (("grpc.max_receive_message_length", 64 << 20),
                    ("grpc.initial_reconnect_backoff_ms", 50),
-                   ("grpc.min_reconnect_backoff_ms", 50),
+                   ("grpc.min_reconnect_backoff_ms", 5000),  # what one attempt may take
                    ("grpc.max_reconnect_backoff_ms", 500),
                    ("grpc.use_local_subchannel_pool", 1))
         if ca:
-            trusted = grpc.ssl_channel_credentials(pathlib.Path(ca).read_bytes())
-            self.channel = grpc.secure_channel(server, trusted, options)
+            files = [pathlib.Path(f).read_bytes() if f else None for f in (ca, key, cert)]
+            self.channel = grpc.secure_channel(server, grpc.ssl_channel_credentials(*files),
+                                               options)
         else:
             self.channel = grpc.insecure_channel(server, options)
         self.stub = controller_pb2_grpc.ControllerStub(self.channel)

@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(ClientOptions optio
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   // A controller that was away is found again soon.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // what one attempt may take
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   connection->stub_ = v1::Controller::NewStub(
       grpc::CreateCustomChannel(options.server, credentials, arguments));

@@ -51,13 +51,14 @@ def marked(store):
 
 
 class Controller:
-    """A lockstepd on a Unix socket; `kill` and `start` as often as wanted."""
+    """A lockstepd on a Unix socket, or where `listen` says, "" leaving that to the flags; `kill` and
+    `start` as often as wanted."""
 
     def __init__(self, *flags, listen=None):
         self.folder = tempfile.mkdtemp(prefix="lsd-")
-        self.address = listen or f"unix:{self.folder}/socket"
-        self.flags = [f"--state={self.folder}/state", f"--listen={self.address}",
-                      f"--address-file={self.folder}/address", *flags]
+        self.address = f"unix:{self.folder}/socket" if listen is None else listen
+        self.flags = [f"--state={self.folder}/state", f"--address-file={self.folder}/address",
+                      *([f"--listen={self.address}"] if self.address else []), *flags]
         self.log = open(f"{self.folder}/log", "a", encoding="utf-8")
         self.process = None
         self.start()

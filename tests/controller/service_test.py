@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The service as clients see it: each method, each refusal, TLS and tokens, reload, metrics, the
-command line. One lockstepd serves most tests.
+"""The service as clients see it: each method, each refusal, reload and shutdown, metrics, the command
+line. One lockstepd serves most tests.
 
     service_test.py BIN_DIR SOURCE_DIR [unittest arguments]
 """
@@ -16,8 +16,8 @@ import unittest
 import urllib.request
 
 import grpc
-from harness import (BIN, SOURCE, Client, Controller, controller_pb2, field_of, job_pb2, marked,
-                     os, story, until)
+from harness import (BIN, SOURCE, Controller, controller_pb2, field_of, job_pb2, marked, os, story,
+                     until)
 
 LOCKSTEP = str(BIN / "lockstep")
 
@@ -291,88 +291,18 @@ class ServiceTest(unittest.TestCase):
         self.assertIn("--topology", long)
 
 
-class SecurityTest(unittest.TestCase):
-    """Addresses, tokens, certificates, reload: controllers of their own."""
+class LifeTest(unittest.TestCase):
+    """Reload and shutdown: controllers of their own."""
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
-    def file(self, name, text=None, mode=0o600):
-        """Its path; written if text is given."""
+    def file(self, name, text):
+        """Its path, once written."""
         path = pathlib.Path(self.folder.name, name)
-        if text is not None:
-            path.write_text(text, encoding="utf-8")
-            path.chmod(mode)
+        path.write_text(text, encoding="utf-8")
         return str(path)
-
-    def certificate(self, name, *extra):
-        """A key and a self-signed certificate for localhost."""
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                        f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                        "-keyout", self.file(name + ".key"), "-out", self.file(name + ".pem"),
-                        *extra], check=True, capture_output=True)
-
-    def fails(self, *flags):
-        """What lockstepd says when it does not start."""
-        done = subprocess.run([BIN / "lockstepd", f"--state={self.folder.name}/s", *flags],
-                              capture_output=True, text=True, timeout=60, check=False)
-        self.assertNotEqual(done.returncode, 0)
-        return done.stderr + done.stdout
-
-    def test_open_addresses_need_tls_and_a_token(self):
-        """Each one missing is named; so are files that others can read."""
-        token = self.file("token", "0123456789abcdef\n")
-        self.certificate("server")
-        tls = [f"--tls-cert={self.file('server.pem')}", f"--tls-key={self.file('server.key')}"]
-        for address in ("0.0.0.0:0", "[::]:0", "example.org:0", "127.evil.org:0"):
-            self.assertIn("needs TLS and a token", self.fails(f"--listen={address}"))
-        self.assertIn("needs a token", self.fails("--listen=0.0.0.0:0", *tls))
-        self.assertIn("needs TLS", self.fails("--listen=0.0.0.0:0", f"--token-file={token}"))
-        open_file = self.file("open", "0123456789abcdef\n", 0o644)
-        self.assertIn("can be read by others", self.fails(f"--token-file={open_file}"))
-        self.assertIn("loopback only", self.fails("--metrics=0.0.0.0:0"))
-        self.assertIn("needs its key", self.fails(tls[0]))
-
-    def test_tls_and_token_let_in_whom_they_should(self):
-        """On all addresses; mutual TLS as well."""
-        token = self.file("token", "0123456789abcdef\n")
-        self.certificate("server")
-        self.certificate("client")
-        flags = [f"--tls-cert={self.file('server.pem')}", f"--tls-key={self.file('server.key')}",
-                 f"--token-file={token}"]
-        version = controller_pb2.GetVersionRequest()
-        os.environ["LOCKSTEP_TOKEN"] = "0123456789abcdef"
-        self.addCleanup(os.environ.pop, "LOCKSTEP_TOKEN")
-        with TlsController(self.file("server.pem"), *flags) as controller:
-            port = controller.address.rpartition(":")[2]
-            ca = self.file("server.pem")
-            for bad in (None, "wrong", "0123456789abcdeg", "0123456789abcdef0"):
-                os.environ["LOCKSTEP_TOKEN"] = bad or ""
-                with Client(f"localhost:{port}", ca=ca) as client:
-                    with self.assertRaises(grpc.RpcError) as caught:
-                        client.stub.GetVersion(version, metadata=client._metadata)
-                    self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
-            os.environ["LOCKSTEP_TOKEN"] = "0123456789abcdef"
-            shown = subprocess.run([LOCKSTEP, "controller", f"--server=localhost:{port}",
-                                    f"--ca={ca}", f"--token-file={token}"], check=True,
-                                   capture_output=True, text=True, timeout=60)
-            self.assertIn("version", shown.stdout)
-            # SIGHUP takes a new token; the old one no longer opens.
-            self.file("token", "another-token-of-mine\n")
-            controller.process.send_signal(signal.SIGHUP)
-            until(lambda: "reloaded" in controller.text_of_log(), "reload")
-            with Client(f"localhost:{port}", ca=ca) as client:
-                with self.assertRaises(grpc.RpcError):
-                    client.stub.GetVersion(version, metadata=client._metadata)
-            os.environ["LOCKSTEP_TOKEN"] = "another-token-of-mine"
-        flags.append(f"--tls-client-ca={self.file('client.pem')}")
-        with TlsController(self.file("server.pem"), *flags, cert=self.file("client.pem"),
-                           key=self.file("client.key")) as controller:
-            with Client(controller.address, ca=self.file("server.pem"), timeout=1) as client:
-                with self.assertRaises(grpc.RpcError):
-                    client.stub.GetVersion(version, metadata=client._metadata, timeout=2)
 
     def test_hold_and_limits_follow_the_file_on_sighup(self):
         """A job waits while the file says hold."""
@@ -384,9 +314,12 @@ class SecurityTest(unittest.TestCase):
             self.file("config.toml", "nosuch = 1\n")
             controller.process.send_signal(signal.SIGHUP)
             until(lambda: "reload refused" in controller.text_of_log(), "refusal")
-            self.file("config.toml", "hold = false\n")
+            self.file("config.toml", "hold = false\nmax-ranks = 3\n")
             controller.process.send_signal(signal.SIGHUP)
             client.follow(job.id)
+            with self.assertRaises(grpc.RpcError) as caught:
+                client.submit(story(2, threads=None, chips=4))
+            self.assertIn("a job here may have 3", caught.exception.details())
 
     def test_shutdown_queues_jobs_and_the_next_start_runs_them(self):
         """SIGTERM in the middle of a job."""
@@ -400,23 +333,25 @@ class SecurityTest(unittest.TestCase):
             job = client.follow(job.id)
             self.assertEqual((job.interruptions, job.failed_attempts), (0, 0))
 
-
-class TlsController(Controller):
-    """One on a free TCP port with TLS; its clients bring the token of the environment."""
-
-    def __init__(self, ca, *flags, cert=None, key=None):
-        self.ca, self.cert, self.key = ca, cert, key
-        super().__init__(*flags, listen="127.0.0.1:0")
-
-    def client(self, **options):
-        client = Client(self.address, ca=self.ca, **options)
-        if self.cert:
-            read = lambda path: pathlib.Path(path).read_bytes()  # noqa: E731
-            client.channel.close()
-            client.channel = grpc.secure_channel(self.address, grpc.ssl_channel_credentials(
-                read(self.ca), read(self.key), read(self.cert)))
-            client.stub = type(client.stub)(client.channel)
-        return client
+    def test_watchers_hear_each_word_once_over_a_restart(self):
+        """One of the library, one of the command line, both from before SIGTERM."""
+        with Controller() as controller, controller.client() as client:
+            job = client.submit(story(150, threads=None, chips=2))
+            # pylint: disable-next=consider-using-with
+            shell = subprocess.Popen([LOCKSTEP, "watch", job.id], stdout=subprocess.PIPE, text=True,
+                                     stderr=subprocess.DEVNULL,
+                                     env={**os.environ, "LOCKSTEP_SERVER": controller.address})
+            parts, first = [], controller.process
+            for event in client.events(job.id):
+                parts.append(event.text)
+                if len("".join(parts)) > 20 and controller.process is first:
+                    first.send_signal(signal.SIGTERM)
+                    self.assertEqual(first.wait(60), 0)
+                    controller.start()
+            text = client.get(job.id).text
+            self.assertEqual("".join(parts), text)
+            self.assertEqual(shell.communicate(timeout=60)[0], text + "\n")
+            self.assertEqual(shell.returncode, 0)
 
 
 if __name__ == "__main__":

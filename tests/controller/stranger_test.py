@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A client that has none of our files: it learns services and messages from the server's reflection,
-as grpcurl does, and runs the session of docs/controller.md.
+as grpcurl does. documents_test.py has it speak the session of docs/controller.md, too.
 
     stranger_test.py BIN_DIR SOURCE_DIR
 
@@ -48,6 +48,7 @@ class Stranger:
         self.channel, self.pool = channel, descriptor_pool.DescriptorPool()
         self.pool.Add(REFLECTION)
         self.pool.Add(HEALTH)
+        self.known = set()  # files
         self.factory = message_factory.MessageFactory(self.pool)
 
     def message(self, name):
@@ -77,8 +78,9 @@ class Stranger:
 
         def add(name):
             file = files.pop(name, None)
-            if file is None:
+            if file is None or name in self.known:
                 return
+            self.known.add(name)
             for other in file.dependency:
                 add(other)
             self.pool.Add(file)
