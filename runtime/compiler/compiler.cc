@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/compiler/rules.h"
 #include "runtime/kernels/int8_kernels.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/product.h"
@@ -37,19 +37,18 @@ class Compiler {
 
   CompiledChip Compile() {
     CompiledChip out;
-    if (part_.layers) Tables();
     if (part_.embedding) Embedding();
     if (part_.receive != nullptr) Receive(out);
-    if (part_.layers || part_.head) {
-      BeginNorm(part_.layers ? map_.layers.front().attention_gain : map_.final_gain,
-                part_.layers && streamed_);
-      norm_->AddAll();
-    }
-    if (part_.layers) Layers();
-    if (part_.send != nullptr) {
-      const NodeRoute::Moved sent =
-          part_.send->PlaceSend(placer_, timing_, group_.self, at_.residual, plan_.hidden_words());
-      out.sent_from = sent.from, out.moved_until = sent.last;
+    if (part_.layers) {
+      Tables();
+      BeginNorm(map_.layers.front().attention_gain, streamed_);
+      PassOn();
+      Layers(out);
+    } else {
+      EmitLast(out, [&] {
+        if (part_.head) BeginNorm(map_.final_gain, false);
+        PassOn();
+      });
     }
     if (part_.head) out.logits = Head();
     out.layout = layout_;
@@ -155,32 +154,62 @@ class Compiler {
                                    plan_.hidden_words(), at_.residual, false, at_.residual);
   }
 
-  // The hidden vector into the residual.
+  // The hidden vector into the residual, or, if it is to be added there, beside it.
   void Receive(CompiledChip& out) {
-    const int words = plan_.hidden_words();
     const Quad target = part_.embedding ? at_.landing : at_.residual;
-    const NodeRoute::Moved received =
-        part_.receive->PlaceReceive(placer_, timing_, group_, target, words);
+    const NodeRoute::Moved received = part_.receive->PlaceReceive(
+        placer_, timing_, group_, target, InwardOrder(plan_.hidden_words()));
     out.received_from = received.from, out.moved_until = received.last;
-    // Word by word, since source and sum share their slices.
-    for (int w = 0; part_.embedding && w < words; ++w) {
-      kernels_.Add(at_.residual + w, target + w, 1, at_.residual + w);
-    }
   }
 
-  void Layers() {
-    for (size_t l = 0; l < map_.layers.size(); ++l) {
-      const bool last = l + 1 == map_.layers.size();
-      AttentionPart(map_.layers[l]);
-      GateAndUp(map_.layers[l]);
-      if (!last) {
-        BeginNorm(map_.layers[l + 1].attention_gain, streamed_);
-      } else if (part_.head) {
-        BeginNorm(map_.final_gain, false);
-      } else {
-        norm_.reset();
+  // The words that the part begins with, to whoever takes them.
+  void PassOn() {
+    for (int w : InwardOrder(plan_.hidden_words())) {
+      if (part_.embedding && part_.receive != nullptr) {
+        kernels_.Add(at_.residual + w, at_.landing + w, 1, at_.residual + w);
       }
-      AddToResidual("down", map_.layers[l].down, at_.mlp, streamed_);
+      WordIsMade(w);
+    }
+  }
+  void WordIsMade(int word) {
+    if (sender_) sender_->Add(word);
+    if (norm_) norm_->Add(word);
+  }
+
+  // Emits what makes the last words of the residual, and sends them if the part does: from a base that
+  // is moved up until no word leaves behind its time.
+  void EmitLast(CompiledChip& out, const std::function<void()>& emit) {
+    if (part_.send == nullptr) return emit();
+    const Placer before = placer_;
+    int64_t base = 0, late = 0;
+    for (int attempt = 0; attempt == 0 || late > 0; ++attempt) {
+      base += late + (attempt > 4 ? LinkPeriod(timing_) : 0);
+      if (attempt > 0) placer_ = before;
+      sender_.emplace(placer_, timing_, *part_.send, group_.self, at_.residual,
+                      InwardOrder(plan_.hidden_words()), base);
+      emit();
+      late = sender_->late();
+    }
+    const NodeRoute::Moved sent = sender_->moved();
+    sender_.reset();
+    out.sent_from = sent.from, out.moved_until = sent.last;
+  }
+
+  void Layers(CompiledChip& out) {
+    for (size_t l = 0; l < map_.layers.size(); ++l) {
+      const LayerMap& layer = map_.layers[l];
+      AttentionPart(layer);
+      GateAndUp(layer);
+      if (l + 1 < map_.layers.size()) {
+        BeginNorm(map_.layers[l + 1].attention_gain, streamed_);
+        AddToResidual("down", layer.down, at_.mlp, streamed_);
+        continue;
+      }
+      EmitLast(out, [&] {
+        norm_.reset();
+        if (part_.head) BeginNorm(map_.final_gain, false);
+        AddToResidual("down", layer.down, at_.mlp, streamed_);
+      });
     }
   }
 
@@ -202,7 +231,7 @@ class Compiler {
       } else {
         collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
       }
-      if (norm_) norm_->Add(word);
+      WordIsMade(word);
     });
   }
 
@@ -324,51 +353,10 @@ class Compiler {
   const Group& group_;
   const bool streamed_ = NormsAreStreamed(plan_);  // of the layers
   std::optional<Norm> norm_;  // of the residual, as it is or will be
+  std::optional<WordSender> sender_;
 };
 
 }  // namespace
-
-int64_t StreamedBytes(const Program& program) {
-  int64_t bytes = 0;
-  for (int q = 0; q < kQueues; ++q) {
-    const std::vector<Instruction>& text = program.queues[q];
-    for (size_t i = 0; i < text.size(); ++i) {
-      if (text[i].op != Opcode::kLw) continue;
-      const bool repeated = i + 1 < text.size() && text[i + 1].op == Opcode::kRepeat;
-      bytes += int64_t{repeated ? text[i + 1].arg[0] + 1 : 1} * text[i].arg[3] * kVectorBytes;
-    }
-  }
-  return bytes;
-}
-
-bool NormsAreStreamed(const Plan& plan) {
-  constexpr int kLeastWords = 4;
-  return plan.weights == NumberFormat::kFp16 && plan.hidden_words() >= kLeastWords;
-}
-
-bool SumsTravelAsHalf(const Plan& plan, const SplitMatrix& w, const Group& group,
-                      const ChipTiming& timing) {
-  int product = 0;
-  for (const SplitMatrix::Part& part : w.parts) {
-    product = std::max(product, part.matrix.weight_rows());
-  }
-  return plan.hidden_words() * 4 * LinkPeriod(timing) > product + group.flight_cycles;
-}
-
-absl::Status CheckLatencies(const ChipTiming& timing) {
-  const auto cycles = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
-  const int step = cycles(Opcode::kOr);
-  for (Opcode op :
-       {Opcode::kAdd, Opcode::kMax, Opcode::kSub, Opcode::kMul, Opcode::kMask, Opcode::kAnd,
-        Opcode::kCmpGt, Opcode::kTanh, Opcode::kExp, Opcode::kRsqrt, Opcode::kConvert}) {
-    const bool equal = op == Opcode::kAdd || op == Opcode::kMax;
-    if (equal ? cycles(op) == step : cycles(op) % step == 0) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "latency of ", Info(op).name, " = ", cycles(op), ": kernels are laid out for ",
-        equal ? "that of or, " : "a multiple of or's ", step, " cycles; change them together"));
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
                                          const PartShape& part, const Group& group,

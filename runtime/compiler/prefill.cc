@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/compiler/rules.h"
 #include "runtime/kernels/matmul.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/rotary.h"

@@ -147,9 +147,8 @@ int64_t Placer::Find(const Block& block, const Needs& needs, int64_t earliest) c
   for (const Block::Item& item : block.items()) start = std::max(start, -item.first);
   for (const SramAccess& access : needs.accesses) start = std::max(start, sram_.Delay(access));
   for (const Block::Held& h : block.holds()) {
-    start = std::max(start, std::max(frontier_[h.index], floor_) - h.from);
+    start = std::max(start, frontier_[h.index] - h.from);
   }
-  for (const Use& u : needs.uses) start = std::max(start, floor_ - u.from);
   for (bool moved = true; moved;) {
     moved = false;
     for (const Use& u : needs.uses) {
@@ -164,27 +163,11 @@ int64_t Placer::Find(const Block& block, const Needs& needs, int64_t earliest) c
 int64_t Placer::Place(const Block& block, int64_t earliest) {
   const Needs needs = NeedsOf(block);
   const int64_t start = Find(block, needs, earliest);
-  for (const Use& u : needs.uses) {
-    taken_[u.resource].Take(start + u.from, start + u.to);
-    end_ = std::max(end_, start + u.to + 1);
-  }
+  for (const Use& u : needs.uses) taken_[u.resource].Take(start + u.from, start + u.to);
   for (const SramAccess& access : needs.accesses) sram_.Record(access, start);
   for (const Block::Held& h : block.holds()) {
     frontier_[h.index] = std::max(frontier_[h.index], start + h.to + 1);
-    end_ = std::max(end_, start + h.to + 1);
   }
-  Add(block, start);
-  return start;
-}
-
-int64_t Placer::PlaceApart(const Block& block, int64_t from, int64_t to) {
-  // Diagonals are up to kPositions away from the cycle.
-  const int64_t start = end_ + kPositions - from;
-  for (const Block::Item& item : block.items()) {
-    LOCKSTEP_CHECK(item.first >= from && Last(item) <= to, "%s: cycles %d..%d outside %d..%d",
-                   block.name(), item.first, Last(item), from, to);
-  }
-  floor_ = end_ = start + to + kPositions + 1;
   Add(block, start);
   return start;
 }
@@ -196,7 +179,7 @@ void Placer::Add(const Block& block, int64_t start) {
     item.first += start;
     span.first = std::min(span.first, item.first);
     span.last = std::max(span.last, Last(item));
-    queues_[item.queue].push_back(item);
+    if (!item.shadow) queues_[item.queue].push_back(item);
   }
   spans_.push_back(span);
 }

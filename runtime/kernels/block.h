@@ -48,11 +48,15 @@ class Block {
     int64_t first;  // relative to the block's start; may be negative, the placer normalises
     int32_t count;
     int32_t period;
+    bool shadow = false;
   };
 
-  // Dispatches `instr` on `queue` at cycles first, first + period, ... (count of them).
-  void At(int queue, const Instruction& instr, int64_t first, int count = 1, int period = 1) {
-    if (count > 0) items_.push_back({queue, instr, first, count, period});
+  // Dispatches `instr` on `queue` at cycles first, first + period, ... (count of them). A shadow holds
+  // all that the dispatch would, and is not dispatched: for what only some members of a group do, who
+  // all must place their blocks in the same cycles.
+  void At(int queue, const Instruction& instr, int64_t first, int count = 1, int period = 1,
+          bool shadow = false) {
+    if (count > 0) items_.push_back({queue, instr, first, count, period, shadow});
   }
   // Gathers and scatters of this block reach `words` words from their address, not all behind it.
   void Reach(int words) { reach_ = words; }
@@ -85,11 +89,6 @@ class Placer {
   // Where Place would put it.
   int64_t Find(const Block& block, int64_t earliest = 0) const;
 
-  // Places the block where nothing else is under way, and everything later after it: it holds the
-  // whole chip in cycles from..to, relative. For chips whose blocks differ and still take the same
-  // cycles. Returns the cycle of its relative 0.
-  int64_t PlaceApart(const Block& block, int64_t from, int64_t to);
-
   // Where each block went, in order of placement: for reports and timelines.
   struct Span {
     const char* name;
@@ -117,11 +116,9 @@ class Placer {
   int64_t Find(const Block& block, const Needs& needs, int64_t earliest) const;
   void Add(const Block& block, int64_t start);
 
-  const ChipTiming timing_;
+  ChipTiming timing_;
   std::vector<TakenCycles> taken_;  // by resource: queues, parts of streams
   std::array<int64_t, kHolds> frontier_{};
-  int64_t floor_ = -kPositions;  // nothing is held before, and
-  int64_t end_ = 0;              // nothing yet from here on (diagonals count as cycles)
   SramOrder sram_;
   std::vector<Span> spans_;
   std::array<std::vector<Block::Item>, kQueues> queues_;

@@ -15,43 +15,25 @@ namespace lockstep {
 namespace {
 
 constexpr int kWesternPorts = kC2cLinks / 2;
-constexpr int kStream = 0;
+constexpr int64_t kBeforeAll = -(int64_t{1} << 40);
+constexpr int kStream = 31;  // not one of the first, which chains take
 
 int Latency(const ChipTiming& timing, Opcode op) { return timing.d_func[static_cast<int>(op)]; }
 
-Direction TowardsPort(int port) {
-  return C2cPosition(port) == kSxmWest ? Direction::kWest : Direction::kEast;
+int StreamTo(int port) {
+  const bool west = C2cPosition(port) == kSxmWest;
+  return StreamNumber(west ? Direction::kWest : Direction::kEast, kStream);
 }
 
-int WordsOf(int share, int shares, int words) { return CeilDiv(words - share, shares); }
+// The port on whose queue all members hold what one of them sends at a port of that side.
+int ShadowPort(int port) { return C2cPosition(port) == kSxmWest ? kWesternPorts - 1 : kC2cLinks - 1; }
 
-// The vectors of a share in the order in which they go: plane by plane, then word by word. Shares
-// meet on queues in alternation, so every vector is an instruction of its own there.
-template <typename Fn>
-void ForEachVector(Quad words, int stride, int count, int64_t at, int period, const Fn& fn) {
-  for (int j = 0; j < kSlicesPerColumn * count; ++j) {
-    fn(ColumnSlice(words.side, words.column, j / count), words.address + j % count * stride,
-       at + int64_t{j} * period);
-  }
-}
-
-// Reads `count` words, every `stride`-th, so that they pass `ports` (all at one position) in cycles
-// at, at + period, ..., and sends them there.
-void ReadAndSend(Block& b, const ChipTiming& timing, Quad source, int stride, int count, int64_t at,
-                 int period, const std::vector<int>& ports) {
-  const int stream = StreamNumber(TowardsPort(ports.front()), kStream);
-  ForEachVector(source, stride, count, at, period, [&](int slice, int address, int64_t pass) {
-    const int way = Hops(SlicePosition(slice), C2cPosition(ports.front()));
-    b.At(MemQueue(slice), ops::Read(address, 0, stream),
-         pass - way - Latency(timing, Opcode::kRead));
-    for (int port : ports) b.At(C2cQueue(port), ops::Send(stream), pass);
-  });
-}
-
-void Receive(Block& b, Quad target, int stride, int count, int64_t at, int period, int port) {
-  ForEachVector(target, stride, count, at, period, [&](int slice, int address, int64_t cycle) {
-    b.At(C2cQueue(port), ops::Receive(slice, address, 0), cycle);
-  });
+// Reads a word so that it passes `port` in cycle `at`.
+void ReadFor(Block& b, const ChipTiming& timing, int slice, int address, int port, int64_t at,
+             bool shadow) {
+  const int way = Hops(SlicePosition(slice), C2cPosition(port));
+  b.At(MemQueue(slice), ops::Read(address, 0, StreamTo(port)),
+       at - way - Latency(timing, Opcode::kRead), 1, 1, shadow);
 }
 
 std::vector<int> PortsOf(const Group& group) {
@@ -119,6 +101,7 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
     }
   }
   NodeRoute route;
+  if (cables.size() > kSlicesPerColumn) cables.resize(kSlicesPerColumn);
   route.cables_ = std::move(cables);
   route.local_flight_ = to.front().flight_cycles;
   const int period = LinkPeriod(timing);
@@ -133,52 +116,66 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
                    " cables at once: a link period of ", period, " cycles has no free cycle left"));
 }
 
-NodeRoute::Moved NodeRoute::PlaceSend(Placer& placer, const ChipTiming& timing, int self,
-                                      Quad source, int words) const {
-  const int period = LinkPeriod(timing), shares = static_cast<int>(cables_.size());
-  Block b("send hidden");
-  int64_t last = 0;
-  for (int c = 0; c < shares; ++c) {
-    const int count = WordsOf(c, shares, words);
-    if (count <= 0) continue;
-    last = std::max<int64_t>(last, c + (int64_t{kSlicesPerColumn} * count - 1) * period);
-    if (cables_[c].from_member != self) continue;
-    ReadAndSend(b, timing, source + c, shares, count, c, period, {cables_[c].from_port});
+int64_t NodeRoute::Leaves(int index, int plane, const ChipTiming& timing) const {
+  const int shares = static_cast<int>(cables_.size()), period = LinkPeriod(timing);
+  return (int64_t{kSlicesPerColumn} * index + plane / shares) * period + plane % shares;
+}
+
+int64_t NodeRoute::Early(const ChipTiming& timing) {
+  return int64_t{timing.receive_fifo} * LinkPeriod(timing) - 1;
+}
+
+// What members do of it differs; all of them hold what any of them does.
+void NodeRoute::ReceiveVector(Block& b, const ChipTiming& timing, const Group& group, int slice,
+                              int address, int share, int64_t leaves) const {
+  const NodeCable& cable = cables_[share];
+  const bool gateway = cable.to_member == group.self;
+  const Times t = TimesOf(share, SlicePosition(slice), timing);
+  const Instruction receive = ops::Receive(slice, address, 0);
+  b.At(C2cQueue(kC2cLinks - 1), receive, leaves + t.gateway, 1, 1, true);
+  if (gateway) b.At(C2cQueue(cable.to_port), receive, leaves + t.gateway);
+  if (group.size == 1) return;
+  const std::vector<int> ports = PortsOf(group);
+  ReadFor(b, timing, slice, address, ports.front(), leaves + t.forward, !gateway);
+  for (int port : ports) {
+    const bool from_gateway = !gateway && port == group.port[cable.to_member];
+    b.At(C2cQueue(port), ops::Send(StreamTo(port)), leaves + t.forward, 1, 1, !gateway);
+    b.At(C2cQueue(port), receive, leaves + t.spread, 1, 1, !from_gateway);
   }
-  const int64_t from = placer.PlaceApart(b, -Latency(timing, Opcode::kRead) - kPositions, last);
-  return {from, from + last};
 }
 
 NodeRoute::Moved NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timing,
-                                         const Group& group, Quad target, int words) const {
-  const int period = LinkPeriod(timing), shares = static_cast<int>(cables_.size());
-  const int position = SlicePosition(ColumnSlice(target.side, target.column, 0));
+                                         const Group& group, Quad target,
+                                         const std::vector<int>& order) const {
+  const int shares = static_cast<int>(cables_.size());
   Block b("receive hidden");
-  int64_t first = INT64_MAX, last = 0;
-  for (int c = 0; c < shares; ++c) {
-    const int count = WordsOf(c, shares, words);
-    if (count <= 0) continue;
-    const Times t = TimesOf(c, position, timing);
-    first = std::min(first, c + t.gateway);
-    last = std::max(last, c + t.done + (int64_t{kSlicesPerColumn} * count - 1) * period);
-    const NodeCable& cable = cables_[c];
-    if (cable.to_member != group.self) {
-      Receive(b, target + c, shares, count, c + t.spread, period, group.port[cable.to_member]);
-      continue;
-    }
-    Receive(b, target + c, shares, count, c + t.gateway, period, cable.to_port);
-    if (group.size > 1) {
-      ReadAndSend(b, timing, target + c, shares, count, c + t.forward, period, PortsOf(group));
+  int64_t last = 0, forward = INT64_MAX, spread = INT64_MAX, forward_last = 0, spread_last = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (int plane = 0; plane < kSlicesPerColumn; ++plane) {
+      const int share = plane % shares;
+      const int slice = ColumnSlice(target.side, target.column, plane);
+      const int64_t leaves = Leaves(static_cast<int>(i), plane, timing);
+      const Times t = TimesOf(share, SlicePosition(slice), timing);
+      ReceiveVector(b, timing, group, slice, target.address + order[i], share, leaves);
+      forward = std::min(forward, leaves + t.forward), spread = std::min(spread, leaves + t.spread);
+      forward_last = std::max(forward_last, leaves + t.forward);
+      spread_last = std::max(spread_last, leaves + t.spread);
+      last = std::max(last, leaves + t.done);
     }
   }
-  const int64_t from = placer.PlaceApart(b, first, last);
+  // Links carry vectors in order; what follows comes after all of these.
+  const int period = LinkPeriod(timing);
+  b.HoldFor(HoldIndex(Hold::kSends, Hemisphere::kWest), forward, forward_last + period - 1);
+  b.HoldFor(HoldIndex(Hold::kReceives, Hemisphere::kWest), spread, spread_last);
+  const int64_t from = placer.Place(b, kBeforeAll);
   return {from, from + last};
 }
 
 std::string NodeRoute::SendPicture(int self) const {
-  std::string out = absl::StrCat("send ", cables_.size());
-  for (size_t c = 0; c < cables_.size(); ++c) {
-    if (cables_[c].from_member == self) absl::StrAppend(&out, " ", c, ">", cables_[c].from_port);
+  std::string out = "send";
+  for (const NodeCable& cable : cables_) {
+    absl::StrAppend(&out, C2cPosition(cable.from_port) == kSxmWest ? " west" : " east");
+    if (cable.from_member == self) absl::StrAppend(&out, ">", cable.from_port);
   }
   return out;
 }
@@ -190,6 +187,48 @@ std::string NodeRoute::ReceivePicture(int self) const {
                     cable.to_member == self ? cable.to_port : -1, "@", cable.flight_cycles);
   }
   return out;
+}
+
+WordSender::WordSender(Placer& placer, const ChipTiming& timing, const NodeRoute& route, int self,
+                       Quad source, std::vector<int> order, int64_t base)
+    : placer_(placer),
+      timing_(timing),
+      route_(route),
+      self_(self),
+      source_(source),
+      order_(std::move(order)),
+      base_(base),
+      added_(order_.size()) {}
+
+void WordSender::Add(int word) {
+  added_[word] = true;
+  for (; sent_ < static_cast<int>(order_.size()) && added_[order_[sent_]]; ++sent_) {
+    for (int plane = 0; plane < kSlicesPerColumn; ++plane) Send(sent_, plane);
+  }
+}
+
+// Other members than the cable's hold the same cycles.
+void WordSender::Send(int index, int plane) {
+  const NodeCable& cable = route_.CableOf(plane);
+  const bool mine = cable.from_member == self_;
+  const int slice = ColumnSlice(source_.side, source_.column, plane);
+  Block b("send hidden");
+  ReadFor(b, timing_, slice, source_.address + order_[index], cable.from_port, 0, !mine);
+  const Instruction send = ops::Send(StreamTo(cable.from_port));
+  b.At(C2cQueue(ShadowPort(cable.from_port)), send, 0, 1, 1, true);
+  if (mine) b.At(C2cQueue(cable.from_port), send, 0);
+  int64_t& free = free_[plane % route_.cables().size()];
+  const int64_t due = base_ + route_.Leaves(index, plane, timing_);
+  // Nothing comes before the receiving program begins.
+  const int64_t early = index == 0 ? 0 : NodeRoute::Early(timing_);
+  const int64_t at = placer_.Place(b, std::max(free, due - early));
+  free = at + LinkPeriod(timing_);
+  late_ = std::max(late_, at - due);
+}
+
+NodeRoute::Moved WordSender::moved() const {
+  const int last = static_cast<int>(order_.size()) - 1;
+  return {base_, base_ + route_.Leaves(last, kSlicesPerColumn - 1, timing_)};
 }
 
 }  // namespace lockstep

@@ -6,11 +6,18 @@
 //   member 0 port 7 ==== share 0 ====> member 6 port 8 --local links--> its other members
 //   member 1 port 7 ==== share 1 ====> member 7 port 8 --local links--> its other members
 //
-// Share c of n takes words c, c + n, ... A vector leaves every LinkPeriod() cycles on each cable
-// and is passed on as soon as it lies in SRAM: two hops, the second one overlapped with the first.
-// Values are fp32 and arrive as they are.
+// A word leaves every four LinkPeriod()s, its planes dealt out among the cables, and each vector is
+// passed on as soon as it lies in SRAM: two hops, the second one overlapped with the first. Values are
+// fp32 and arrive as they are.
+//
+// The pace is fixed, so that the receiving node's program depends on the cables alone, and not on when
+// the sender's words come to stand: words are received at this pace, counted from a base that the
+// sender chooses, and a vector may be sent up to Early() cycles before its time, since it then waits
+// in the receive FIFO.
 
+#include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -32,40 +39,76 @@ struct NodeCable {
 // The way from a node to another, and when who does what on it.
 class NodeRoute {
  public:
-  // cables: at least one; share c takes the c-th. to: the receiving node's groups, by member.
+  // cables: at least one; of more than four the first four are used, a plane each. to: the receiving
+  // node's groups, by member.
   // Errors: so many cables that no free cycles are left; ports that are not beside a western SXM.
   static absl::StatusOr<NodeRoute> Create(std::vector<NodeCable> cables,
                                           const std::vector<Group>& to, const ChipTiming& timing);
 
   const std::vector<NodeCable>& cables() const { return cables_; }
 
-  // Emits `self`'s part of sending `words` vectors from `source`, or of receiving them in `target`
-  // (western columns). Members of one node hold their whole chip in the same cycles.
+  // The cable that takes a plane; when the plane of the index-th word leaves, after the base.
+  const NodeCable& CableOf(int plane) const { return cables_[plane % cables_.size()]; }
+  int64_t Leaves(int index, int plane, const ChipTiming& timing) const;
+  static int64_t Early(const ChipTiming& timing);
+
+  // Emits a member's part of receiving words of `target` (a western column), in this order. Members of
+  // one node hold the same cycles, whichever of them a cable ends at.
   struct Moved {
-    int64_t from;  // cycle in which the first vector leaves the sending node
+    int64_t from;  // the base: cycle in which the first vector leaves the sending node
     int64_t last;  // in which this node is done
   };
-  Moved PlaceSend(Placer& placer, const ChipTiming& timing, int self, Quad source, int words) const;
   Moved PlaceReceive(Placer& placer, const ChipTiming& timing, const Group& group, Quad target,
-                     int words) const;
+                     const std::vector<int>& order) const;
 
   // What decides member `self`'s part, and nothing else: programs with equal pictures are equal.
   std::string SendPicture(int self) const;
   std::string ReceivePicture(int self) const;
 
  private:
-  // Cycles of share `c` after its first vector leaves: received by the gateway, sent on, received
-  // by the others, in SRAM everywhere.
+  // Cycles of share `c` after a vector leaves: received by the gateway, sent on, received by the
+  // others, in SRAM everywhere.
   struct Times {
     int64_t gateway, forward, spread, done;
   };
   Times TimesOf(int share, int column_position, const ChipTiming& timing) const;
   bool Clashes(const std::vector<Group>& to, const ChipTiming& timing) const;
+  void ReceiveVector(Block& b, const ChipTiming& timing, const Group& group, int slice, int address,
+                     int share, int64_t leaves) const;
 
   std::vector<NodeCable> cables_;
   int local_flight_ = 0;
   int wait_ = 1;   // cycles a vector lies in the gateway's SRAM
   int delay_ = 0;  // of receives behind arrivals, of what gateways pass on
+};
+
+// Sends words of a column over a route while they are made, as member `self`.
+class WordSender {
+ public:
+  // order: in which words leave. base: as NodeRoute has it.
+  WordSender(Placer& placer, const ChipTiming& timing, const NodeRoute& route, int self, Quad source,
+             std::vector<int> order, int64_t base);
+
+  // Word `word` is emitted; sends what can go in order.
+  void Add(int word);
+  // Cycles by which the latest vector left behind its time; then the base was too early.
+  int64_t late() const { return late_; }
+  NodeRoute::Moved moved() const;
+
+ private:
+  void Send(int index, int plane);
+
+  Placer& placer_;
+  const ChipTiming& timing_;
+  const NodeRoute& route_;
+  const int self_;
+  const Quad source_;
+  const std::vector<int> order_;
+  const int64_t base_;
+  std::vector<bool> added_;
+  int sent_ = 0;                     // words, in order
+  std::array<int64_t, kSlicesPerColumn> free_{};  // by cable: when it takes the next vector
+  int64_t late_ = 0;
 };
 
 }  // namespace lockstep

@@ -46,6 +46,15 @@ TEST_F(PlacerTest, AQueueIsHeldFromFirstToLastDispatch) {
   EXPECT_EQ(Place(kMem, ops::Read(50, 0, ops::East(8)), 0), 28);
 }
 
+TEST_F(PlacerTest, AShadowIsHeldAndNotDispatched) {
+  Block shadow("shadow");
+  shadow.At(kMem, ops::Write(1, 1, ops::East(0)), 0, 10, 3, true);  // cycles 0..27, words 1..10
+  EXPECT_EQ(placer.Place(shadow), 0);
+  EXPECT_EQ(Place(kMem, ops::Read(50, 0, ops::East(8)), 0), 28);
+  EXPECT_EQ(Dispatches(kMem).size(), 1u);
+  EXPECT_EQ(placer.spans().front().last, 27);
+}
+
 TEST_F(PlacerTest, AStreamIsHeldByDiagonalNotByCycle) {
   // The value put out by slice 5 (rank 1, position 11) is past position 14 three cycles later.
   const int stream = ops::East(0), far = MemQueue(SliceNumber(Hemisphere::kWest, 5));

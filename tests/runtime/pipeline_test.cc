@@ -131,6 +131,31 @@ INSTANTIATE_TEST_SUITE_P(Cuts, PipelineTest,
                                            Cut{4, 3, 4, 96}, Cut{3, 2, 3, 1300},
                                            Cut{2, 2, 2, 2600, 1}));
 
+// A word's four vectors take four link periods of a cable: the last word leaves as soon as it is made, or
+// as soon as the cable has taken those before it.
+TEST(PipelineTransferTest, WordsLeaveWhileTheNextOnesAreMade) {
+  Machine machine(Deploy(Model(4, 2600), 3, 2, 2), ChipTiming::Default(),
+                  LinkModel::kDefaultPreset.data(), 1);
+  const auto compiled = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+  const int words = compiled->pipeline().plan.hidden_words(), pace = 4 * LinkPeriod(machine.timing);
+  int senders = 0;
+  for (const PipelinePart& part : compiled->parts()) {
+    if (part.shape.send == nullptr || !part.shape.layers) continue;
+    const CompiledChip& chip = compiled->FirstRoleOf(part).compiled;
+    std::vector<int64_t> made;
+    for (const Placer::Span& span : chip.spans) {
+      if (std::string_view(span.name) == "reduce") made.push_back(span.last);
+    }
+    std::sort(made.begin(), made.end());
+    const int64_t first = made[made.size() - words], last = made.back();
+    EXPECT_GT(chip.moved_until, last) << "stage " << part.stage;
+    EXPECT_LE(chip.moved_until, std::max(last + pace, first + words * pace) + 60)
+        << "stage " << part.stage;
+    ++senders;
+  }
+  EXPECT_EQ(senders, 3);
+}
+
 TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMemory) {
   const RandomModel model(Model(6, 96), "F16", 5);
   TempFolder folder;
