@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "fabric/counted.h"
 
 namespace lockstep {
 namespace {
@@ -242,12 +243,9 @@ std::vector<ChipId> Topology::Neighbors(ChipId chip) const {
 }
 
 std::string Topology::ToString() const {
-  const auto count = [](int n, const char* noun) {
-    return absl::StrCat(", ", n, " ", noun, n == 1 ? "" : "s");
-  };
-  return absl::StrCat(spec_.ToString(), "; ", num_chips(), num_chips() == 1 ? " chip" : " chips",
-                      count(num_nodes(), "node"), count(num_racks(), "rack"),
-                      count(num_links(), "link"));
+  return absl::StrCat(spec_.ToString(), "; ", Counted(num_chips(), "chip"), ", ",
+                      Counted(num_nodes(), "node"), ", ", Counted(num_racks(), "rack"), ", ",
+                      Counted(num_links(), "link"));
 }
 
 }  // namespace lockstep

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "chip/check.h"
+#include "fabric/counted.h"
 #include "fabric/mpi_fabric.h"
 #include "fabric/mpi_session.h"
 #include "launcher/collective_flags.h"
@@ -20,26 +21,23 @@ namespace lockstep {
 namespace {
 
 int Hosts(const MpiSession& session) {
-  return static_cast<int>(
-      std::set<int>(session.host_of().begin(), session.host_of().end()).size());
+  return static_cast<int>(std::set<int>(session.host_of().begin(), session.host_of().end()).size());
 }
 
-absl::Status RunAsRank(const MpiSession& session, const Packing& packing,
-                       CollectiveFlags& flags) {
+absl::Status RunAsRank(const MpiSession& session, const Packing& packing, CollectiveFlags& flags) {
   const absl::StatusOr<Topology> topology = TakeTopology(&flags);
   RETURN_IF_ERROR(session.AgreeOnStatus(topology.status()));
   const int each = ChipsPerRank(packing, topology->num_chips(), session.size());
   const auto outcome = RunCollective(
-      *topology, flags.request,
-      [&](Wiring wiring) -> absl::StatusOr<std::unique_ptr<Transport>> {
+      *topology, flags.request, [&](Wiring wiring) -> absl::StatusOr<std::unique_ptr<Transport>> {
         return MpiFabric::Create(session, std::move(wiring),
                                  {.chips_per_rank = static_cast<uint32_t>(each)});
       });
   if (session.rank() != 0) return outcome.status();
   RETURN_IF_ERROR(ShowCollective(flags, outcome));
   const int hosts = Hosts(session);
-  std::printf("  %-22s%d on %d host%s, %d chips each\n", "ranks", session.size(), hosts,
-              hosts == 1 ? "" : "s", each);
+  std::printf("  %-22s%d on %s, %s each\n", "ranks", session.size(), Counted(hosts, "host").c_str(),
+              Counted(each, "chip").c_str());
   return std::fflush(stdout) == 0 ? absl::OkStatus()
                                   : absl::DataLossError("cannot write to standard output");
 }

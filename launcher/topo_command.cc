@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "chip/check.h"
+#include "fabric/counted.h"
 #include "launcher/paths.h"
 #include "runtime/machine/topology_file.h"
 
@@ -103,7 +104,8 @@ std::string TopoTable(const Topology& topology, const TopologyStats& stats) {
   std::string table = absl::StrCat(topology.spec().ToString(), "\n");
   table +=
       Row("chips", absl::StrCat(stats.chips, ", ", stats.working_chips, " without the spare ones"));
-  table += Row("nodes, racks", absl::StrCat(stats.nodes, " nodes, ", stats.racks, " racks"));
+  table += Row("nodes, racks",
+               absl::StrCat(Counted(stats.nodes, "node"), ", ", Counted(stats.racks, "rack")));
   return table + CableRows(stats) + HopRows(stats.hops) + BandwidthRows(topology, stats);
 }
 

@@ -38,7 +38,7 @@ foreach(ranks 8 4 2)
   add_test(NAME mpi_conformance_${ranks}_ranks
            COMMAND ${LOCKSTEP_MPIRUN} -n ${ranks} $<TARGET_FILE:mpi_conformance> --gtest_brief=1)
   set_tests_properties(mpi_conformance_${ranks}_ranks PROPERTIES LABELS "mpi;conformance"
-                       TIMEOUT 300 PROCESSORS 2 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+                       TIMEOUT 300 PROCESSORS 2)
 endforeach()
 # A rank that mpirun did not start says how to start it.
 add_test(NAME mpi_without_mpirun_is_refused COMMAND mpi_conformance)
@@ -52,7 +52,7 @@ foreach(case same by_hand killed stopped abandoned errors heads int8 prefill sto
            COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/run_smoke.py
                    ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR} ${case})
   set_tests_properties(run_smoke_${case} PROPERTIES LABELS "smoke;mpi" TIMEOUT 600 PROCESSORS 2
-                       SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+                       SKIP_RETURN_CODE 77)
 endforeach()
 
 # --- studies: quick, from nothing and once more from what is there ---------------------------------
@@ -72,7 +72,7 @@ foreach(case packing model_packing hosts)
            COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/collective_smoke.py
                    ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR} ${case})
   set_tests_properties(collective_smoke_${case} PROPERTIES LABELS "smoke;mpi" TIMEOUT 600
-                       PROCESSORS 2 SKIP_RETURN_CODE 77 ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+                       PROCESSORS 2 SKIP_RETURN_CODE 77)
 endforeach()
 
 # --- the controller, as clients see it --------------------------------------------------------------
@@ -80,8 +80,7 @@ foreach(case service security kill hostile stranger documents many)
   add_test(NAME controller_${case}
            COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/controller/${case}_test.py
                    ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR})
-  set_tests_properties(controller_${case} PROPERTIES LABELS "controller;mpi" TIMEOUT 600 PROCESSORS 2
-                       ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+  set_tests_properties(controller_${case} PROPERTIES LABELS "controller;mpi" TIMEOUT 600 PROCESSORS 2)
 endforeach()
 
 # --- golden timelines -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "chip/geometry.h"
+#include "fabric/counted.h"
 #include "fabric/node_chain.h"
 #include "runtime/planner/plan_report.h"
 #include "runtime/run/report.h"
@@ -28,10 +29,6 @@ std::string Commas(int64_t number) {
 
 double Mega(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
-std::string Count(int64_t n, const char* noun) {
-  return absl::StrCat(n, " ", noun, n == 1 ? "" : "s");
-}
-
 // "0..5332", "7", or "-" where there is nothing.
 std::string Inclusive(int begin, int end) {
   if (begin == end) return "-";
@@ -45,10 +42,11 @@ std::string HeadRows(const PlanReport& r) {
       "%s on %s: weights %s, KV cache %s, context %d, %s\n", r.model, r.topology.name(),
       NumberFormatName(q.weights), NumberFormatName(q.kv_cache), q.context,
       q.sequences == 1 ? "1 sequence" : absl::StrCat(q.sequences, " sequences in flight"));
-  rows += Row("plan", absl::StrFormat(
-                          "%s of %s, %d of %d chips; %s free", Count(d.num_stages(), "stage"),
-                          Count(d.tensor_parallel(), "chip"), d.num_chips(), r.topology.num_chips(),
-                          Count(static_cast<int64_t>(d.free_spares.size()), "spare node")));
+  rows += Row(
+      "plan",
+      absl::StrFormat("%s of %s, %d of %d chips; %s free", Counted(d.num_stages(), "stage"),
+                      Counted(d.tensor_parallel(), "chip"), d.num_chips(), r.topology.num_chips(),
+                      Counted(static_cast<int64_t>(d.free_spares.size()), "spare node")));
   return rows + Row("digest", absl::StrFormat("%016x", d.Digest()));
 }
 
@@ -161,7 +159,7 @@ std::string ScheduleRows(const PlanReport& r) {
                       "%% of the bound; %s",
                       Commas(s.cycles), PerSecond(s.cycles),
                       100.0 * static_cast<double>(b.stream_cycles) / static_cast<double>(s.cycles),
-                      Count(s.roles, "program")));
+                      Counted(s.roles, "program")));
   rows += Row("instruction text", absl::StrFormat("%.2f MB a chip at most, held in queues and not "
                                                   "in SRAM",
                                                   Mega(s.text_bytes)));
@@ -179,8 +177,8 @@ std::string RunnerUpRows(const PlanReport& r) {
   const double best = static_cast<double>(r.choice.bound.user_cycles());
   for (const PlanCandidate& c : r.choice.runners_up) {
     const std::string name =
-        absl::StrCat(Count(c.tensor_parallel, "chip"), " a stage",
-                     c.stages > 0 ? absl::StrCat(", ", Count(c.stages, "stage")) : std::string());
+        absl::StrCat(Counted(c.tensor_parallel, "chip"), " a stage",
+                     c.stages > 0 ? absl::StrCat(", ", Counted(c.stages, "stage")) : std::string());
     std::string why = c.why_not;
     if (why.empty()) {
       const double slower = 100 * (static_cast<double>(c.bound.user_cycles()) / best - 1);
@@ -220,12 +218,12 @@ std::string FailureRows(const PlanReport& r) {
         before.stages[i + 1].node == now.stages[i + 1].node) {
       continue;
     }
-    rows += Row(
-        "changed transfer",
-        absl::StrFormat(
-            "stage %d to %d: %s to %s instead of %s to %s, %s", i, i + 1, node(now, i),
-            node(now, i + 1), node(before, i), node(before, i + 1),
-            Count(CablesBetween(r.topology, now.stages[i].node, now.stages[i + 1].node), "cable")));
+    rows += Row("changed transfer",
+                absl::StrFormat(
+                    "stage %d to %d: %s to %s instead of %s to %s, %s", i, i + 1, node(now, i),
+                    node(now, i + 1), node(before, i), node(before, i + 1),
+                    Counted(CablesBetween(r.topology, now.stages[i].node, now.stages[i + 1].node),
+                            "cable")));
   }
   return rows;
 }

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "fabric/counted.h"
 #include "fabric/link_model.h"
 #include "runtime/run/report.h"
 
@@ -74,10 +75,10 @@ std::string TimeText(const RunReport& r) {
 
 std::string EmulatedRows(const RunReport& r) {
   const int single = static_cast<int>(r.prompt_ids.size()) - r.result.batches * r.batch;
-  std::string prompt = absl::StrCat(single, " prompt steps");
+  std::string prompt = Counted(single, "prompt step");
   if (r.result.batches > 0) {
-    prompt =
-        absl::StrCat("prompt: ", r.result.batches, " batches of ", r.batch, ", ", single, " steps");
+    prompt = absl::StrCat("prompt: ", Counted(r.result.batches, "batch", "batches"), " of ",
+                          r.batch, ", ", Counted(single, "step"));
   }
   std::string rows =
       Row("first token", absl::StrFormat("%s (%s)", Time(r.FirstTokenSeconds()), prompt));
@@ -103,9 +104,10 @@ std::string EmulatedRows(const RunReport& r) {
                                              100 * r.MeanLinkShare(),
                                              100 * r.LinkShare(r.cost.busiest_vectors),
                                              r.cost.links / r.chips));
-  return rows + Row("instructions",
-                    absl::StrFormat("%d executed in %d steps by %d chips", r.Instructions(),
-                                    r.result.batches + r.result.steps, r.chips));
+  return rows +
+         Row("instructions", absl::StrFormat("%d executed in %s by %s", r.Instructions(),
+                                             Counted(r.result.batches + r.result.steps, "step"),
+                                             Counted(r.chips, "chip")));
 }
 
 std::string HostRows(const RunReport& r) {
