@@ -45,7 +45,11 @@ absl::Status PrintPublications(const ValidateFlags& flags) {
   }
   const auto timing = SetLatencies(ChipTiming::Default(), flags.latencies);
   if (!timing.ok()) return AsUsage(timing.status());
-  ASSIGN_OR_RETURN(const auto rows, RunPublications(TopologyDir(flags.topology_dir), *timing));
+  const std::string topologies = TopologyDir(flags.topology_dir);
+  ASSIGN_OR_RETURN(auto rows, RunPublications(topologies, *timing));
+  ASSIGN_OR_RETURN(const auto encoders,
+                   RunEncoderPipelines(BertLarge(), kBertLargeLayers, topologies, *timing));
+  rows.insert(rows.end(), encoders.begin(), encoders.end());
   std::cout << PublicationTable(rows) << std::flush;
   return std::cout ? absl::OkStatus() : absl::DataLossError("cannot write to standard output");
 }

@@ -96,6 +96,12 @@ def hosts():
     local = digests(execute(LOCKSTEP, "run", *run, "--transport", "local")[0])
     out, error = execute(HOSTS, "2", "2", CHIP, *run, "--chips-per-rank", "2")
     assert digests(out) == local, out
+    # A pipeline, a node a host.
+    nodes = ["--model", os.path.join(SOURCE, "models", "story"), "--topology", "groqrack",
+             "--nodes", "3", "--prompt-ids", "1,5", "--tokens", "2"]
+    local = digests(execute(LOCKSTEP, "run", *nodes, "--transport", "local")[0])
+    out, error = execute(HOSTS, "3", "1", CHIP, *nodes, "--chips-per-rank", "8")
+    assert digests(out) == local, out
     left = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True,
                           check=True).stdout
     assert not re.search(r"^ls\d+h", left, re.MULTILINE), left

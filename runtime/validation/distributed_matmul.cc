@@ -7,12 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "chip/timing.h"
-#include "fabric/fleet.h"
-#include "fabric/local_fabric.h"
 #include "runtime/collectives/exchange.h"
-#include "runtime/machine/machine.h"
 #include "runtime/machine/verify.h"
+#include "runtime/validation/validate_testbed.h"
 
 namespace lockstep {
 namespace {
@@ -107,13 +104,6 @@ Exchange Reduction(DistributedMatmul& m, const Roles& roles) {
   return exchange;
 }
 
-absl::StatusOr<std::shared_ptr<const Schedule>> Dispatched(const Program& program,
-                                                           const ChipTiming& timing, int chip) {
-  DispatchResult d = Dispatch(program, timing, {.chip = static_cast<uint32_t>(chip)});
-  if (d.fault) return absl::InternalError(d.fault->ToString());
-  return std::make_shared<const Schedule>(std::move(d.schedule));
-}
-
 }  // namespace
 
 int DistributedMatmul::Owner(int word) const {
@@ -126,14 +116,14 @@ absl::StatusOr<DistributedMatmul> CompileDistributedMatmul(int rows, int k, int 
   DistributedMatmul m;
   m.nodes = nodes;
   ASSIGN_OR_RETURN(m.shape, ShapeOfChip(rows, k, n, nodes));
-  ASSIGN_OR_RETURN(const auto product, Dispatched(MatmulProgram(m.shape, timing), timing, 0));
+  ASSIGN_OR_RETURN(const auto product, ScheduleOf(MatmulProgram(m.shape, timing), timing));
   const Roles roles = NodeRoles(links);
   const Exchange::Result reduction = Reduction(m, roles).Schedule(timing);
   m.product_cycles = product->end;
   m.reduction_start = product->end + DrainCycles(timing);
   m.cycles = m.reduction_start + reduction.cycles;
   for (int chip = 0; chip < kNodeChips; ++chip) {
-    ASSIGN_OR_RETURN(const auto adds, Dispatched(reduction.programs[chip], timing, chip));
+    ASSIGN_OR_RETURN(const auto adds, ScheduleOf(reduction.programs[chip], timing));
     m.chips.push_back({{product, 0}, {adds, m.reduction_start}});
   }
   return m;
@@ -141,24 +131,11 @@ absl::StatusOr<DistributedMatmul> CompileDistributedMatmul(int rows, int k, int 
 
 absl::Status RunDistributedMatmul(const DistributedMatmul& m, const Topology& topology,
                                   const LinkModel& links, const ChipTiming& timing) {
-  const int chips = topology.num_chips();
-  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
   std::vector<Launches> launches;
-  const auto cache = std::make_shared<CheckCache>(timing);
-  std::vector<std::unique_ptr<TimingEngine>> engines;
-  std::vector<Engine*> pointers;
-  for (int chip = 0; chip < chips; ++chip) {
+  for (int chip = 0; chip < topology.num_chips(); ++chip) {
     launches.push_back(m.chips[chip % kNodeChips]);
-    engines.push_back(std::make_unique<TimingEngine>(static_cast<uint32_t>(chip), cache));
-    pointers.push_back(engines.back().get());
   }
-  const std::vector<int64_t> sram(chips, kSramBytes);
-  RETURN_IF_ERROR(VerifyLaunches(launches, sram, wiring, timing).status());
-  ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
-  if (const auto fault = Fleet(fabric.get(), pointers).Run(launches)) {
-    return absl::InternalError(fault->ToString());
-  }
-  return absl::OkStatus();
+  return RunLaunches(launches, topology, links, timing);
 }
 
 }  // namespace lockstep

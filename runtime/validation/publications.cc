@@ -8,6 +8,7 @@
 #include "chip/check.h"
 #include "runtime/machine/topology_file.h"
 #include "runtime/validation/distributed_matmul.h"
+#include "runtime/validation/encoder_pipeline.h"
 #include "runtime/validation/lstm.h"
 #include "runtime/validation/validate_testbed.h"
 
@@ -16,14 +17,22 @@ namespace {
 
 constexpr double kPeak = 2.0 * kHalfLanes * kTileRows;  // fp16 multiply-adds of a chip in a cycle
 
+absl::StatusOr<Topology> Dragonfly(const std::string& topology_dir) {
+  ASSIGN_OR_RETURN(TopologySpec spec, LoadTopology("dragonfly-264", topology_dir));
+  return Topology::Create(std::move(spec));
+}
+
+ChipTiming WithHops(ChipTiming timing, const LinkModel& links) {
+  timing.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
+  return timing;
+}
+
 absl::StatusOr<std::vector<PublicationRow>> Products(const std::string& topology_dir,
                                                      const ChipTiming& timing) {
   constexpr int kRows = 800, kK = 32576, kN = 8192;
-  ASSIGN_OR_RETURN(TopologySpec spec, LoadTopology("dragonfly-264", topology_dir));
-  ASSIGN_OR_RETURN(const Topology whole, Topology::Create(std::move(spec)));
+  ASSIGN_OR_RETURN(const Topology whole, Dragonfly(topology_dir));
   ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create());
-  ChipTiming with_hops = timing;
-  with_hops.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
+  const ChipTiming with_hops = WithHops(timing, links);
   std::vector<PublicationRow> rows;
   for (int nodes : {1, 2, 4, 7, 10, 13}) {
     PublicationRow row{"fp16 [800 x 32576] x [32576 x 8192], ISCA'22 5.4", nodes * kNodeChips, 0, 0,
@@ -66,6 +75,33 @@ absl::StatusOr<std::vector<PublicationRow>> RunPublications(const std::string& t
   ASSIGN_OR_RETURN(std::vector<PublicationRow> rows, Products(topology_dir, timing));
   ASSIGN_OR_RETURN(PublicationRow step, LstmStep(timing));
   rows.push_back(std::move(step));
+  return rows;
+}
+
+EncoderShape BertLarge() { return {384, 16, 64, 4096}; }
+
+absl::StatusOr<std::vector<PublicationRow>> RunEncoderPipelines(const EncoderShape& shape,
+                                                                int layers,
+                                                                const std::string& topology_dir,
+                                                                const ChipTiming& timing) {
+  ASSIGN_OR_RETURN(const Topology whole, Dragonfly(topology_dir));
+  ASSIGN_OR_RETURN(const LinkModel links, LinkModel::Create());
+  const ChipTiming with_hops = WithHops(timing, links);
+  ASSIGN_OR_RETURN(const EncoderChip chip, CompileEncoderChip(shape, layers, with_hops));
+  std::vector<PublicationRow> rows;
+  for (int chips : {1, 4, 8, 16}) {
+    ASSIGN_OR_RETURN(const Topology part, whole.Subset(chips));
+    ASSIGN_OR_RETURN(const std::vector<ChipId> chain, ChainOfChips(part, chips));
+    ASSIGN_OR_RETURN(const EncoderPipeline p, PipelineOf(chip, 2, part, chain, links, with_hops));
+    RETURN_IF_ERROR(RunLaunches(p.launches, part, links, with_hops));
+    const double macs = static_cast<double>(layers * shape.LayerMacs());
+    rows.push_back({absl::StrCat("encoders, ", layers, " a chip, ", shape.positions,
+                                 " positions of ", shape.hidden(), ", ", shape.heads, " heads, ",
+                                 shape.ffn, ", fp16"),
+                    chips, p.latency, 100 * macs / (kPeak * static_cast<double>(p.interval)),
+                    absl::StrCat("an inference every ", p.interval, "; layers of a chip ",
+                                 p.layer_cycles, ", transfer ", p.transfer_cycles)});
+  }
   return rows;
 }
 

@@ -17,6 +17,7 @@
 #include "runtime/kernels/collective.h"
 #include "runtime/kernels/place.h"
 #include "runtime/machine/machine.h"
+#include "runtime/machine/verify.h"
 
 namespace lockstep {
 namespace {
@@ -120,9 +121,7 @@ class FlowPrograms {
       Placer placer(timing_);
       const int64_t start = placer.Place(blocks_[i]);
       LOCKSTEP_CHECK(start == 0, "a flow begins at %d on chip %d", start, i);
-      DispatchResult result = Dispatch(placer.Finish(), timing_);
-      if (result.fault) return absl::InternalError(result.fault->ToString());
-      schedules.push_back(std::make_shared<const Schedule>(std::move(result.schedule)));
+      ASSIGN_OR_RETURN(schedules.emplace_back(), ScheduleOf(placer.Finish(), timing_));
     }
     Fleet fleet(fabric.get(), pointers);
     if (const std::optional<Fault> fault = fleet.Run(schedules)) {
@@ -233,6 +232,33 @@ Execution RunBoth(const Program& program, const ChipTiming& timing, const OnSram
             absl::StrCat("the engines disagree: functional ", out.Problem(), " digest ", out.digest,
                          ", timing ", other.Problem(), " digest ", other.digest)};
   return out;
+}
+
+absl::StatusOr<std::shared_ptr<const Schedule>> ScheduleOf(const Program& program,
+                                                           const ChipTiming& timing) {
+  DispatchResult d = Dispatch(program, timing);
+  if (d.fault) return absl::InternalError(d.fault->ToString());
+  return std::make_shared<const Schedule>(std::move(d.schedule));
+}
+
+absl::Status RunLaunches(const std::vector<Launches>& launches, const Topology& topology,
+                         const LinkModel& links, const ChipTiming& timing) {
+  const int chips = topology.num_chips();
+  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
+  const std::vector<int64_t> sram(chips, kSramBytes);
+  RETURN_IF_ERROR(VerifyLaunches(launches, sram, wiring, timing).status());
+  const auto cache = std::make_shared<CheckCache>(timing);
+  std::vector<std::unique_ptr<TimingEngine>> engines;
+  std::vector<Engine*> pointers;
+  for (int chip = 0; chip < chips; ++chip) {
+    engines.push_back(std::make_unique<TimingEngine>(static_cast<uint32_t>(chip), cache));
+    pointers.push_back(engines.back().get());
+  }
+  ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
+  if (const auto fault = Fleet(fabric.get(), pointers).Run(launches)) {
+    return absl::InternalError(fault->ToString());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int64_t> RunFlows(const Topology& topology, const LinkModel& links,

@@ -15,6 +15,7 @@
 #include "chip/functional.h"
 #include "chip/latency.h"
 #include "chip/program.h"
+#include "fabric/launch.h"
 #include "fabric/link_model.h"
 #include "fabric/routes.h"
 #include "fabric/topology.h"
@@ -51,6 +52,15 @@ Execution RunFunctional(const Program& program, const ChipTiming& timing,
 // On both engines; a difference is reported as a fault of kind kUntested with that detail.
 Execution RunBoth(const Program& program, const ChipTiming& timing, const OnSram& prepare = {},
                   const OnSram& inspect = {});
+
+// The program's runs with their cycles. Error: the fault of a text that cannot be dispatched.
+absl::StatusOr<std::shared_ptr<const Schedule>> ScheduleOf(const Program& program,
+                                                           const ChipTiming& timing);
+
+// Programs of all chips of the topology on the timing engine, verified before. Errors: a broken rule, as
+// verification or the engine finds it.
+absl::Status RunLaunches(const std::vector<Launches>& launches, const Topology& topology,
+                         const LinkModel& links, const ChipTiming& timing);
 
 // `vectors` one after the other from the SRAM of the first chip of `path` into that of the last,
 // stored in and read from SRAM at each chip between.
