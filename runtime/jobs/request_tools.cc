@@ -1,7 +1,6 @@
 // Jobs that one process of `lockstep` does, its standard output being the table
 // (runtime/jobs/request.h).
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <utility>
@@ -22,17 +21,6 @@ namespace {
 
 constexpr int64_t kOneProcessBytes = 256 << 20;
 constexpr int kMaxSizes = 64;
-
-PreparedJob WithTable(JobCommand command, const std::string& report) {
-  PreparedJob job;
-  command.stdout_file = "table.txt";
-  command.artifacts = {report, "table.txt"};
-  job.command = std::move(command);
-  job.needs.set_ranks(1);
-  job.needs.set_cores(1);
-  job.needs.set_memory_bytes(kOneProcessBytes);
-  return job;
-}
 
 absl::Status NoEffect(bool given, const std::string& field) {
   return given ? FieldError(field, "has no effect here") : absl::OkStatus();
@@ -130,6 +118,22 @@ absl::Status TakeBaseline(const v1::CollectiveSweepJob& job, const JobRoots& roo
 
 }  // namespace
 
+PreparedJob WithTable(JobCommand command, const std::string& report) {
+  PreparedJob job;
+  command.stdout_file = "table.txt";
+  command.artifacts = {report, "table.txt"};
+  job.command = std::move(command);
+  job.needs.set_ranks(1);
+  job.needs.set_cores(1);
+  job.needs.set_memory_bytes(kOneProcessBytes);
+  return job;
+}
+
+absl::Status CheckPreset(const std::optional<std::string>& preset, const std::string& field) {
+  if (!preset || *preset == "A" || *preset == "B" || *preset == "C") return absl::OkStatus();
+  return FieldError(field, absl::StrCat(Quoted(*preset), " is no preset: A, B, C"));
+}
+
 // Planning looks at shapes and wires alone: no processes but one, nothing in SRAM. What the topology
 // has no room for is found by the job itself.
 absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& roots) {
@@ -142,12 +146,7 @@ absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& 
   RETURN_IF_ERROR(TakeMachine(job.machine(), kind, roots, &options));
   RETURN_IF_ERROR(NoEffect(!options.latencies.empty(), "spec.plan.machine.latencies"));
   RETURN_IF_ERROR(CheckDeployment(options, kind, roots));
-  static constexpr absl::string_view kPresets[] = {"A", "B", "C"};
-  if (options.hop_latency && std::find(std::begin(kPresets), std::end(kPresets),
-                                       *options.hop_latency) == std::end(kPresets)) {
-    return FieldError("spec.plan.machine.hop_latency",
-                      absl::StrCat(Quoted(*options.hop_latency), " is no preset: A, B, C"));
-  }
+  RETURN_IF_ERROR(CheckPreset(options.hop_latency, "spec.plan.machine.hop_latency"));
   JobCommand command;
   command.arguments = {"plan", "--json=report.json", "--model=" + options.model,
                        "--topology=" + options.topology, "--topology-dir=" + roots.topologies};
@@ -171,11 +170,18 @@ absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job,
                                          const JobRoots& roots) {
   JobCommand command;
   std::vector<std::string>& out = command.arguments;
-  out = {"compare", "--csv=report.csv", "--topology-dir=" + roots.topologies};
+  out = {"compare", "--csv=report.csv", "--svg=report.svg", "--topology-dir=" + roots.topologies};
   RETURN_IF_ERROR(TakeSweep(job, &out));
   RETURN_IF_ERROR(TakeBaseline(job, roots, &out));
   RETURN_IF_ERROR(TakeOurSide(job, roots, &out));
-  return WithTable(std::move(command), "report.csv");
+  PreparedJob prepared = WithTable(std::move(command), "report.csv");
+  prepared.command.artifacts.push_back("report.svg");
+  if (job.baseline_only()) return prepared;
+  // Rounds of a node, of a kind whose chips have programs of their own.
+  const int64_t round = std::min(*std::max_element(job.bytes().begin(), job.bytes().end()),
+                                 kRoundBytes);
+  prepared.needs.set_memory_bytes(CollectiveBytes(CollectiveKind::kSendRecv, round, 8));
+  return prepared;
 }
 
 absl::StatusOr<PreparedJob> PrepareValidate(const v1::ValidateJob& job, const JobRoots& roots) {
