@@ -22,7 +22,7 @@ ASSUMPTIONS = (
     ("utilisation", 0.6, "", True, "share of the time in which tokens are generated"),
 )
 # Model, weights, topology, sequences.
-CASES = (("llama-2-7b", "int8", "groqrack", 1), ("llama-2-7b", "int8", "groqrack", 5),
+CASES = (("llama-2-7b", "int8", "groqrack", 1), ("llama-2-7b", "int8", "groqrack", 2),
          ("llama-2-7b", "fp16", "groqrack-x2", 1), ("llama-2-13b", "int8", "groqrack-x2", 1),
          ("llama-2-70b", "fp16", "groqrack-x10", 1))
 SECONDS_A_YEAR = 365.25 * 86400
