@@ -17,6 +17,7 @@
 #include "launcher/paths.h"
 #include "runtime/comparison/calibration.h"
 #include "runtime/comparison/compare.h"
+#include "runtime/comparison/compare_picture.h"
 #include "runtime/comparison/message_sizes.h"
 #include "runtime/files/atomic_file.h"
 #include "runtime/machine/topology_file.h"
@@ -26,7 +27,7 @@ namespace {
 
 struct CompareCommandFlags {
   CompareFlags compare;
-  std::string csv, explain, calibration, topology_dir;
+  std::string csv, svg, explain, calibration, topology_dir;
 };
 
 constexpr char kDefaultCheck[] = "64K";
@@ -108,6 +109,10 @@ absl::Status PrintComparisons(const CompareCommandFlags& flags, const nccl::Opti
     if (topology) RETURN_IF_ERROR(Print(CompareSummary(one.rows, channels)));
     all.push_back(one);
   }
+  if (!flags.svg.empty()) {
+    RETURN_IF_ERROR(
+        WriteAtomically(flags.svg, ComparePicture(all, channels, machine.machine.name)));
+  }
   return flags.csv.empty() ? absl::OkStatus() : WriteAtomically(flags.csv, CompareCsv(all));
 }
 
@@ -148,6 +153,7 @@ void AddCompareCommand(CLI::App& app, absl::Status* result) {
   AddCompareFlags(*command, &flags->compare);
   CLI::Option* csv =
       command->add_option("--csv", flags->csv, "File: one row a collective and size");
+  CLI::Option* svg = command->add_option("--svg", flags->svg, "File: the curves as a picture");
   CLI::Option* explain = command->add_option(
       "--explain", flags->explain, "What NCCL chooses for this size, and where the time goes");
   CLI::Option* calibration = command->add_option(
@@ -157,8 +163,8 @@ void AddCompareCommand(CLI::App& app, absl::Status* result) {
     explain->excludes(command->get_option(name));
     calibration->excludes(command->get_option(name));
   }
-  explain->excludes(csv)->excludes(calibration);
-  calibration->excludes(csv);
+  explain->excludes(csv)->excludes(svg)->excludes(calibration);
+  calibration->excludes(csv)->excludes(svg);
   command->add_option("--topology-dir", flags->topology_dir, "Folder of <name>.textproto files");
   command->callback([flags, result] { *result = RunCompare(*flags); });
 }

@@ -76,7 +76,7 @@ foreach(case packing model_packing hosts)
 endforeach()
 
 # --- the controller, as clients see it --------------------------------------------------------------
-foreach(case service security kill hostile stranger documents many)
+foreach(case service security kill hostile stranger documents many studies)
   add_test(NAME controller_${case}
            COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/controller/${case}_test.py
                    ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR})

@@ -98,6 +98,8 @@ constexpr Kind kKinds[] = {
     {"generate", "Text of a model", AddGenerateFlags, GenerateSpec},
     {"run", "Cycles of a model: the timing engine", AddRunJobFlags, RunSpec},
     {"plan", "Where a model's parts would lie", AddPlanFlags, PlanSpec},
+    {"collective", "One collective over all chips of a topology", AddCollectiveJobFlags,
+     CollectiveSpec},
     {"sweep", "Collectives by size, beside GPUs under NCCL (simulated)", AddSweepFlags, SweepSpec},
     {"validate", "Published figures, measured", AddValidateFlags, ValidateSpec},
     {"spec", "Any JobSpec of proto/lockstep/v1/job.proto, as JSON", AddFileFlags, SpecOfFile},

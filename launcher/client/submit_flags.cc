@@ -187,6 +187,30 @@ absl::StatusOr<v1::JobSpec> SweepSpec(const SpecFlags& f) {
   return WithLimits(f, std::move(spec));
 }
 
+void AddCollectiveJobFlags(CLI::App& app, SpecFlags* f) {
+  app.add_option("--kind", f->collective_kind, "all_reduce, reduce_scatter, all_gather, broadcast, "
+                                               "all_to_all, sendrecv")
+      ->capture_default_str();
+  app.add_option("--topology", f->topology, "Name of a topology of the controller")->required();
+  app.add_option("--bytes", f->bytes, "Of the whole message, 4 an fp32 element")->required();
+  app.add_option("--chips", f->chips, "Only the first N chips (default: all)");
+  app.add_option("--hop-latency", f->hop_latency, "Preset A, B or C");
+  app.add_option("--algorithm", f->algorithm, "trees, exchange, relay, routes or auto");
+  app.add_option("--set", f->latencies, "Latency: NAME=VALUE")->take_all();
+  app.add_flag("--check-values", f->check_values, "Functional engine; results are checked");
+}
+
+absl::StatusOr<v1::JobSpec> CollectiveSpec(const SpecFlags& f) {
+  v1::JobSpec spec;
+  v1::CollectiveJob& job = *spec.mutable_collective();
+  *job.mutable_machine() = MachineOf(f);
+  job.set_kind(f.collective_kind);
+  job.set_bytes(f.bytes);
+  job.set_check_values(f.check_values);
+  if (f.algorithm) job.set_algorithm(*f.algorithm);
+  return WithLimits(f, std::move(spec));
+}
+
 void AddValidateFlags(CLI::App& app, SpecFlags* f) {
   app.add_option("--only", f->only, "Figures: V5,V7")->delimiter(',');
   app.add_option("--set", f->latencies, "Latency: NAME=VALUE")->take_all();

@@ -29,6 +29,10 @@ struct SpecFlags {
   int tokens = 0, prompt_tokens = 1;
   bool ignore_eos = false, logits = false, timeline = false;
   CompareFlags compare;
+  std::string collective_kind = "all_reduce";
+  std::optional<std::string> algorithm;
+  int64_t bytes = 0;
+  bool check_values = false;
 };
 
 // Label and limits, which jobs of all kinds have.
@@ -44,6 +48,8 @@ void AddPlanFlags(CLI::App& app, SpecFlags* flags);
 absl::StatusOr<v1::JobSpec> PlanSpec(const SpecFlags& flags);
 void AddSweepFlags(CLI::App& app, SpecFlags* flags);
 absl::StatusOr<v1::JobSpec> SweepSpec(const SpecFlags& flags);
+void AddCollectiveJobFlags(CLI::App& app, SpecFlags* flags);
+absl::StatusOr<v1::JobSpec> CollectiveSpec(const SpecFlags& flags);
 void AddValidateFlags(CLI::App& app, SpecFlags* flags);
 absl::StatusOr<v1::JobSpec> ValidateSpec(const SpecFlags& flags);
 // Any JobSpec, as JSON in a file.

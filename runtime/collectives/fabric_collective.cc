@@ -22,7 +22,7 @@ constexpr int kHemisphereWords = kSlicesPerHemisphere / kSlicesPerColumn * kWord
 // Words below which chips do not share programs: there are not enough for all units.
 constexpr int kFewWords = 8;
 // An exchange is tried up to here only: each link carries every word of a unit.
-constexpr int64_t kExchangeWords = 64, kExchangeMoves = 400'000;
+constexpr int64_t kExchangeWords = 16, kExchangeMoves = 400'000;
 
 Roles RolesOf(const Topology& topology, const LinkModel& links, int roles) {
   Roles out(roles);

@@ -56,6 +56,8 @@ absl::StatusOr<PreparedJob> PrepareKind(const v1::JobSpec& spec, const JobRoots&
       return PrepareGenerate(spec.generate(), roots, limits);
     case v1::JobSpec::kPlan:
       return PreparePlan(spec.plan(), roots);
+    case v1::JobSpec::kCollective:
+      return PrepareCollective(spec.collective(), roots);
     case v1::JobSpec::kCollectiveSweep:
       return PrepareSweep(spec.collective_sweep(), roots);
     case v1::JobSpec::kRun:
@@ -163,7 +165,7 @@ absl::Status CheckRequestId(absl::string_view request_id) {
 }
 
 std::vector<std::string> RunnableKinds() {
-  return {"generate", "plan", "run", "collective_sweep", "validate"};
+  return {"generate", "plan", "run", "collective", "collective_sweep", "validate"};
 }
 
 absl::StatusOr<PreparedJob> PrepareJob(const v1::JobSpec& spec, const JobRoots& roots,

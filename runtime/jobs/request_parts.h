@@ -1,10 +1,12 @@
 #pragma once
 // What the functions of request.cc, request_run.cc and request_tools.cc share.
 
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/collectives/collective_kind.h"
 #include "runtime/jobs/request.h"
 #include "runtime/run/run_options.h"
 
@@ -55,8 +57,18 @@ absl::StatusOr<PreparedJob> PrepareGenerate(const v1::GenerateJob& job, const Jo
 absl::StatusOr<PreparedJob> PrepareTimingRun(const v1::RunJob& job, const JobRoots& roots,
                                              const HostLimits& limits);
 
+// `field` names a preset of hop latencies, or nothing.
+absl::Status CheckPreset(const std::optional<std::string>& preset, const std::string& field);
+
+// What a collective takes of the host, from its size and the number of chips.
+int64_t CollectiveBytes(CollectiveKind kind, int64_t bytes, int chips);
+
+// A job of one process whose standard output is table.txt.
+PreparedJob WithTable(JobCommand command, const std::string& report);
+
 // Kinds that are one process of `lockstep` each, with report and table.
 absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& roots);
+absl::StatusOr<PreparedJob> PrepareCollective(const v1::CollectiveJob& job, const JobRoots& roots);
 absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job, const JobRoots& roots);
 absl::StatusOr<PreparedJob> PrepareValidate(const v1::ValidateJob& job, const JobRoots& roots);
 

@@ -134,6 +134,7 @@ absl::StatusOr<PreparedJob> PrepareModelRun(RunOptions options, const std::strin
   options.prompt_ids = setup->prompt_ids;
   options.report = "report.json";
   options.table = "table.txt";
+  options.links = "links.csv";
   options.quiet = options.progress = true;
   job.command.stdout_is_text = true;
   job.command.arguments = RankArguments(options);
@@ -146,7 +147,7 @@ absl::StatusOr<PreparedJob> PrepareModelRun(RunOptions options, const std::strin
     }
   }
   for (const std::string& file :
-       {options.report, options.table, options.timeline, options.logits}) {
+       {options.report, options.table, options.links, options.timeline, options.logits}) {
     if (!file.empty()) job.command.artifacts.push_back(file);
   }
   return job;

@@ -1,7 +1,6 @@
 // Jobs that one process of `lockstep` does, its standard output being the table
 // (runtime/jobs/request.h).
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <utility>
@@ -20,22 +19,9 @@
 namespace lockstep {
 namespace {
 
-// Measured by bench/job_memory.py, rounded up. A sweep with our side executes rounds of 32 MiB on
-// eight chips.
-constexpr int64_t kPlanBytes = 512 << 20, kValidateBytes = 512 << 20, kSweepBytes = 1024 << 20,
-                  kBaselineBytes = 128 << 20;
+// Measured by bench/job_memory.py, rounded up.
+constexpr int64_t kPlanBytes = 512 << 20, kValidateBytes = 512 << 20, kBaselineBytes = 128 << 20;
 constexpr int kMaxSizes = 64;
-
-PreparedJob WithTable(JobCommand command, const std::string& report, int64_t memory_bytes) {
-  PreparedJob job;
-  command.stdout_file = "table.txt";
-  command.artifacts = {report, "table.txt"};
-  job.command = std::move(command);
-  job.needs.set_ranks(1);
-  job.needs.set_cores(1);
-  job.needs.set_memory_bytes(memory_bytes);
-  return job;
-}
 
 absl::Status NoEffect(bool given, const std::string& field) {
   return given ? FieldError(field, "has no effect here") : absl::OkStatus();
@@ -73,8 +59,7 @@ absl::Status TakeSweep(const v1::CollectiveSweepJob& job, Arguments* out) {
   return absl::OkStatus();
 }
 
-absl::Status TakeOurSide(const v1::CollectiveSweepJob& job, const JobRoots& roots,
-                         Arguments* out) {
+absl::Status TakeOurSide(const v1::CollectiveSweepJob& job, const JobRoots& roots, Arguments* out) {
   if (job.baseline_only()) {
     RETURN_IF_ERROR(NoEffect(job.has_machine(), OfSweep("machine")));
     RETURN_IF_ERROR(NoEffect(job.has_check_bytes(), OfSweep("check_bytes")));
@@ -89,7 +74,8 @@ absl::Status TakeOurSide(const v1::CollectiveSweepJob& job, const JobRoots& root
   out->push_back("--topology=" + options.topology);
   if (!job.has_check_bytes()) return absl::OkStatus();
   if (job.check_bytes() < 1 || job.check_bytes() > kRoundBytes) {
-    return FieldError(OfSweep("check_bytes"), absl::StrCat(job.check_bytes(), ": 1..", kRoundBytes));
+    return FieldError(OfSweep("check_bytes"),
+                      absl::StrCat(job.check_bytes(), ": 1..", kRoundBytes));
   }
   out->push_back(absl::StrCat("--check=", job.check_bytes()));
   return absl::OkStatus();
@@ -98,8 +84,8 @@ absl::Status TakeOurSide(const v1::CollectiveSweepJob& job, const JobRoots& root
 // How the baseline is made: what of it is wrong is named by whoever reads it.
 absl::Status TakeBaseline(const v1::CollectiveSweepJob& job, const JobRoots& roots,
                           Arguments* out) {
-  const auto take = [out](bool given, const char* field, const char* flag,
-                          const std::string& value, const absl::Status& status) -> absl::Status {
+  const auto take = [out](bool given, const char* field, const char* flag, const std::string& value,
+                          const absl::Status& status) -> absl::Status {
     if (!given) return absl::OkStatus();
     if (!status.ok()) return FieldError(OfSweep(field), status.message());
     out->push_back(absl::StrCat(flag, "=", value));
@@ -113,8 +99,8 @@ absl::Status TakeBaseline(const v1::CollectiveSweepJob& job, const JobRoots& roo
   const std::string number = absl::StrCat(gpus);
   RETURN_IF_ERROR(take(job.has_gpus(), "gpus", "--gpus", number,
                        in(gpus == 2 || gpus == 4 || gpus == 8, number, "2, 4 or 8")));
-  RETURN_IF_ERROR(take(job.has_nccl_version(), "nccl_version", "--nccl-version",
-                       job.nccl_version(), nccl::Version::Parse(job.nccl_version()).status()));
+  RETURN_IF_ERROR(take(job.has_nccl_version(), "nccl_version", "--nccl-version", job.nccl_version(),
+                       nccl::Version::Parse(job.nccl_version()).status()));
   RETURN_IF_ERROR(take(job.has_launch(), "launch", "--launch", job.launch(),
                        in(job.launch() == "mpi" || job.launch() == "one-process", job.launch(),
                           "mpi or one-process")));
@@ -133,8 +119,24 @@ absl::Status TakeBaseline(const v1::CollectiveSweepJob& job, const JobRoots& roo
 
 }  // namespace
 
-// Planning looks at shapes and wires alone: no processes but one, nothing in SRAM. What the topology
-// has no room for is found by the job itself.
+PreparedJob WithTable(JobCommand command, const std::string& report, int64_t memory_bytes) {
+  PreparedJob job;
+  command.stdout_file = "table.txt";
+  command.artifacts = {report, "table.txt"};
+  job.command = std::move(command);
+  job.needs.set_ranks(1);
+  job.needs.set_cores(1);
+  job.needs.set_memory_bytes(memory_bytes);
+  return job;
+}
+
+absl::Status CheckPreset(const std::optional<std::string>& preset, const std::string& field) {
+  if (!preset || *preset == "A" || *preset == "B" || *preset == "C") return absl::OkStatus();
+  return FieldError(field, absl::StrCat(Quoted(*preset), " is no preset: A, B, C"));
+}
+
+// Planning looks at shapes and wires alone: no processes but one, nothing in SRAM. What the
+// topology has no room for is found by the job itself.
 absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& roots) {
   const std::string kind = "plan";
   RunOptions options;
@@ -145,12 +147,7 @@ absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& 
   RETURN_IF_ERROR(TakeMachine(job.machine(), kind, roots, &options));
   RETURN_IF_ERROR(NoEffect(!options.latencies.empty(), "spec.plan.machine.latencies"));
   RETURN_IF_ERROR(CheckDeployment(options, kind, roots));
-  static constexpr absl::string_view kPresets[] = {"A", "B", "C"};
-  if (options.hop_latency && std::find(std::begin(kPresets), std::end(kPresets),
-                                       *options.hop_latency) == std::end(kPresets)) {
-    return FieldError("spec.plan.machine.hop_latency",
-                      absl::StrCat(Quoted(*options.hop_latency), " is no preset: A, B, C"));
-  }
+  RETURN_IF_ERROR(CheckPreset(options.hop_latency, "spec.plan.machine.hop_latency"));
   JobCommand command;
   command.arguments = {"plan", "--json=report.json", "--model=" + options.model,
                        "--topology=" + options.topology, "--topology-dir=" + roots.topologies};
@@ -170,16 +167,21 @@ absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& 
 }
 
 // Collectives of our side and of a simulated baseline, by size.
-absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job,
-                                         const JobRoots& roots) {
+absl::StatusOr<PreparedJob> PrepareSweep(const v1::CollectiveSweepJob& job, const JobRoots& roots) {
   JobCommand command;
   std::vector<std::string>& out = command.arguments;
-  out = {"compare", "--csv=report.csv", "--topology-dir=" + roots.topologies};
+  out = {"compare", "--csv=report.csv", "--svg=report.svg", "--topology-dir=" + roots.topologies};
   RETURN_IF_ERROR(TakeSweep(job, &out));
   RETURN_IF_ERROR(TakeBaseline(job, roots, &out));
   RETURN_IF_ERROR(TakeOurSide(job, roots, &out));
-  return WithTable(std::move(command), "report.csv",
-                   job.baseline_only() ? kBaselineBytes : kSweepBytes);
+  // Rounds of a node, of a kind whose chips have programs of their own.
+  const int64_t round =
+      std::min(*std::max_element(job.bytes().begin(), job.bytes().end()), kRoundBytes);
+  PreparedJob prepared = WithTable(
+      std::move(command), "report.csv",
+      job.baseline_only() ? kBaselineBytes : CollectiveBytes(CollectiveKind::kSendRecv, round, 8));
+  prepared.command.artifacts.push_back("report.svg");
+  return prepared;
 }
 
 absl::StatusOr<PreparedJob> PrepareValidate(const v1::ValidateJob& job, const JobRoots& roots) {

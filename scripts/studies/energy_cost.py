@@ -22,7 +22,7 @@ ASSUMPTIONS = (
     ("utilisation", 0.6, "", True, "share of the time in which tokens are generated"),
 )
 # Model, weights, topology, sequences.
-CASES = (("llama-2-7b", "int8", "groqrack", 1), ("llama-2-7b", "int8", "groqrack", 5),
+CASES = (("llama-2-7b", "int8", "groqrack", 1), ("llama-2-7b", "int8", "groqrack", 2),
          ("llama-2-7b", "fp16", "groqrack-x2", 1), ("llama-2-13b", "int8", "groqrack-x2", 1),
          ("llama-2-70b", "fp16", "groqrack-x10", 1))
 SECONDS_A_YEAR = 365.25 * 86400
@@ -65,7 +65,8 @@ def draw(s, cases, a):
         bars = axis.barh(labels, values)
         axis.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
         axis.set_xlabel(unit)
-        axis.set_xlim(0, 1.18 * max(values))
+        axis.set_xscale("log")
+        axis.set_xlim(min(values) / 2, 3 * max(values))
         axis.invert_yaxis()
         axis.tick_params(axis="y", labelsize=7)
     row, base = rows[-1], dollars(rows[-1], a)

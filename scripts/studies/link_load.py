@@ -10,7 +10,7 @@ import study
 
 CHIPS, NODE = 72, 8
 CASES = {"all-reduce of 64 KiB": ("collective", 65536), "all-reduce of 4 MiB": ("collective", 4 << 20),
-         "a token of Llama-2-7B, int8": ("run", "llama-2-7b")}
+         "a token of Llama-2-7B in int8": ("run", "llama-2-7b")}
 
 
 def main():

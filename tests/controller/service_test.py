@@ -67,7 +67,8 @@ class ServiceTest(unittest.TestCase):
         self.assertEqual(job.text, "".join(e.text for e in events))
         self.assertTrue(job.text.startswith("Nora was"))
         names = {a.name: a.bytes for a in job.artifacts}
-        self.assertEqual(set(names), {"report.json", "table.txt", "timeline.json", "logits.f32"})
+        self.assertEqual(set(names), {"report.json", "table.txt", "links.csv", "timeline.json",
+                                      "logits.f32"})
         for name, size in names.items():
             self.assertEqual(len(self.client.artifact(job.id, name)), size)
         report = json.loads(self.client.artifact(job.id, "report.json"))
@@ -87,6 +88,7 @@ class ServiceTest(unittest.TestCase):
                  "bytes": [1024, 65536], "baseline": "dgx-a100"}
         job = self.client.follow(self.client.submit({"collectiveSweep": sweep}).id)
         self.assertGreaterEqual(self.client.artifact(job.id, "report.csv").count(b"\n"), 3)
+        self.assertIn(b"all_reduce: bus bandwidth", self.client.artifact(job.id, "report.svg"))
         for field, change in (("kinds", ["x"]), ("kinds", []), ("kinds", ["all_reduce"] * 2),
                               ("bytes", [0]), ("bytes", []), ("gpus", 3),
                               ("baseline", "../dgx-a100"), ("baseline", "")):
@@ -257,6 +259,8 @@ class ServiceTest(unittest.TestCase):
         for kind, *more in (
                 ("sweep", "--collective", "all_reduce,broadcast", "--sizes", "8,1K",
                  "--baseline", "dgx-h100", "--gpus", "4", "--launch", "mpi"),
+                ("collective", "--topology", "groqnode", "--kind", "sendrecv", "--bytes", "4000",
+                 "--hop-latency", "C", "--set", "read=4", "--check-values"),
                 ("run", "--model", "story", "--topology", "groqrack", "--tokens", "2", "--nodes",
                  "2", "--weights", "int8", "--failed", "0.1", "--chips-per-rank", "auto"),
                 ("plan", "--model", "llama-2-7b", "--topology", "groqrack", "--weights", "int8",

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "tests/chip/test_folder.h"
 #include "tests/launcher/shell.h"
 
 namespace lockstep {
@@ -45,8 +46,8 @@ TEST(CollectiveCommandTest, HopLatencyAndSetChangeCycles) {
 }
 
 TEST(CollectiveCommandTest, FilesHaveTheFiguresAndALineALink) {
-  const std::string report = testing::TempDir() + "/collective.json";
-  const std::string links = testing::TempDir() + "/collective.csv";
+  const TestFolder folder;
+  const std::string report = folder.File("report.json"), links = folder.File("links.csv");
   const Outcome run = Lockstep("collective --topology groqnode --bytes 1M --kind sendrecv --report " +
                                report + " --links " + links);
   EXPECT_EQ(run.exit_code, 2) << "bytes are a plain number";

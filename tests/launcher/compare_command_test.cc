@@ -65,6 +65,18 @@ TEST(CompareCommandTest, EveryCollectiveHasOurSide) {
   }
 }
 
+TEST(CompareCommandTest, ThePictureHasARowACollective) {
+  const std::string file = testing::TempDir() + "/compare.svg";
+  const Outcome run = Lockstep("compare --sizes 1K,64K --collective all_reduce,all_gather --svg " + file);
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  const std::string svg = ReadFile(file);
+  for (const char* part : {"all_reduce: bus bandwidth", "all_gather: share of channels",
+                           "GPUs of dgx-a100, of 300.0 GB/s"}) {
+    EXPECT_THAT(svg, HasSubstr(part));
+  }
+  std::remove(file.c_str());
+}
+
 TEST(CompareCommandTest, BadUseIsOneLine) {
   const auto fails = [](const std::string& arguments, int code, const char* what) {
     const Outcome run = Lockstep("compare --baseline-only " + arguments);

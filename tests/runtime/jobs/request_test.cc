@@ -158,6 +158,33 @@ TEST_F(RequestTest, WrongFieldsOfPlansAndSweepsAreNamed) {
   refused("machine", R"("baselineOnly": true)");
 }
 
+TEST_F(RequestTest, ACollectiveIsCheckedFieldByField) {
+  const auto collective = [](const std::string& fields) {
+    return R"({"collective": {"machine": {"topology": "groqrack")" + fields + "}}";
+  };
+  const auto job = Prepare(collective(R"(, "hopLatency": "C", "chips": 16}, "kind": "all_gather",
+                                         "bytes": 4096, "algorithm": "trees")"));
+  ASSERT_TRUE(job.ok()) << job.status();
+  for (const char* flag : {"--kind=all_gather", "--bytes=4096", "--chips=16", "--hop-latency=C",
+                           "--algorithm=trees", "--links=links.csv"}) {
+    EXPECT_THAT(job->command.arguments, Contains(flag));
+  }
+  EXPECT_THAT(job->command.artifacts, Contains("links.csv"));
+  const auto refused = [&](const std::string& field, const std::string& fields) {
+    EXPECT_EQ(Refused(collective(fields)), "spec.collective." + field) << fields;
+  };
+  refused("kind", R"(}, "bytes": 4)");
+  refused("kind", R"(}, "kind": "sum", "bytes": 4)");
+  refused("bytes", R"(}, "kind": "all_reduce")");
+  refused("bytes", R"(}, "kind": "all_reduce", "bytes": -1)");
+  refused("algorithm", R"(}, "kind": "all_reduce", "bytes": 4, "algorithm": "magic")");
+  refused("machine.chips", R"(, "chips": 73}, "kind": "all_reduce", "bytes": 4)");
+  refused("machine.hop_latency", R"(, "hopLatency": "D"}, "kind": "all_reduce", "bytes": 4)");
+  limits_.memory_bytes = int64_t{1} << 30;
+  EXPECT_EQ(Prepare(collective(R"(}, "kind": "sendrecv", "bytes": 104857600)")).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_F(RequestTest, ARankPerCoreSharesChipsEvenly) {
   limits_.cores = 3;
   const auto job = Prepare(Generate(R"("placement": {"rankPerCore": true})", "groqnode"));

@@ -131,7 +131,7 @@ TEST_F(RunnerTest, AJobEndsWithItsTextAndArtifacts) {
     const std::string path = folder_ + "/jobs/j1/" + store_->FindArtifact(number, artifact.name())->path;
     EXPECT_EQ(static_cast<int64_t>(fs::file_size(path)), artifact.bytes());
   }
-  EXPECT_THAT(names, testing::ElementsAre("report.json", "table.txt", "logits.f32"));
+  EXPECT_THAT(names, testing::ElementsAre("report.json", "table.txt", "links.csv", "logits.f32"));
   EXPECT_TRUE(fs::is_empty(folder_ + "/scratch"));
 }
 
