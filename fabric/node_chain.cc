@@ -23,7 +23,7 @@ int NodesPerUnit(const Topology& topology) {
 
 class ChainSearch {
  public:
-  ChainSearch(const Topology& topology, absl::Span<const NodeId> nodes) : topology_(topology) {
+  ChainSearch(const Topology& topology, absl::Span<const NodeId> nodes) {
     const int per_unit = NodesPerUnit(topology);
     std::vector<char> usable(topology.num_nodes(), 0);
     for (NodeId node : nodes) usable[node.value()] = 1;
@@ -103,7 +103,6 @@ class ChainSearch {
     return false;
   }
 
-  const Topology& topology_;
   std::vector<std::vector<NodeId>> units_;  // usable nodes, ascending
   std::vector<std::vector<Door>> doors_;
   std::vector<char> visited_;
