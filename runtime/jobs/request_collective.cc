@@ -15,7 +15,8 @@ namespace lockstep {
 namespace {
 
 constexpr int64_t kBaseBytes = 128 << 20;
-constexpr int64_t kMostEstimate = int64_t{6} << 30;  // beyond it a collective is refused as too large
+constexpr int64_t kMostEstimate = int64_t{6}
+                                  << 30;  // beyond it a collective is refused as too large
 
 std::string Of(absl::string_view name) { return absl::StrCat("spec.collective.", name); }
 
@@ -42,8 +43,7 @@ int64_t CollectiveBytes(CollectiveKind kind, int64_t bytes, int chips) {
   return kBaseBytes + std::min(each, kMostEstimate / chips) * chips;
 }
 
-absl::StatusOr<PreparedJob> PrepareCollective(const v1::CollectiveJob& job,
-                                              const JobRoots& roots) {
+absl::StatusOr<PreparedJob> PrepareCollective(const v1::CollectiveJob& job, const JobRoots& roots) {
   const auto kind = CollectiveByName(absl::StrReplaceAll(job.kind(), {{"_", "-"}}));
   if (!kind.ok()) return FieldError(Of("kind"), kind.status().message());
   if (job.bytes() < 1 || job.bytes() > nccl::kMostBytes) {
@@ -71,11 +71,11 @@ absl::StatusOr<PreparedJob> PrepareCollective(const v1::CollectiveJob& job,
   for (const std::string& latency : options.latencies) out.push_back("--set=" + latency);
   if (job.has_algorithm()) out.push_back("--algorithm=" + job.algorithm());
   if (job.check_values()) out.push_back("--engine=functional");
-  PreparedJob prepared = WithTable(std::move(command), "report.json");
-  prepared.command.artifacts.push_back("links.csv");
   const int64_t values = job.check_values() ? 3 * job.bytes() * *chips : 0;
-  prepared.needs.set_memory_bytes(CollectiveBytes(*kind, job.bytes(), *chips) +
-                                  std::min(values, kMostEstimate));
+  PreparedJob prepared =
+      WithTable(std::move(command), "report.json",
+                CollectiveBytes(*kind, job.bytes(), *chips) + std::min(values, kMostEstimate));
+  prepared.command.artifacts.push_back("links.csv");
   return prepared;
 }
 

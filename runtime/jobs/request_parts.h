@@ -64,7 +64,7 @@ absl::Status CheckPreset(const std::optional<std::string>& preset, const std::st
 int64_t CollectiveBytes(CollectiveKind kind, int64_t bytes, int chips);
 
 // A job of one process whose standard output is table.txt.
-PreparedJob WithTable(JobCommand command, const std::string& report);
+PreparedJob WithTable(JobCommand command, const std::string& report, int64_t memory_bytes);
 
 // Kinds that are one process of `lockstep` each, with report and table.
 absl::StatusOr<PreparedJob> PreparePlan(const v1::PlanJob& job, const JobRoots& roots);
