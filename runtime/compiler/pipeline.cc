@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -209,7 +210,8 @@ int64_t LeastPeriod(const std::vector<PipelinePart>& first, const std::vector<Pi
         if (a.stage != b.stage) continue;
         for (int k = 1; k <= most; ++k) {
           const int64_t start = b.start + k * period, end = b.end + drain + k * period;
-          if (start >= a.end + drain || end <= a.start) continue;
+          if (start >= a.end + drain) break;  // and so are all that follow
+          if (end <= a.start) continue;
           return (a.end + drain - b.start + k - 1) / k;
         }
       }
@@ -265,9 +267,11 @@ absl::Status CompiledPipeline::FollowOn() {
     one.push_back(part);
   }
   const int64_t drain = DrainCycles(timing_);
+  // For any number of positions, so that the time of many follows from that of a few.
+  constexpr int kAny = std::numeric_limits<int>::max();
   for (int64_t before = period_ = 1;; before = period_) {
-    period_ = LeastPeriod(one, one, positions - 1, drain, period_);
-    period_ = LeastPeriod(one, last, positions - 1, drain, period_);
+    period_ = LeastPeriod(one, one, kAny, drain, period_);
+    period_ = LeastPeriod(one, last, kAny, drain, period_);
     if (period_ == before) break;
   }
   parts_.clear();
