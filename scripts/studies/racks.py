@@ -25,7 +25,7 @@ def run(s, model, topology, nodes, weights, context, hop):
         command = [str(s.arguments.lockstep), "run", "--engine", "timing", "--transport", "local",
                    "--threads", "2", "--model", model, "--topology", topology, "--nodes", nodes,
                    "--weights", weights, "--context", context, "--hop-latency", hop,
-                   "--prompt-ids", "1,1", "--prompt-flight", "2", "--tokens", "2", "--ignore-eos",
+                   "--prompt-ids", "1,1", "--prompt-flight", "2", "--tokens", "2",
                    "--quiet", "--report", file.name]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode == 0:
