@@ -1,11 +1,11 @@
 // Expands runs into what they use and lets each resource check itself (chip/timing_check.h).
 #include "chip/timing_check.h"
-#include "chip/link_serialiser.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "chip/digest.h"
+#include "chip/link_serialiser.h"
 #include "chip/timing_sram.h"
 #include "chip/timing_streams.h"
 
@@ -40,14 +40,22 @@ class Expander {
     const OpInfo& info = Info(run.instr.op);
     if (!info.unit) return;
     switch (*info.unit) {
-      case Unit::kMem: sram_.Add(run, id, 0); break;
-      case Unit::kVxm: AddVxm(run, id); break;
+      case Unit::kMem:
+        sram_.Add(run, id, 0);
+        break;
+      case Unit::kVxm:
+        AddVxm(run, id);
+        break;
       case Unit::kMxm:
         check_.mxm[run.queue - kMxmQueue0].push_back(id);
         if (run.instr.op == Opcode::kAcc) check_.ages[id] += int64_t{run.count} * timing_.mxm_array;
         break;
-      case Unit::kSxm: AddSxm(run, id); break;
-      case Unit::kC2c: AddLink(run, id); break;
+      case Unit::kSxm:
+        AddSxm(run, id);
+        break;
+      case Unit::kC2c:
+        AddLink(run, id);
+        break;
     }
   }
 
@@ -105,8 +113,7 @@ class Expander {
 
   void CheckSlots(const Run& run, int32_t id, int link) {
     LinkSerialiser& serialiser = serialisers_[link];
-    const int64_t i =
-        serialiser.SendAll({run.first, run.period, run.count}, timing_.link_ticks);
+    const int64_t i = serialiser.SendAll({run.first, run.period, run.count}, timing_.link_ticks);
     if (i >= 0) {
       faults_.Offer(FaultKind::kLinkSlot, id, i,
                     absl::StrCat("link ", link, " is free from cycle ", serialiser.NextCycle()));
@@ -129,10 +136,20 @@ ProgramCheck CheckProgram(const Schedule& schedule, const ChipTiming& timing) {
   return Expander(schedule, timing).Check();
 }
 
-CheckCache::Entry& CheckCache::Find(const std::shared_ptr<const Schedule>& schedule) {
+CheckCache::Entry* CheckCache::Known(const std::shared_ptr<const Schedule>& schedule) {
   for (Entry& entry : entries_) {
-    if (entry.schedule == schedule) return entry;
+    if (entry.schedule == schedule) return &entry;
   }
+  return nullptr;
+}
+
+void CheckCache::Remember(const std::shared_ptr<const Schedule>& schedule,
+                          std::shared_ptr<const ProgramCheck> program) {
+  if (Known(schedule) == nullptr) entries_.push_back({schedule, std::move(program), {}});
+}
+
+CheckCache::Entry& CheckCache::Find(const std::shared_ptr<const Schedule>& schedule) {
+  if (Entry* entry = Known(schedule)) return *entry;
   entries_.erase(std::remove_if(entries_.begin(), entries_.end(),
                                 [](const Entry& e) { return e.schedule.use_count() == 1; }),
                  entries_.end());
@@ -144,7 +161,7 @@ CheckCache::Entry& CheckCache::Find(const std::shared_ptr<const Schedule>& sched
 std::shared_ptr<const Verdict> CheckCache::Check(const std::shared_ptr<const Schedule>& schedule,
                                                  const std::shared_ptr<const MxmState>& before) {
   Entry& entry = Find(schedule);
-  for (const Known& known : entry.known) {
+  for (const Seen& known : entry.known) {
     if (known.before == before || *known.before == *before) return known.verdict;
   }
   auto after = std::make_shared<MxmState>(*before);

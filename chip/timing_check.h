@@ -30,10 +30,10 @@ struct LinkRun {
 
 struct ProgramCheck {
   uint64_t schedule_hash = 0;  // chip/digest.h
-  std::vector<int64_t> ages;  // by run: sum of operand ages; receives excepted
+  std::vector<int64_t> ages;   // by run: sum of operand ages; receives excepted
   std::array<std::vector<LinkRun>, kC2cLinks> links;  // in order of dispatch
   std::array<int64_t, kC2cLinks> vectors_received{};
-  int32_t receives = 0;       // runs of receive
+  int32_t receives = 0;  // runs of receive
   MxmRuns mxm;
   std::optional<FoundFault> fault;  // earliest that does not depend on the MXM's state
 };
@@ -58,18 +58,22 @@ class CheckCache {
   virtual std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
                                                const std::shared_ptr<const MxmState>& before);
   const ChipTiming& timing() const { return timing_; }
+  // Takes over what CheckProgram said of a schedule, so that Check need not ask.
+  void Remember(const std::shared_ptr<const Schedule>& schedule,
+                std::shared_ptr<const ProgramCheck> program);
   size_t size() const { return entries_.size(); }  // schedules remembered
 
  private:
-  struct Known {
+  struct Seen {
     std::shared_ptr<const MxmState> before;
     std::shared_ptr<const Verdict> verdict;
   };
   struct Entry {
     std::shared_ptr<const Schedule> schedule;
     std::shared_ptr<const ProgramCheck> program;
-    std::vector<Known> known;
+    std::vector<Seen> known;
   };
+  Entry* Known(const std::shared_ptr<const Schedule>& schedule);
   Entry& Find(const std::shared_ptr<const Schedule>& schedule);
 
   const ChipTiming timing_;

@@ -16,11 +16,12 @@ Fleet::Fleet(Transport* transport, std::vector<Engine*> engines)
                  engines_.size(), transport_->chips().size());
 }
 
-std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches) {
+std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches, BeforeLaunch before) {
   LOCKSTEP_CHECK(!stopped_, "a run after a fault");
   LOCKSTEP_CHECK(launches.size() == engines_.size(), "%d chips' launches for %d engines",
                  launches.size(), engines_.size());
   launches_ = launches;
+  before_ = std::move(before);
   receives_.clear();
   progress_.assign(engines_.size(), {});
   for (const Launches& of_chip : launches) {
@@ -48,6 +49,7 @@ void Fleet::StartLaunch(int index) {
   Progress& progress = progress_[index];
   const std::shared_ptr<const Schedule>& schedule = launches_[index][progress.at].schedule;
   if (progress.at + 1 < launches_[index].size()) progress.left = receives_.at(schedule.get());
+  if (before_) before_(index, progress.at);
   engines_[index]->Start(schedule);
 }
 
@@ -59,9 +61,13 @@ ChipStep::Result Fleet::Step(int index, LinkPort& port) {
     const bool last = progress.at + 1 == launches.size();
     LaunchPort local(port, launches[progress.at].start, last ? nullptr : &progress.left);
     switch (engine.Run(local)) {
-      case EngineState::kBlocked: return {false, engine.blocked_link()};
-      case EngineState::kFault: faulted_[index] = 1; return {true, 0};
-      case EngineState::kDone: break;
+      case EngineState::kBlocked:
+        return {false, engine.blocked_link()};
+      case EngineState::kFault:
+        faulted_[index] = 1;
+        return {true, 0};
+      case EngineState::kDone:
+        break;
     }
     if (last) break;
     ++progress.at;

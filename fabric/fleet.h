@@ -10,6 +10,7 @@
 // of the link, at the cycle in which the oldest such vector arrived.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,15 +33,18 @@ class Fleet : private ChipStep {
   // in every process, the earliest fault of all chips, in cycles of the run.
   // REQUIRES: no run before it gave a fault: a machine that broke a rule has stopped; launches of a
   // chip follow each other in time.
-  std::optional<Fault> Run(absl::Span<const Launches> launches);
+  // before: called for each launch of engines[index] just before it begins, from the thread that
+  // steps the chip: what the host writes into its SRAM meanwhile. May be null.
+  using BeforeLaunch = std::function<void(int index, size_t launch)>;
+  std::optional<Fault> Run(absl::Span<const Launches> launches, BeforeLaunch before = nullptr);
   // One program a chip, all from cycle 0.
   std::optional<Fault> Run(absl::Span<const std::shared_ptr<const Schedule>> schedules);
 
  private:
   // How far a chip has come.
   struct Progress {
-    size_t at = 0;       // its launch
-    LinkCounts left{};   // vectors that this launch still receives
+    size_t at = 0;      // its launch
+    LinkCounts left{};  // vectors that this launch still receives
   };
 
   Result Step(int index, LinkPort& port) override;
@@ -52,9 +56,11 @@ class Fleet : private ChipStep {
   Transport* transport_;
   std::vector<Engine*> engines_;
   absl::Span<const Launches> launches_;  // of the run
-  std::map<const Schedule*, LinkCounts> receives_;  // of schedules that others follow; only looked up
-  std::vector<Progress> progress_;       // by index
-  std::vector<char> faulted_;  // by index; bytes, since threads write neighbours
+  BeforeLaunch before_;
+  std::map<const Schedule*, LinkCounts>
+      receives_;                    // of schedules that others follow; only looked up
+  std::vector<Progress> progress_;  // by index
+  std::vector<char> faulted_;       // by index; bytes, since threads write neighbours
   bool stopped_ = false;
 };
 

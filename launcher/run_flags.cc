@@ -52,6 +52,9 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
   app.add_option("--prefill-batch", o.prefill_batch,
                  "Positions of the prompt that a program takes at once: 1, 2, 4, 8 or 16 (default: "
                  "as many as fit and the prompt fills)");
+  app.add_option("--prompt-flight", o.prompt_flight,
+                 "Over several stages: positions of the prompt that follow each other through the\n"
+                 "pipeline in one step (default 1: each when the one before is done)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
   app.add_option("--weights", flags->weights,

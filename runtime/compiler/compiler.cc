@@ -40,7 +40,7 @@ class Compiler {
     if (part_.embedding) Embedding();
     if (part_.receive != nullptr) Receive(out);
     if (part_.layers) {
-      Tables();
+      kernels_.MaskBias(map_.iota, map_.position, plan_.cache().key_tiles(), at_.bias);
       BeginNorm(map_.layers.front().attention_gain, streamed_);
       PassOn();
       Layers(out);
@@ -133,17 +133,6 @@ class Compiler {
     if (plan_.weights != NumberFormat::kInt8) return;
     int8_.Quantise(x, words, at_.norm_scratch, {to.bytes[0], to.bytes[1]},
                    {to.scale[0], to.scale[1]});
-  }
-
-  // What all layers take of the position.
-  void Tables() {
-    kernels_.MaskBias(map_.iota, map_.position, plan_.cache().key_tiles(), at_.bias);
-    for (int t = 0; t < plan_.cache().rotary_tables(); ++t) {
-      const int first = t * plan_.context;
-      kernels_.GatherQuad(map_.cos_table + first, map_.position_map_west, at_.cos + t);
-      kernels_.GatherQuad(map_.sin_low_table + first, map_.position_map_west, at_.sin_low + t);
-      kernels_.GatherQuad(map_.sin_high_table + first, map_.position_map_east, at_.sin_high + t);
-    }
   }
 
   void Embedding() {
@@ -266,7 +255,7 @@ class Compiler {
     } else {
       Multiply({both, q}, Normed(), scale);
     }
-    const Kernels::RotaryTables rotary{at_.cos, at_.sin_low, at_.sin_high};
+    const Kernels::RotaryTables rotary{map_.cos, map_.sin_low, map_.sin_high};
     for (const Segment32& s : SegmentsOf(k)) {
       RotateKeys(kernels_, cache, s.at, s.words, rotary, at_.k + s.first);
     }
@@ -302,17 +291,24 @@ class Compiler {
     const int outputs = plan_.query_heads() * groups;
     attention_.Normalise(at_.weighed, map_.low_half, outputs, at_.heads_out.half[0],
                          at_.heads_out.half[1]);
-    if (plan_.weights == NumberFormat::kInt8) {
+    const OperandMap& x = PackOutputs(layer, outputs);
+    BeginNorm(layer.mlp_gain, streamed_);
+    AddToResidual("o", layer.o, x, false);
+  }
+
+  // The attention output as o multiplies it.
+  const OperandMap& PackOutputs(const LayerMap& layer, int outputs) {
+    const bool int8 = plan_.weights == NumberFormat::kInt8;
+    const Pair* packed = at_.heads_end_to_end.half;
+    if (layer.heads_end_to_end) {
+      kernels_.PackHeads(at_.heads_out.half, outputs, m_.head_dim, packed[0], packed[1],
+                         {layer.heads_lane, layer.heads_mask});
+      Quantise(packed[0], CeilDiv(plan_.query_heads() * m_.head_dim, kLanes), at_.heads_out);
+    } else if (int8) {
       int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
       Quantise(at_.packed_heads, CeilDiv(outputs, 2), at_.heads_out);
     }
-    if (layer.heads_end_to_end) {
-      const Pair* packed = at_.heads_end_to_end.half;
-      kernels_.PackHeads(at_.heads_out.half, outputs, m_.head_dim, packed[0], packed[1]);
-    }
-    BeginNorm(layer.mlp_gain, streamed_);
-    AddToResidual("o", layer.o, layer.heads_end_to_end ? at_.heads_end_to_end : at_.heads_out,
-                  false);
+    return layer.heads_end_to_end && !int8 ? at_.heads_end_to_end : at_.heads_out;
   }
 
   void GateAndUp(const LayerMap& layer) {

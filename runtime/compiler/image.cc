@@ -1,4 +1,4 @@
-// Layout of a model and of step inputs in SRAM (runtime/compiler/image.h).
+// Layout of a model in SRAM (runtime/compiler/image.h); inputs of a step are in step_image.cc.
 #include "runtime/compiler/image.h"
 
 #include <algorithm>
@@ -10,28 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/compiler/matrix_image.h"
-#include "runtime/files/portable_math.h"
 
 namespace lockstep {
 namespace {
 
 constexpr uint16_t kHalfOne = 0x3C00;
-constexpr uint16_t kNoRow = 0xffff;
-
-// One map address for every superlane, or 0xffff outside [first, last).
-std::array<uint8_t, kVectorBytes> MapVector(int value, int first = 0, int last = kSuperlanes) {
-  std::array<uint8_t, kVectorBytes> bytes{};
-  for (int s = 0; s < kSuperlanes; ++s) {
-    const uint16_t v = s >= first && s < last ? static_cast<uint16_t>(value) : kNoRow;
-    bytes[s * kLanesPerSuperlane] = static_cast<uint8_t>(v);
-    bytes[s * kLanesPerSuperlane + 1] = static_cast<uint8_t>(v >> 8);
-  }
-  return bytes;
-}
-
-void StoreSingle(HostMemory& memory, Single at, std::span<const uint8_t> bytes) {
-  memory.Store(ColumnSlice(at.side, at.column, at.plane), at.address, 0, bytes);
-}
 
 using ColumnsOf = decltype(MatrixSource::columns_of);
 using RowOf = decltype(MatrixSource::row_of);
@@ -78,7 +61,11 @@ class ModelWriter {
     const Range rows = plan_.ShardOf(stage_.head, chip_);
     return Matrix2(
         head, {m_.vocab_size, m_.hidden_size}, map_.head,
-        [&](int row) { return Inside(rows, row); }, Packed(NumberFormat::kFp16, m_.hidden_size));
+        [&](int row) {
+          const int half = plan_.HeadHalf(stage_.head), lane = row % kHalfLanes;
+          return lane < half ? Inside(rows, row / kHalfLanes * half + lane) : -1;
+        },
+        Packed(NumberFormat::kFp16, m_.hidden_size));
   }
 
   absl::Status Embedding() {
@@ -138,16 +125,30 @@ class ModelWriter {
     };
   }
 
-  // Slots of "o" whose heads lie end to end.
-  ColumnsOf PackedHeadColumns() const {
-    return [this](int slot) {
+  // Slots of "o" whose heads lie end to end; the last one's columns from `lane` on.
+  ColumnsOf PackedHeadColumns(int lane) const {
+    const int lanes = plan_.weights == NumberFormat::kInt8 ? kLanes : kHalfLanes;
+    return [this, lane, lanes](int slot) {
       std::vector<SlotColumns> out;
-      const int d = m_.head_dim, first = slot * kHalfLanes, end = first + kHalfLanes;
+      const int d = m_.head_dim, first = slot * lanes, end = first + lanes;
+      const int moved = end > plan_.query_heads() * d ? lane : 0;
       for (int local = first / d; local * d < end && local < plan_.query_heads(); ++local) {
         const int from = std::max(first, local * d), to = std::min(end, (local + 1) * d);
         const int head = QueryHead(local), at = head * d - local * d;
-        if (head >= 0) out.push_back({from - first, {from + at, to + at}});
+        if (head >= 0) out.push_back({from - first + moved, {from + at, to + at}});
       }
+      return out;
+    };
+  }
+
+  // Slots of "down": the last one's columns from `lane` on.
+  ColumnsOf FfnColumns(int lane) const {
+    const Range ffn = plan_.FfnOf(chip_);
+    const ColumnsOf packed = Packed(plan_.weights, ffn.size(), ffn.begin);
+    const int last = plan_.ffn_rows / (plan_.weights == NumberFormat::kInt8 ? kLanes : kHalfLanes);
+    return [=](int slot) {
+      std::vector<SlotColumns> out = packed(slot);
+      for (SlotColumns& part : out) part.lane += slot == last ? lane : 0;
       return out;
     };
   }
@@ -192,14 +193,19 @@ class ModelWriter {
     RETURN_IF_ERROR(KeysAndValues(p, layer.keys_values));
     RETURN_IF_ERROR(Matrix2(
         p + "self_attn.o_proj.weight", {h, m_.query_size()}, layer.o, [](int row) { return row; },
-        layer.heads_end_to_end ? PackedHeadColumns() : HeadColumns()));
-    const RowOf ffn_row = [&](int row) { return Inside(ffn, row); };
+        layer.heads_end_to_end ? PackedHeadColumns(layer.heads_lane) : HeadColumns()));
+    // Those of a last tile that stand further up.
+    const int full = plan_.ffn_rows / kTileRows * kTileRows;
+    const RowOf ffn_row = [&](int row) {
+      if (row < full) return Inside(ffn, row);
+      return row - full < layer.ffn_lane ? -1 : Inside(ffn, row - layer.ffn_lane);
+    };
     const int f = m_.intermediate_size;
     RETURN_IF_ERROR(Matrix2(p + "mlp.gate_proj.weight", {f, h}, layer.gate, ffn_row, hidden));
     RETURN_IF_ERROR(Matrix2(p + "mlp.up_proj.weight", {f, h}, layer.up, ffn_row, hidden));
     return Matrix2(
         p + "mlp.down_proj.weight", {h, f}, layer.down, [](int row) { return row; },
-        Packed(plan_.weights, ffn.size(), ffn.begin));
+        FfnColumns(layer.ffn_lane));
   }
 
   // A tile a KV head: the key's rows in its lower lane half, the value's in its upper.
@@ -243,6 +249,7 @@ class ModelWriter {
       hot[e] = kHalfOne;
       StorePair(memory_, map_.identity + e, hot);
     }
+    for (const LayerMap& layer : map_.layers) HeadsMask(layer);
     std::array<uint16_t, kHalfLanes> ones;
     ones.fill(kHalfOne);
     for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
@@ -254,32 +261,14 @@ class ModelWriter {
         }
       }
     }
-    RotaryTables();
   }
 
-  // Tables with the signs of Kernels::Rotary, the same in both lane halves. What a head that fits
-  // into a slot does not turn with is zero.
-  void RotaryTables() {
-    const std::vector<double> frequency = InverseFrequencies(m_);
-    const int half = m_.head_dim / 2, tables = plan_.cache().rotary_tables();
-    const bool wide = plan_.cache().key_slots() > 1;
-    for (int at = 0; at < plan_.context * tables; ++at) {
-      const int position = at % plan_.context, first = at / plan_.context * kHalfLanes;
-      std::array<float, kLanes> cos{}, low{}, high{};
-      const int lanes = wide ? std::min(kHalfLanes, half - first) : m_.head_dim;
-      for (int i = 0; i < lanes; ++i) {
-        const SinCos turn = SinAndCos(position * frequency[(first + i) % half]);
-        const float c = static_cast<float>(turn.cos), s = static_cast<float>(turn.sin);
-        for (int lane : {i, i + kHalfLanes}) {
-          cos[lane] = c;
-          if (wide || i < half) low[lane] = -s;
-          if (wide || i >= half) high[lane] = s;
-        }
-      }
-      StoreQuad(memory_, map_.cos_table + at, cos);
-      StoreQuad(memory_, map_.sin_low_table + at, low);
-      StoreQuad(memory_, map_.sin_high_table + at, high);
-    }
+  void HeadsMask(const LayerMap& layer) {
+    if (layer.heads_lane == 0) return;
+    const int lanes = plan_.weights == NumberFormat::kInt8 ? kLanes : kHalfLanes;
+    std::array<uint16_t, kLanes> mask{};
+    std::fill_n(mask.begin() + layer.heads_lane, plan_.query_heads() * m_.head_dim % lanes, 0xffff);
+    StorePair(memory_, layer.heads_mask, mask);
   }
 
   const Plan& plan_;
@@ -331,53 +320,6 @@ absl::Status WriteModel(const Plan& plan, const StageShape& stage, int chip, con
   return ModelWriter(plan, stage, chip, map, weights, memory).Write();
 }
 
-void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelMap& map,
-               std::span<const int> tokens, int position, HostMemory& memory) {
-  const int count = static_cast<int>(tokens.size());
-  LOCKSTEP_CHECK(count == 1 || count == plan.batch, "%d positions", count);
-  LOCKSTEP_CHECK(position >= 0 && position % count == 0 && position <= plan.context - count,
-                 "position %d", position);
-  const Range vocab = plan.ShardOf(stage.embedding, chip);
-  std::array<float, kLanes> lanes;
-  for (int i = 0; i < count; ++i) {
-    const bool mine = tokens[i] >= vocab.begin && tokens[i] < vocab.end;
-    StoreSingle(memory, map.token_map + i, MapVector(mine ? tokens[i] - vocab.begin : kNoRow));
-    lanes.fill(static_cast<float>(position + i));
-    StoreQuad(memory, map.position + i, lanes);
-  }
-  StoreSingle(memory, map.position_map_west, MapVector(position));
-  StoreSingle(memory, map.position_map_east, MapVector(position));
-
-  WriteCachePlaces(plan.cache(), position, count,
-                   {map.key_maps, map.transpose_maps, map.value_map_read, map.value_map_write,
-                    map.one_hot},
-                   memory);
-}
-
-void WriteCachePlaces(const CacheShape& shape, int position, int count, const CachePlaces& places,
-                      HostMemory& memory) {
-  const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
-  const int tile = position / kTileRows * (kHalfLanes / 16), row_of_tile = r / 16;
-  const int middle = kSuperlanes / 2;
-  for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
-    const bool here = pair >= r % 16 && pair < r % 16 + count;
-    StoreSingle(memory, places.key_maps + pair,
-                MapVector(here ? tile + row_of_tile : kNoRow, half * middle, (half + 1) * middle));
-    StoreSingle(memory, places.transpose_maps + pair,
-                MapVector(here ? row_of_tile : kNoRow, 0, middle));
-  }
-  const int value_row = position / kHalfLanes * shape.block_rows();
-  StoreSingle(memory, places.value_map_read, MapVector(value_row));
-  StoreSingle(memory, places.value_map_write, MapVector(value_row));
-  std::array<uint16_t, kLanes> hot{};
-  std::fill_n(hot.begin() + position % kHalfLanes, count, 0xffff);
-  StorePair(memory, places.one_hot, hot);
-}
-
-int64_t StepInputBytes(int positions) {
-  return (positions * int64_t{1 + 4} + 2 + kWeightSlices + 2 + 2) * kVectorBytes;
-}
-
 int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {
   return int64_t{plan.ShardRows(stage.head)} * sizeof(float);
 }
@@ -385,14 +327,17 @@ int64_t StepOutputBytes(const Plan& plan, const StageShape& stage) {
 std::vector<float> ReadLogits(const Plan& plan, const StageShape& stage, int chip,
                               std::span<const Segment32> logits, const HostMemory& memory) {
   const unsigned words = plan.ShardWords(stage.head);
-  std::vector<float> out(size_t{words} * kLanes);
+  std::vector<float> lanes(size_t{words} * kLanes);
   for (const Segment32& s : logits) {
     for (int w = 0; w < s.words; ++w) {
       const std::vector<float> word = LoadQuad(memory, s.at + w);
-      std::copy(word.begin(), word.end(), out.begin() + (s.first + w) * kLanes);
+      std::copy(word.begin(), word.end(), lanes.begin() + (s.first + w) * kLanes);
     }
   }
-  out.resize(plan.ShardOf(stage.head, chip).size());
+  std::vector<float> out(plan.ShardOf(stage.head, chip).size());
+  for (size_t row = 0; row < out.size(); ++row) {
+    out[row] = lanes[plan.HeadLane(stage.head, static_cast<int>(row))];
+  }
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/compiler/matrix_cuts.h"
 #include "runtime/kernels/norm.h"
 
 namespace lockstep {
@@ -20,23 +21,32 @@ int SlotsOf(int elements, NumberFormat format) {
 
 class LayoutMaker {
  public:
-  // shares: of the slots of a matrix that also use the activation columns
-  // (runtime/compiler/memory_map.h).
-  LayoutMaker(const Plan& plan, const StageShape& stage, const MemoryMap::Shares& shares)
+  LayoutMaker(const Plan& plan, const StageShape& stage)
       : plan_(plan),
         m_(plan.model),
         stage_(stage),
-        short_of_room_(shares[0] > 0),
-        memory_(shares) {}
+        short_of_room_(false),
+        cuts_(memory_, std::nullopt) {}
+  // Where room is short.
+  struct Dense {
+    MemoryMap::Shares shares{MemoryMap::kWhole, MemoryMap::kWhole};
+    MemoryMap::Room room = MemoryMap::kAllRoom;
+    MatrixCuts::Short cuts = {};
+  };
+  LayoutMaker(const Plan& plan, const StageShape& stage, const Dense& dense)
+      : plan_(plan),
+        m_(plan.model),
+        stage_(stage),
+        short_of_room_(true),
+        memory_(dense.shares, dense.room),
+        cuts_(memory_, dense.cuts) {}
 
   Layout Make() {
-    MapEmbedding();
     map_.layers.resize(stage_.layers.size());
     for (LayerMap& layer : map_.layers) MapCache(layer);
-    // Sides are made alike full by what comes last, if room is short.
-    if (short_of_room_) MapHead();
+    MapEmbedding();
     for (LayerMap& layer : map_.layers) MapLayer(layer);
-    if (!short_of_room_) MapHead();
+    MapHead();
     MapTables();
     MapStep();
     MapScratch();
@@ -47,6 +57,43 @@ class LayoutMaker {
             {memory_.excess_bytes(Hemisphere::kWest), memory_.excess_bytes(Hemisphere::kEast)}};
   }
 
+  // After Make: which tiles go west.
+  std::vector<int> Western(bool landing) const {
+    SideRoom room{.room = (kColumns + kStreamQuads) * int64_t{kWordsPerSlice}};
+    for (Hemisphere side : {kWest, kEast}) {
+      int64_t& taken = room.taken[static_cast<int>(side)];
+      taken = memory_.weight_quads(side);
+      for (int c = 0; c < kColumns; ++c) taken += memory_.column_words_used(side, c);
+    }
+    constexpr int kLanding = MatrixCuts::kLandingColumn;
+    room.landing_room = kWordsPerSlice - memory_.column_words_used(kWest, kLanding);
+    const auto add = [&](const SplitMatrix& m) {
+      for (const SplitMatrix::Part& part : m.parts) {
+        if (part.matrix.side == kWest) room.landing_words += part.matrix.weight_rows();
+      }
+    };
+    add(map_.head);
+    for (const LayerMap& l : map_.layers) {
+      for (const SplitMatrix* m : {&l.q, &l.k, &l.v, &l.keys_values, &l.gate}) add(*m);
+      for (const SplitMatrix* m : {&l.o, &l.down}) {
+        if (landing) add(*m);
+      }
+    }
+    return cuts_.ChooseWestern(room);
+  }
+
+  // After Make: what all but weights leaves of the activation columns.
+  MemoryMap::Room ActivationRoom() const {
+    MemoryMap::Room room;
+    for (Hemisphere side : {kWest, kEast}) {
+      for (int c = 0; c < kColumns; ++c) {
+        room[static_cast<int>(side)][c] =
+            std::max(0, kWordsPerSlice - memory_.column_words_used(side, c));
+      }
+    }
+    return room;
+  }
+
  private:
   // Counts what was allocated since the last call as `use`.
   void Count(int64_t SramUse::*use) {
@@ -54,71 +101,25 @@ class LayoutMaker {
     counted_ = memory_.bytes_used();
   }
 
-  // While products stream whose sums leave for other chips, western column 2 takes what arrives: no
-  // weights of theirs there.
-  static constexpr int kBesideLanding = kColumns - 1;
-
-  // Row tiles shared between the hemispheres.
-  SplitMatrix Split(int rows, int slots, NumberFormat format) {
-    const Matrix whole{.rows = rows, .slots = slots, .format = format};
-    return SplitAt(whole, Western(whole));
-  }
-  // The same for a product whose sums leave for other chips.
-  SplitMatrix SplitSummed(int rows, int slots, NumberFormat format, int slot_stride) {
-    const Matrix whole{.rows = rows, .slots = slots, .slot_stride = slot_stride, .format = format};
-    return SplitAt(whole, Western(whole), true);
-  }
-  // Groups of `unit` tiles stay together; `half_rows` of each lane half hold weights.
-  SplitMatrix SplitUnits(int rows, int slots, NumberFormat format, int unit, int half_rows) {
-    const Matrix whole{.rows = rows, .slots = slots, .format = format, .half_rows = half_rows};
-    return SplitAt(whole, Western(whole) / unit * unit);
-  }
-  // Tiles that go west: half of them, or where room is short as many as make both sides alike full.
-  int Western(const Matrix& whole) const {
-    const int tiles = whole.tiles();
-    if (!short_of_room_) {
-      return tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0);
-    }
-    const int64_t tile = int64_t{whole.tile_cycles(0)} * whole.slots * kStreamQuads;
-    const int64_t ahead =
-        memory_.weight_quads(Hemisphere::kEast) - memory_.weight_quads(Hemisphere::kWest);
-    return static_cast<int>(std::clamp<int64_t>((tiles * tile + ahead) / (2 * tile), 0, tiles));
-  }
-  SplitMatrix SplitAt(const Matrix& whole, int western_tiles, bool summed = false) {
-    const int cut = std::min(western_tiles * kTileRows, whole.rows);
-    SplitMatrix out;
-    for (Hemisphere side : {kWest, kEast}) {
-      const int first = side == kWest ? 0 : cut;
-      Matrix part = whole;
-      part.side = side;
-      part.rows = side == kWest ? cut : whole.rows - cut;
-      if (part.rows == 0) continue;
-      const int columns = summed && side == kWest ? kBesideLanding : kColumns;
-      out.parts.push_back({memory_.Place(part, columns), first});
-      if (part.format == NumberFormat::kInt8) {
-        out.parts.back().row_scale = memory_.Words(Other(side), 0, part.tiles());
-      }
-    }
-    return out;
-  }
-
+  // After the cache, whose rows are the same in all weight columns: 16 words of a row in these,
+  // more words in as many as they need.
   void MapEmbedding() {
-    const int rows = plan_.ShardRows(stage_.embedding);
-    map_.embedding_side = kWest;
-    map_.embedding_rows = memory_.WeightRows(kWest, CeilDiv(plan_.hidden_words(), 16) * rows);
-    Count(&SramUse::embedding);
     map_.transpose_row = memory_.WeightRows(kAttentionSide, plan_.cache().transpose_rows());
     Count(&SramUse::tables);
+    const int rows = plan_.ShardRows(stage_.embedding);
+    map_.embedding_side = kWest;
+    const int words = plan_.hidden_words();
+    map_.embedding_rows = short_of_room_ ? memory_.EmbeddingRows(kWest, words, rows)
+                                         : memory_.WeightRows(kWest, CeilDiv(words, 16) * rows);
+    Count(&SramUse::embedding);
   }
 
   bool KeysBesideValues() const {
     return short_of_room_ && plan_.cache().key_slots() == 1 && plan_.cache().value_groups() == 1;
   }
 
-  // Saves slots where heads do not fill theirs. Two heads of an int8 matrix share a slot as it is.
-  bool HeadsEndToEnd() const {
-    return KeysBesideValues() && plan_.weights == NumberFormat::kFp16 && m_.head_dim < kHalfLanes;
-  }
+  // Saves slots where heads do not fill theirs.
+  bool HeadsEndToEnd() const { return KeysBesideValues() && m_.head_dim < kHalfLanes; }
 
   // Before the weights: the cache's rows are the same in all weight columns.
   void MapCache(LayerMap& layer) {
@@ -131,60 +132,77 @@ class LayoutMaker {
 
   void MapLayer(LayerMap& layer) {
     const NumberFormat f = plan_.weights;
-    const int hidden = SlotsOf(m_.hidden_size, f), heads = plan_.query_heads();
-    const int words = plan_.hidden_words();
-    // Rows of heads: two slots of queries a tile (one a lane half); a slot of a key a tile, twice;
-    // a group of a value a tile.
-    const CacheShape cache = plan_.cache();
-    const int slots = cache.key_slots(), groups = cache.value_groups();
-    const int last_slot = cache.slot_elements(slots - 1);
-    const int half_rows = cache.slot_elements(0);
-    layer.q = SplitUnits((heads * slots - 1) * kHalfLanes + last_slot, hidden, f,
-                         cache.rotary_tables(), half_rows);
-    if (KeysBesideValues()) {
-      layer.keys_values = SplitUnits((plan_.kv_slots - 1) * kTileRows + kHalfLanes + last_slot,
-                                     hidden, f, 1, half_rows);
-    } else {
-      layer.k = SplitUnits((plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot,
-                           hidden, f, slots, half_rows);
-      layer.v = Split((plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1),
-                      hidden, f);
-    }
+    const int slots = SlotsOf(m_.hidden_size, f), words = plan_.hidden_words();
+    MapHeads(layer);
     // Before gate and up, which can take the activation column that these leave out.
-    // A vector of a head a slot, or two: each has a vector of its own in fp16, in int8 they are
-    // packed.
-    const bool packed = f == NumberFormat::kInt8;
-    const int outputs = heads * groups;
-    layer.heads_end_to_end = HeadsEndToEnd();
-    if (layer.heads_end_to_end) {
-      layer.o = SplitSummed(m_.hidden_size, SlotsOf(heads * m_.head_dim, f), f, 1);
-    } else {
-      layer.o =
-          SplitSummed(m_.hidden_size, packed ? CeilDiv(outputs, 2) : outputs, f, packed ? 1 : 2);
-    }
-    layer.down = SplitSummed(m_.hidden_size, SlotsOf(plan_.ffn_rows, f), f, 1);
-    // Side by side, so that words of both are there at the same time.
-    const Matrix ffn{.rows = plan_.ffn_rows, .slots = hidden, .format = f};
-    layer.gate = SplitAt(ffn, ffn.tiles());
-    layer.up = SplitAt(ffn, 0);
+    MapOutput(layer);
+    const MatrixCuts::Ended down = cuts_.SplitSharing(m_.hidden_size, plan_.ffn_rows, f);
+    layer.down = down.matrix, layer.ffn_lane = down.lane;
+    // Side by side, so that words of both are there at the same time. The last rows stand where the
+    // columns of down that they meet do.
+    const Matrix ffn{.rows = plan_.ffn_rows + layer.ffn_lane,
+                     .slots = slots,
+                     .format = f,
+                     .last_first_row = layer.ffn_lane};
+    layer.gate = cuts_.SplitAt(ffn, ffn.tiles());
+    layer.up = cuts_.SplitAt(ffn, 0);
     layer.attention_gain = memory_.Words(kEast, 0, words);
     layer.mlp_gain = memory_.Words(kEast, 0, words);
     Count(&SramUse::layers);
+  }
+
+  // Rows of heads: two slots of queries a tile (one a lane half); a slot of a key a tile, twice; a
+  // group of a value a tile.
+  void MapHeads(LayerMap& layer) {
+    const CacheShape cache = plan_.cache();
+    const int slots = cache.key_slots(), groups = cache.value_groups();
+    const int last_slot = cache.slot_elements(slots - 1), heads = plan_.query_heads();
+    Matrix m{.slots = SlotsOf(m_.hidden_size, plan_.weights),
+             .format = plan_.weights,
+             .half_rows = cache.slot_elements(0)};
+    m.rows = (heads * slots - 1) * kHalfLanes + last_slot;
+    layer.q = cuts_.Split(m, cache.rotary_tables());
+    m.rows = (plan_.kv_slots * slots - 1) * kTileRows + kHalfLanes + last_slot;
+    if (KeysBesideValues()) {
+      layer.keys_values = cuts_.Split(m);
+      return;
+    }
+    layer.k = cuts_.Split(m, slots);
+    m.rows = (plan_.kv_slots * groups - 1) * kTileRows + cache.group_elements(groups - 1);
+    m.half_rows = kHalfLanes;
+    layer.v = cuts_.Split(m);
+  }
+
+  // A vector of a head a slot, or two: each has a vector of its own in fp16, in int8 they are
+  // packed.
+  void MapOutput(LayerMap& layer) {
+    layer.heads_end_to_end = HeadsEndToEnd();
+    if (layer.heads_end_to_end) {
+      const MatrixCuts::Ended o =
+          cuts_.SplitSharing(m_.hidden_size, plan_.query_heads() * m_.head_dim, plan_.weights);
+      layer.o = o.matrix, layer.heads_lane = o.lane;
+      if (o.lane > 0) layer.heads_mask = memory_.PairWords(kEast, 2, 0, 1);
+      return;
+    }
+    const bool packed = plan_.weights == NumberFormat::kInt8;
+    const int outputs = plan_.outputs();
+    layer.o = cuts_.SplitSummed({.rows = m_.hidden_size,
+                                 .slots = packed ? CeilDiv(outputs, 2) : outputs,
+                                 .slot_stride = packed ? 1 : 2,
+                                 .format = plan_.weights});
   }
 
   void MapHead() {
     const int rows = plan_.ShardRows(stage_.head);
     if (rows == 0) return;
     map_.final_gain = memory_.Words(kEast, 0, plan_.hidden_words());
-    map_.head = Split(rows, SlotsOf(m_.hidden_size, NumberFormat::kFp16), NumberFormat::kFp16);
+    map_.head = cuts_.Split({.rows = plan_.HeadLane(stage_.head, rows - 1) + 1,
+                             .slots = SlotsOf(m_.hidden_size, NumberFormat::kFp16),
+                             .half_rows = plan_.HeadHalf(stage_.head)});
     Count(&SramUse::head);
   }
 
   void MapTables() {
-    const int rotary = plan_.context * plan_.cache().rotary_tables();
-    map_.cos_table = memory_.Words(kEast, 0, rotary);
-    map_.sin_low_table = memory_.Words(kEast, 1, rotary);
-    map_.sin_high_table = memory_.Words(kWest, 1, rotary);
     map_.iota = memory_.Words(kEast, 0, plan_.cache().key_tiles());
     map_.low_half = memory_.Words(kWest, 1, 1);
     map_.identity = memory_.PairWords(kAttentionSide, 2, 0, plan_.cache().group_elements(0));
@@ -194,9 +212,11 @@ class LayoutMaker {
   void MapStep() {
     const int n = plan_.sequences, positions = n * plan_.batch;
     map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, positions);
-    map_.position_map_west = memory_.SingleWords(kWest, 0, 0, n);
-    map_.position_map_east = memory_.SingleWords(kEast, 0, 0, n);
     map_.position = memory_.Words(kWest, 0, positions);
+    const int rotary = positions * plan_.cache().rotary_tables();
+    map_.cos = memory_.Words(kWest, 0, rotary);
+    map_.sin_low = memory_.Words(kWest, 1, rotary);
+    map_.sin_high = memory_.Words(kEast, 0, rotary);
     map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, n * kStepMaps);
     map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, n * kStepMaps);
     map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, n);
@@ -209,7 +229,7 @@ class LayoutMaker {
     const int batch = plan_.batch, words = plan_.hidden_words() * batch;
     const CacheShape cache = plan_.cache();
     const int queries = plan_.queries_per_slot * batch, tiles = cache.key_tiles();
-    const int ffn = plan_.ffn_words() * batch, tables = cache.rotary_tables() * batch;
+    const int ffn = plan_.ffn_words() * batch;
     const int query_vectors = plan_.query_vectors() * batch, outputs = plan_.outputs() * batch;
     const int keys = plan_.kv_slots * cache.key_slots() * batch;
     const int values = plan_.kv_slots * cache.value_groups() * batch;
@@ -217,9 +237,6 @@ class LayoutMaker {
     ScratchMap& s = scratch_;
     s.residual = memory_.Words(kWest, 0, words);
     s.maxima = memory_.Words(kWest, 0, 2 * queries);
-    s.cos = memory_.Words(kWest, 0, tables);
-    s.sin_low = memory_.Words(kWest, 1, tables);
-    s.sin_high = memory_.Words(kEast, 0, tables);
     s.bias = memory_.Words(kWest, 1, tiles * batch);
     s.norm_scratch = memory_.Words(kEast, 2, Norm::kScratch * batch);
     s.norm_rest = memory_.Words(kEast, 1, batch);
@@ -251,7 +268,7 @@ class LayoutMaker {
       MapQuantised(s.mlp, side, 0, ffn);
       MapQuantised(s.heads_out, side, 1, CeilDiv(outputs, 2));
     }
-    if (plan_.weights == NumberFormat::kInt8) {
+    if (plan_.weights == NumberFormat::kInt8 && !HeadsEndToEnd()) {
       s.packed_heads = memory_.PairWords(kWest, 1, 0, CeilDiv(outputs, 2));
     }
     if (KeysBesideValues()) s.key_twice = memory_.Words(kAttentionSide, 1, keys);
@@ -284,6 +301,7 @@ class LayoutMaker {
   const StageShape& stage_;
   const bool short_of_room_;
   MemoryMap memory_;
+  MatrixCuts cuts_;
   int64_t counted_ = 0;
   ModelMap map_;
   ScratchMap scratch_;
@@ -293,9 +311,11 @@ class LayoutMaker {
 }  // namespace
 
 ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
-  for (Single* single : {&map.token_map, &map.position_map_west, &map.position_map_east,
-                         &map.value_map_read, &map.value_map_write}) {
+  for (Single* single : {&map.token_map, &map.value_map_read, &map.value_map_write}) {
     *single = *single + sequence;
+  }
+  for (Quad* rotary : {&map.cos, &map.sin_low, &map.sin_high}) {
+    *rotary = *rotary + sequence * plan.cache().rotary_tables();
   }
   map.key_maps = map.key_maps + sequence * kStepMaps;
   map.transpose_maps = map.transpose_maps + sequence * kStepMaps;
@@ -310,39 +330,59 @@ ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
   return map;
 }
 
-// Weights keep to their own columns if they fit there, and take as little of the others as they
-// need.
-Layout LayOut(const Plan& plan, const StageShape& stage) {
-  constexpr int kFine = MemoryMap::kWhole / 128, kCoarse = 8 * kFine;
-  Layout best = LayoutMaker(plan, stage, {0, 0}).Make();
-  if (best.fits.ok()) return best;
-  // What lies on which side does not depend on the shares, so each side has its own.
-  MemoryMap::Shares shares{kCoarse, kCoarse};
-  std::array<int64_t, 2> least{INT64_MAX, INT64_MAX};
-  const auto look = [&](const MemoryMap::Shares& at) {
-    const Layout layout = LayoutMaker(plan, stage, at).Make();
-    for (int side : {0, 1}) {
-      if (layout.excess[side] < least[side])
-        least[side] = layout.excess[side], shares[side] = at[side];
-    }
-    return std::max(least[0], least[1]) == 0;
+namespace {
+
+// What lies on which side does not depend on how much of the activation columns weights take, nor
+// do the activations, so both sides are searched at once for as little as they need.
+Layout LayOutDensely(const Plan& plan, const StageShape& stage, bool landing) {
+  LayoutMaker::Dense dense;
+  dense.cuts.landing = landing;
+  LayoutMaker halves(plan, stage, dense);
+  halves.Make();
+  dense.cuts.western = halves.Western(landing);
+  LayoutMaker most(plan, stage, dense);
+  Layout layout = most.Make();
+  dense.room = most.ActivationRoom();
+  // In steps of a share: too few, enough.
+  constexpr int kSteps = 128, kStep = MemoryMap::kWhole / kSteps;
+  std::array<int, 2> none{-1, -1}, enough{kSteps, kSteps};
+  const auto look = [&](int west, int east) {
+    dense.shares = {west * kStep, east * kStep};
+    layout = LayoutMaker(plan, stage, dense).Make();
   };
-  bool found = false;
-  for (int s = kCoarse; s <= MemoryMap::kWhole && !found; s += kCoarse) found = look({s, s});
-  const MemoryMap::Shares around = shares;
-  for (int d = kFine - kCoarse; d < kCoarse && !found; d += kFine) {
-    const auto near = [&](int share) { return std::min(share + d, MemoryMap::kWhole); };
-    found = look({near(around[0]), near(around[1])});
+  look(kSteps, kSteps);
+  for (int side : {0, 1}) {
+    if (layout.excess[side] > 0) none[side] = kSteps - 1;
   }
-  Layout mixed = LayoutMaker(plan, stage, shares).Make();
-  if (mixed.fits.ok() || mixed.excess_bytes() < best.excess_bytes()) best = std::move(mixed);
-  if (best.fits.ok()) return best;
-  best.fits = absl::ResourceExhaustedError(absl::StrCat(
-      best.fits.message(), "; in all ", best.excess_bytes(), " B of a chip's ", best.use.total(),
-      ": layers ", best.use.layers, ", embedding ", best.use.embedding, ", head ", best.use.head,
-      ", KV cache ", best.use.kv_cache, ", tables ", best.use.tables, ", activations ",
-      best.use.activations, " (a chip has ", kSramBytes, ")"));
-  return best;
+  while (none[0] + 1 < enough[0] || none[1] + 1 < enough[1]) {
+    const std::array<int, 2> at{(none[0] + enough[0]) / 2, (none[1] + enough[1]) / 2};
+    look(at[0], at[1]);
+    for (int side : {0, 1}) {
+      if (none[side] + 1 < enough[side]) {
+        (layout.excess[side] > 0 ? none : enough)[side] = at[side];
+      }
+    }
+  }
+  look(enough[0], enough[1]);
+  return layout;
+}
+
+}  // namespace
+
+// Weights keep to their own columns if they fit there; else all lies denser.
+Layout LayOut(const Plan& plan, const StageShape& stage) {
+  Layout layout = LayoutMaker(plan, stage).Make();
+  for (bool landing : {false, true}) {
+    if (!layout.fits.ok()) layout = LayOutDensely(plan, stage, landing);
+  }
+  if (layout.fits.ok()) return layout;
+  layout.fits = absl::ResourceExhaustedError(
+      absl::StrCat(layout.fits.message(), "; in all ", layout.excess_bytes(), " B of a chip's ",
+                   layout.use.total(), ": layers ", layout.use.layers, ", embedding ",
+                   layout.use.embedding, ", head ", layout.use.head, ", KV cache ",
+                   layout.use.kv_cache, ", tables ", layout.use.tables, ", activations ",
+                   layout.use.activations, " (a chip has ", kSramBytes, ")"));
+  return layout;
 }
 
 }  // namespace lockstep

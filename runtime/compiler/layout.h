@@ -4,9 +4,10 @@
 //
 // Columns: which vectors lie where is chosen so that operands of one chain lie in different
 // columns.
-//   W0 residual, position, maxima, fp16 MLP and attention output     E0 gains, cos table, step maps
-//   W1 partial sums, mask bias, norm output, gate                    E1 the same, queries, keys, p
-//   W2 landing of collectives, up, q k v                             E2 scores, up, q k v
+//   W0 residual, position, cos, maxima, fp16 MLP and attention output E0 gains, sin of the upper
+//   half, maps W1 partial sums, mask bias, sin of the lower half, norm, gate     E1 the same,
+//   queries, keys, p W2 landing of collectives, up, q k v                             E2 scores,
+//   up, q k v
 // For int8 weights: row scales and sums of even planes in columns 0, scales of vectors in columns
 // 1, sums of odd planes in the column (1 or 2) that the scaled results do not go to.
 
@@ -34,7 +35,11 @@ struct LayerMap {
   // Keys twice, one a lane half, and values; or, where SRAM is short and a head has one slot, both
   // in one tile a KV head, keys in its lower lane half, values in its upper.
   SplitMatrix k, v, keys_values;
-  bool heads_end_to_end = false;  // what o multiplies: heads packed, where SRAM is short (fp16)
+  bool heads_end_to_end = false;  // what o multiplies: heads packed, where SRAM is short
+  // In the last slots of o and down, the lane in which their columns begin; others share these
+  // slots.
+  int heads_lane = 0, ffn_lane = 0;
+  Pair heads_mask{};  // if heads_lane > 0: all bits in lanes that o has there
   Quad attention_gain, mlp_gain;
   std::vector<int> keys, values;  // weight rows of the cache, by sequence, then KV slot
 };
@@ -48,17 +53,16 @@ struct ModelMap {
   Quad final_gain{};
   SplitMatrix head;
   // Constants, written once.
-  Quad iota{};  // a vector a key tile: lane = its position, as fp32
-  // A vector a position, for each pair of slots of a wide head one table after the other.
-  Quad cos_table{}, sin_low_table{}, sin_high_table{};
+  Quad iota{};            // a vector a key tile: lane = its position, as fp32
   Quad low_half{};        // all bits in lanes 0..159
   Pair identity{};        // vector e: fp16 1.0 in lane e
   int transpose_row = 0;  // eastern weight rows: scratch of Attention::AppendValue
   // Inputs of a step, of each sequence after the other. A vector a position of a batch:
   Single token_map{};  // row of the token in the embedding, or 0xffff
   Quad position{};     // the position in every lane, as fp32
+  Quad cos{}, sin_low{},
+      sin_high{};  // its rotary embedding, a vector for each pair of slots of a head
   // One for the step:
-  Single position_map_west{}, position_map_east{};  // the (first) position
   Single key_maps{}, transpose_maps{};  // 16 vectors each (Attention::AppendKey, AppendValue)
   Single value_map_read{}, value_map_write{};
   Pair one_hot{};
@@ -79,13 +83,13 @@ struct ProductMap {
 
 // What kernels hand to each other; arrays are by hemisphere.
 struct ScratchMap {
-  Quad residual{}, maxima{}, cos{}, sin_low{}, sin_high{}, bias{}, norm_scratch{}, landing{};
+  Quad residual{}, maxima{}, bias{}, norm_scratch{}, landing{};
   Quad norm_rest{}, norm_half{};  // of a streamed norm (runtime/kernels/norm.h), a vector a position
   Quad scores{}, weighed{};
   Pair q{}, k{}, v{}, p{};
   OperandMap normed{}, mlp{}, heads_out{};
   OperandMap heads_end_to_end{};
-  Pair packed_heads{};  // int8: two heads of heads_out a vector
+  Pair packed_heads{};  // int8 and not end to end: two heads of heads_out a vector
   Pair partial16{};     // sums of a product that travel as fp16
   ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{}, keys_values32{};
   Quad key_twice{};  // of keys_values32

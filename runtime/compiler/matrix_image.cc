@@ -13,15 +13,20 @@ namespace lockstep {
 namespace {
 
 // The values of a slot, zeros where it has no columns.
+// The values of a slot, zeros where it has no columns. Returns the lanes that have some.
 template <typename T, size_t kSize>
-void FillSlot(const MatrixSource& source, int slot, const std::vector<T>& row,
-              std::array<T, kSize>& values) {
+Range FillSlot(const MatrixSource& source, int slot, const std::vector<T>& row,
+               std::array<T, kSize>& values) {
   values.fill(0);
+  Range lanes{kSize, 0};
   for (const SlotColumns& part : source.columns_of(slot)) {
     if (part.columns.size() <= 0) continue;
     std::copy(row.begin() + part.columns.begin, row.begin() + part.columns.end,
               values.begin() + part.lane);
+    lanes = {std::min(lanes.begin, part.lane),
+             std::max(lanes.end, part.lane + part.columns.size())};
   }
+  return lanes;
 }
 
 // The rows of one part of a matrix, one after the other.
@@ -34,7 +39,7 @@ class PartWriter {
         part_(part),
         memory_(memory),
         store_([this](int slice, int address, int lane, const uint8_t* bytes) {
-          memory_.Store(slice, address, lane, {bytes, kHalfLanes});
+          Store(slice, address, lane, bytes);
         }) {}
 
   absl::Status Write() {
@@ -53,10 +58,20 @@ class PartWriter {
                                          {from, 1, 0, source_.shape[1]}, halves_));
     std::array<uint16_t, kHalfLanes> values;
     for (int s = 0; s < part_.matrix.slots; ++s) {
-      FillSlot(source_, s, halves_, values);
+      lanes_ = FillSlot(source_, s, halves_, values);
       StoreWeightRow(part_.matrix, r, s, values.data(), store_);
     }
     return absl::OkStatus();
+  }
+
+  // Of 160 lanes those that this matrix has in the slot: the others may be another's.
+  void Store(int slice, int address, int lane, const uint8_t* bytes) {
+    // In fp16 both lane halves hold a slot's columns, in int8 one half after the other.
+    const int first = part_.matrix.format == NumberFormat::kInt8 ? lane : 0;
+    const int from = std::max(lanes_.begin - first, 0);
+    const int to = std::min(lanes_.end - first, kHalfLanes);
+    if (from >= to) return;
+    memory_.Store(slice, address, lane + from, {bytes + from, static_cast<size_t>(to - from)});
   }
 
   absl::Status Int8Row(int r, int from) {
@@ -72,7 +87,7 @@ class PartWriter {
     StoreScale(r, QuantiseRow(floats_, bytes_));
     std::array<int8_t, kLanes> values;
     for (int s = 0; s < part_.matrix.slots; ++s) {
-      FillSlot(source_, s, bytes_, values);
+      lanes_ = FillSlot(source_, s, bytes_, values);
       StoreWeightRow(part_.matrix, r, s, values.data(), store_);
     }
     return absl::OkStatus();
@@ -93,6 +108,7 @@ class PartWriter {
   const SplitMatrix::Part& part_;
   HostMemory& memory_;
   const LaneStore store_;
+  Range lanes_;  // of the slot that is being stored
   std::vector<uint16_t> halves_;
   std::vector<float> floats_;
   std::vector<int8_t> bytes_;

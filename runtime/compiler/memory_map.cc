@@ -42,12 +42,23 @@ int MemoryMap::WeightRows(Hemisphere side, int count) {
   return first;
 }
 
+int MemoryMap::EmbeddingRows(Hemisphere side, int words, int rows) {
+  constexpr int kWordsAtOnce = kWeightSlices / 2, kWordsOfQuad = kSlicesPerColumn / 2;
+  const int first = WeightRows(side, words / kWordsAtOnce * rows);
+  auto& weights = sides_[static_cast<int>(side)].weights;
+  const int quads = CeilDiv(words % kWordsAtOnce, kWordsOfQuad);
+  for (int q = 0; q < quads; ++q) weights[q] += rows;
+  return first;
+}
+
 Hemisphere MemoryMap::Roomier() const {
   return sides_[1].quads() < sides_[0].quads() ? Hemisphere::kEast : Hemisphere::kWest;
 }
 
-Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns,
+Strip MemoryMap::TakeStrip(Hemisphere which, int first_slot, int slots, int cycles, int columns,
                            bool shared) {
+  Side& side = sides_[static_cast<int>(which)];
+  const auto& room = room_[static_cast<int>(which)];
   Strip strip{first_slot, slots, {}};
   const int words = slots * cycles;
   std::array<int, kStreamQuads> quads;  // the fullest first
@@ -57,7 +68,7 @@ Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, in
   const int most = *std::max_element(side.more.begin(), side.more.end());
   auto quad = quads.begin();
   for (int c = 0; c < columns; ++c) {
-    if (!shared && side.more[c] + words > most) continue;
+    if (side.more[c] + words > (shared ? room[c] : std::min(most, room[c]))) continue;
     side.more[c] += words;
     strip.at[*quad++] = {c, kWordsPerSlice - side.more[c]};
   }
@@ -68,6 +79,18 @@ Strip MemoryMap::TakeStrip(Side& side, int first_slot, int slots, int cycles, in
   return strip;
 }
 
+// Short, so that the columns fill evenly, and so that the last room of an activation column is
+// used.
+int MemoryMap::PieceOf(Hemisphere side, int slots, int cycles, int columns) const {
+  constexpr int kMost = 16;
+  slots = std::min(slots, kMost);
+  for (int c = 0; c < columns; ++c) {
+    const int i = static_cast<int>(side), left = (room_[i][c] - sides_[i].more[c]) / cycles;
+    if (left > 0) slots = std::min(slots, left);
+  }
+  return slots;
+}
+
 Matrix MemoryMap::Place(Matrix m, int columns) {
   const int share = shares_[static_cast<int>(m.side)];
   int& owed = owed_[static_cast<int>(m.side)];
@@ -75,7 +98,6 @@ Matrix MemoryMap::Place(Matrix m, int columns) {
     m.address = WeightRows(m.side, m.weight_rows());
     return m;
   }
-  Side& side = sides_[static_cast<int>(m.side)];
   m.strips.resize(m.tiles());
   for (const SegmentOfTiles& s : m.Segments()) {
     for (int t = s.first_tile; t < s.first_tile + s.tiles; ++t) {
@@ -84,13 +106,12 @@ Matrix MemoryMap::Place(Matrix m, int columns) {
       owed -= (s.slots - own) * kWhole;
       const int cycles = m.tile_cycles(t);
       if (own > 0) {
-        m.strips[t].push_back(TakeStrip(side, s.first_slot, own, cycles, columns, false));
+        m.strips[t].push_back(TakeStrip(m.side, s.first_slot, own, cycles, columns, false));
       }
-      // In short pieces, so that the columns fill evenly.
-      constexpr int kPiece = 16;
-      for (int at = own; at < s.slots; at += kPiece) {
-        const int slots = std::min(kPiece, s.slots - at);
-        m.strips[t].push_back(TakeStrip(side, s.first_slot + at, slots, cycles, columns, true));
+      for (int at = own; at < s.slots;) {
+        const int slots = PieceOf(m.side, s.slots - at, cycles, columns);
+        m.strips[t].push_back(TakeStrip(m.side, s.first_slot + at, slots, cycles, columns, true));
+        at += slots;
       }
     }
   }

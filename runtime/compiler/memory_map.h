@@ -10,7 +10,8 @@
 //   most slots   c3    c4    c5    ..  c10      a stream's own column
 //   the others   c3    c0    c5    ..  c2       activation columns in place of the fullest ones
 //
-// An activation column that some matrices must leave out catches up with the slots of the others.
+// An activation column that some matrices must leave out catches up with the slots of the others;
+// one that is full is left out from then on.
 //
 // Running out is remembered, not an abort: the compiler asks once, at the end, what was too small.
 
@@ -27,9 +28,14 @@ class MemoryMap {
  public:
   static constexpr int kWhole = 1024;
   // Of kWhole slots of a matrix on a side, so many take words of the activation columns.
-  using Shares = std::array<int, 2>;  // west, east; 0 in both or in none
+  using Shares = std::array<int, 2>;  // west, east
+  // Words of each activation column that weights may take, by side.
+  using Room = std::array<std::array<int, kColumns>, 2>;
+  static constexpr Room kAllRoom = {{{kWordsPerSlice, kWordsPerSlice, kWordsPerSlice},
+                                     {kWordsPerSlice, kWordsPerSlice, kWordsPerSlice}}};
   explicit MemoryMap(int share = 0) : MemoryMap(Shares{share, share}) {}
-  explicit MemoryMap(const Shares& shares) : shares_(shares) {}
+  explicit MemoryMap(const Shares& shares, const Room& room = kAllRoom)
+      : shares_(shares), room_(room) {}
 
   Quad Words(Hemisphere side, int column, int count);
   Pair PairWords(Hemisphere side, int column, int plane, int count);
@@ -37,6 +43,9 @@ class MemoryMap {
   Single SingleWords(Hemisphere side, int column, int plane, int count);
   // Rows of all 32 weight slices; returns the first.
   int WeightRows(Hemisphere side, int count);
+  // `rows` rows of `words` fp16 vectors each, word w in slices 2 (w % 16), 2 (w % 16) + 1 of the
+  // weight columns, 16 words of all rows after the 16 before; returns the first.
+  int EmbeddingRows(Hemisphere side, int words, int rows);
   // The side with more room for weights left (west where equal).
   Hemisphere Roomier() const;
   // Of weights, in words of four slices.
@@ -63,10 +72,13 @@ class MemoryMap {
   };
   int Take(Hemisphere side, int column, int plane, int planes, int count);
   // Shared: from all activation columns below `columns`; else only from those that are behind.
-  Strip TakeStrip(Side& side, int first_slot, int slots, int cycles, int columns, bool shared);
+  Strip TakeStrip(Hemisphere side, int first_slot, int slots, int cycles, int columns, bool shared);
+  // Slots of a strip that takes from all activation columns.
+  int PieceOf(Hemisphere side, int slots, int cycles, int columns) const;
   absl::Status CheckSide(Hemisphere side) const;
 
   const Shares shares_;
+  const Room room_;
   std::array<int, 2>
       owed_{};  // slots, in 1/kWhole, that the activation columns are behind their share
   std::array<Side, 2> sides_{};

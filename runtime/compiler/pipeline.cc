@@ -4,11 +4,11 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "runtime/compiler/prefill.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/verify.h"
 
@@ -124,7 +124,7 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
 
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipeline pipeline,
                                                                            const ChipTiming& timing,
-                                                                           Step step) {
+                                                                           Step step, int threads) {
   if (step == Step::kBatch && pipeline.stages.size() > 1) {
     return absl::UnimplementedError(absl::StrCat(
         "batches of a prompt over ", pipeline.stages.size(), " stages: one node alone takes them"));
@@ -137,6 +137,7 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipel
     }
   }
   out->ListParts();
+  if (threads > 0) RETURN_IF_ERROR(out->CompileAll(threads));
   RETURN_IF_ERROR(out->SetStarts());
   return out;
 }
@@ -197,27 +198,36 @@ absl::Status CompiledPipeline::SetStarts() {
   return absl::OkStatus();
 }
 
-// The least period in which a part of a node is clear of the same node's parts of all other
-// sequences: whatever still meets, k sequences apart, moves it up.
-void CompiledPipeline::Repeat() {
-  const int64_t drain = DrainCycles(timing_);
-  const int sequences = pipeline_.plan.sequences;
-  const auto least = [&](int64_t period) {
-    for (const PipelinePart& a : parts_) {
-      for (const PipelinePart& b : parts_) {
+namespace {
+
+// The least period in which no part of `first` meets one of the same node of `later`, 1 .. most
+// periods behind: whatever still meets, k periods apart, moves it up.
+int64_t LeastPeriod(const std::vector<PipelinePart>& first, const std::vector<PipelinePart>& later,
+                    int most, int64_t drain, int64_t period) {
+  const auto next = [&] {
+    for (const PipelinePart& a : first) {
+      for (const PipelinePart& b : later) {
         if (a.stage != b.stage) continue;
-        for (int k = 1; k < sequences; ++k) {
+        for (int k = 1; k <= most; ++k) {
           const int64_t start = b.start + k * period, end = b.end + drain + k * period;
-          if (start >= a.end + drain || end <= a.start) continue;
+          if (start >= a.end + drain) break;  // and so are all that follow
+          if (end <= a.start) continue;
           return (a.end + drain - b.start + k - 1) / k;
         }
       }
     }
     return period;
   };
-  period_ = 1;
-  for (int64_t next = least(period_); next != period_; next = least(period_)) period_ = next;
+  for (int64_t at = next(); at != period; at = next()) period = at;
+  return period;
+}
+
+}  // namespace
+
+void CompiledPipeline::Repeat() {
+  const int sequences = pipeline_.plan.sequences;
   const std::vector<PipelinePart> one = parts_;
+  period_ = LeastPeriod(one, one, sequences - 1, DrainCycles(timing_), 1);
   for (int s = 1; s < sequences; ++s) {
     for (PipelinePart part : one) {
       part.shape.sequence = s;
@@ -227,45 +237,52 @@ void CompiledPipeline::Repeat() {
   }
 }
 
-std::string CompiledPipeline::Picture(const PipelinePart& part, int member) const {
-  const PipelineStage& stage = pipeline_.stages[part.stage];
-  const Group& group = stage.groups[member];
-  std::string out = absl::StrCat(
-      stage.shape.layers.size(), "+", pipeline_.plan.ShardRows(stage.shape.embedding), "+",
-      pipeline_.plan.ShardRows(stage.shape.head), "/", part.shape.embedding, part.shape.layers,
-      part.shape.head, "#", part.shape.sequence, "/", group.self, "@", group.flight_cycles);
-  for (int port : group.port) absl::StrAppend(&out, ",", port);
-  if (part.shape.receive != nullptr) {
-    absl::StrAppend(&out, "/", part.shape.receive->ReceivePicture(member));
-  }
-  if (part.shape.send != nullptr) absl::StrAppend(&out, "/", part.shape.send->SendPicture(member));
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight(
+    const CompiledPipeline& token) {
+  std::shared_ptr<CompiledPipeline> out(
+      new CompiledPipeline(token.pipeline_, token.timing_, Step::kToken));
+  out->seats_ = token.seats_;
+  out->roles_ = token.roles_;
+  out->ListParts();
+  RETURN_IF_ERROR(out->SetStarts());
+  RETURN_IF_ERROR(out->FollowOn());
   return out;
 }
 
-absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const PipelinePart& part,
-                                                                     int member) {
-  const std::string picture = Picture(part, member);
-  if (const auto at = roles_.find(picture); at != roles_.end()) return at->second;
-  const PipelineStage& stage = pipeline_.stages[part.stage];
-  const Group& group = stage.groups[member];
-  ASSIGN_OR_RETURN(CompiledChip compiled,
-                   step_ == Step::kBatch
-                       ? CompilePrefill(pipeline_.plan, stage.shape, group, timing_)
-                       : CompileChip(pipeline_.plan, stage.shape, part.shape, group, timing_));
-  DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
-  if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
-  compiled.program = {};  // the schedule says the same
-  auto schedule = std::make_shared<const Schedule>(std::move(dispatched.schedule));
-  const LinkCounts sent = SendsOf(*schedule);
-  auto role = std::make_shared<const Role>(Role{std::move(compiled), std::move(schedule), sent});
-  roles_.emplace(picture, role);
-  return role;
-}
-
-const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
-  const auto at = roles_.find(Picture(part, 0));
-  LOCKSTEP_CHECK(at != roles_.end(), "stage %d has no program", part.stage);
-  return *at->second;
+absl::Status CompiledPipeline::FollowOn() {
+  const int positions = pipeline_.plan.flight;
+  LOCKSTEP_CHECK(positions > 1 && pipeline_.plan.sequences == 1 && pipeline_.stages.size() > 1,
+                 "%d positions in flight", positions);
+  const std::vector<PipelinePart> last = parts_;
+  std::vector<PipelinePart> one;
+  for (PipelinePart part : last) {
+    if (part.shape.head && !part.shape.layers) break;  // what follows brings the vector to heads
+    const bool ends = part.stage + 1 == static_cast<int>(pipeline_.stages.size());
+    if (ends && part.shape.layers) {
+      part.shape.head = false, part.shape.send = nullptr;
+      ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
+      part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
+      part.weight_stream_bytes = role->compiled.weight_stream_bytes;
+    }
+    one.push_back(part);
+  }
+  const int64_t drain = DrainCycles(timing_);
+  // For any number of positions, so that the time of many follows from that of a few.
+  constexpr int kAny = std::numeric_limits<int>::max();
+  for (int64_t before = period_ = 1;; before = period_) {
+    period_ = LeastPeriod(one, one, kAny, drain, period_);
+    period_ = LeastPeriod(one, last, kAny, drain, period_);
+    if (period_ == before) break;
+  }
+  parts_.clear();
+  for (int p = 0; p < positions; ++p) {
+    for (PipelinePart part : p + 1 < positions ? one : last) {
+      part.position = p;
+      part.start += p * period_, part.end += p * period_;
+      parts_.push_back(part);
+    }
+  }
+  return absl::OkStatus();
 }
 
 int64_t CompiledPipeline::cycles() const {
@@ -278,27 +295,6 @@ std::optional<CompiledPipeline::Seat> CompiledPipeline::SeatOf(uint32_t chip) co
   const auto at = seats_.find(chip);
   if (at == seats_.end()) return std::nullopt;
   return at->second;
-}
-
-absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsOf(uint32_t chip) {
-  std::vector<ChipPart> out;
-  const std::optional<Seat> seat = SeatOf(chip);
-  if (!seat) return out;
-  for (const PipelinePart& part : parts_) {
-    if (part.stage != seat->stage) continue;
-    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, RoleOf(part, seat->member));
-    out.push_back({&part, std::move(role)});
-  }
-  std::sort(out.begin(), out.end(),
-            [](const ChipPart& a, const ChipPart& b) { return a.part->start < b.part->start; });
-  return out;
-}
-
-Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts) {
-  Launches out;
-  for (const CompiledPipeline::ChipPart& p : parts)
-    out.push_back({p.role->schedule, p.part->start});
-  return out;
 }
 
 }  // namespace lockstep

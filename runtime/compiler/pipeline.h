@@ -13,6 +13,10 @@
 // With several sequences in flight the row of parts is there once for each, a period apart, on step
 // inputs and KV rows of its own; the period is the least in which no two parts of a node meet.
 //
+// Positions of a prompt in flight have the same row of parts on the same programs, inputs and rows
+// of the cache: a part of the next position finds what the one before left. Only the last one has a
+// head.
+//
 // Chips in one role share one program: the same part on the same shapes, by the same member of a
 // node, with the same cables in use. Starts differ.
 
@@ -24,6 +28,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "chip/timing_check.h"
 #include "fabric/launch.h"
 #include "fabric/link_model.h"
 #include "fabric/topology.h"
@@ -65,7 +70,8 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
 struct Role {
   CompiledChip compiled;
   std::shared_ptr<const Schedule> schedule;
-  LinkCounts sent{};  // vectors, by link
+  LinkCounts sent{};                               // vectors, by link
+  std::shared_ptr<const ProgramCheck> check = {};  // null: not made yet
 };
 
 // One part of a step on one node.
@@ -73,6 +79,7 @@ struct PipelinePart {
   int stage;
   PartShape shape;
   int64_t start = 0, end = 0;       // cycles; of member 0's program
+  int position = 0;                 // of those in flight
   int64_t weight_stream_bytes = 0;  // a chip's
   SramUse sram = {};                // of the stage, a chip's
 };
@@ -83,13 +90,21 @@ class CompiledPipeline {
   // Of one token, or of a batch of the plan's size.
   enum class Step : uint8_t { kToken, kBatch };
 
-  // Compiles member 0 of every stage, which decides all starts. Errors: CompileChip's; parts of one
-  // node that would meet; batches of a pipeline of several stages.
+  // Compiles member 0 of every stage, which decides all starts; with `threads` > 0 first all
+  // members, on so many threads, and checks what they do on their chips. Errors: CompileChip's;
+  // parts of one node that would meet; batches of a pipeline of several stages.
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> Create(Pipeline pipeline,
                                                                   const ChipTiming& timing,
-                                                                  Step step = Step::kToken);
+                                                                  Step step = Step::kToken,
+                                                                  int threads = 0);
+
+  // The step in which plan.flight positions follow each other. token: of the same pipeline; its
+  // programs are taken over. REQUIRES: one sequence, several stages.
+  static absl::StatusOr<std::shared_ptr<CompiledPipeline>> CreateFlight(
+      const CompiledPipeline& token);
 
   const Pipeline& pipeline() const { return pipeline_; }
+  const ChipTiming& timing() const { return timing_; }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
   int64_t cycles() const;  // of a step of all sequences, until the last part's end
   int64_t latency() const { return latency_; }  // of one sequence's step
@@ -111,6 +126,8 @@ class CompiledPipeline {
   // Of the first member of the part's stage.
   const Role& FirstRoleOf(const PipelinePart& part) const;
   size_t roles() const { return roles_.size(); }
+  // Hands over what is known of the programs (chip/timing_check.h).
+  void TellChecks(CheckCache& checks) const;
 
  private:
   CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step)
@@ -118,6 +135,11 @@ class CompiledPipeline {
   void ListParts();
   absl::Status SetStarts();
   void Repeat();
+  absl::Status FollowOn();
+  // Of all parts and members, on threads.
+  absl::Status CompileAll(int threads);
+  absl::StatusOr<std::shared_ptr<const Role>> CompileRole(const PipelinePart& part, int member,
+                                                          bool check) const;
   std::string Picture(const PipelinePart& part, int member) const;
 
   const Pipeline pipeline_;
@@ -128,6 +150,12 @@ class CompiledPipeline {
   std::map<uint32_t, Seat> seats_;
   std::map<std::string, std::shared_ptr<const Role>> roles_;  // by picture
 };
+
+// The step that takes plan.prompt_positions() > 1 positions of a prompt. token: of one position.
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(const CompiledPipeline& token);
+
+// Cores of this host, at least 1.
+int HostCores();
 
 Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts);
 

@@ -76,7 +76,8 @@ uint64_t Plan::Digest() const {
                    ",", bits(m.rope.low_freq_factor), ",", bits(m.rope.high_freq_factor), ",",
                    m.rope.original_max_positions),
       ";", chips, ",", context, ",", sequences, ",", batch, ",", batch_logits,
-      weights == NumberFormat::kInt8 ? ",int8" : "");
+      weights == NumberFormat::kInt8 ? ",int8" : "",
+      flight > 1 ? absl::StrCat(",flight", flight) : "");
   return XXH64(all.data(), all.size(), 0);
 }
 

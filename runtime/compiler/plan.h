@@ -41,8 +41,13 @@ struct Plan {
   int ffn_rows = 0;
   // Positions of a prompt that a second program takes at once; 1: there is none.
   int batch = 1;
+  // Or, over several stages, that follow each other through the pipeline in one step, on the same
+  // program; the host writes the inputs of each before it. 1: one at a time.
+  int flight = 1;
   bool batch_logits = false;  // it gives the logits of all of them, not of the last alone
 
+  // Positions of a prompt in one step.
+  int prompt_positions() const { return std::max(batch, flight); }
   int query_heads() const { return kv_slots * queries_per_slot; }
   int hidden_words() const { return CeilDiv(model.hidden_size, kLanes); }
   int ffn_words() const { return CeilDiv(ffn_rows, kLanes); }
@@ -58,6 +63,14 @@ struct Plan {
   Range ShardOf(Range rows, int chip) const;
   int ShardRows(Range rows) const { return CeilDiv(rows.size(), chips); }
   int ShardWords(Range rows) const { return CeilDiv(ShardRows(rows), kLanes); }
+  // Rows of the head lie in both lane halves of their tiles, equally many in each of all: a chip's
+  // rows are dealt out to the halves in order. How many a half takes, and where row `row` is.
+  int HeadHalf(Range rows) const {
+    return CeilDiv(ShardRows(rows), std::max(1, 2 * ShardWords(rows)));
+  }
+  int HeadLane(Range rows, int row) const {
+    return row / HeadHalf(rows) * kHalfLanes + row % HeadHalf(rows);
+  }
 
   // Of everything that decides the programs and images: ranks compare it before they start.
   uint64_t Digest() const;

@@ -37,7 +37,7 @@ class PrefillCompiler {
 
   CompiledChip Compile() {
     CompiledChip out;
-    Tables();
+    Masks();
     Embedding();
     BeginNorm(map_.layers.front().attention_gain, streamed_);
     norm_->AddAll();
@@ -80,21 +80,14 @@ class PrefillCompiler {
   }
 
   Kernels::RotaryTables RotaryOf(int position) const {
-    const Kernels::RotaryTables all{at_.cos, at_.sin_low, at_.sin_high};
+    const Kernels::RotaryTables all{map_.cos, map_.sin_low, map_.sin_high};
     return all + position * cache_.rotary_tables();
   }
 
-  void Tables() {
+  void Masks() {
     const int tiles = cache_.key_tiles();
     for (int i = 0; i < batch_; ++i) {
       kernels_.MaskBias(map_.iota, map_.position + i, tiles, at_.bias + i * tiles);
-      const Kernels::RotaryTables to = RotaryOf(i);
-      for (int t = 0; t < cache_.rotary_tables(); ++t) {
-        const int row = t * plan_.context + i;
-        kernels_.GatherQuad(map_.cos_table + row, map_.position_map_west, to.cos + t);
-        kernels_.GatherQuad(map_.sin_low_table + row, map_.position_map_west, to.sin_low + t);
-        kernels_.GatherQuad(map_.sin_high_table + row, map_.position_map_east, to.sin_high + t);
-      }
     }
   }
 
@@ -281,8 +274,8 @@ absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
                        [](const SplitMatrix::Part& p) { return p.matrix.strips.empty(); });
   };
   const auto layer_apart = [&](const LayerMap& l) {
-    return apart(l.q) && apart(l.k) && apart(l.v) && apart(l.o) && apart(l.gate) && apart(l.up) &&
-           apart(l.down);
+    return l.keys_values.parts.empty() && apart(l.q) && apart(l.k) && apart(l.v) && apart(l.o) &&
+           apart(l.gate) && apart(l.up) && apart(l.down);
   };
   const std::vector<LayerMap>& layers = layout.map.layers;
   if (apart(layout.map.head) && std::all_of(layers.begin(), layers.end(), layer_apart)) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -25,10 +26,8 @@ class Partitioner {
   }
 
   std::optional<std::vector<StageShape>> Cut(int stages) {
-    const auto both = [&](int n) { return Cut(stages, n, n).has_value(); };
-    // Up to half of the stages none holds rows of both.
-    int holders = Fewest(CeilDiv(stages, 2), both);
-    if (holders == 0) holders = Fewest(stages, both);
+    if (auto apart = CutApart(stages)) return apart;
+    const int holders = Fewest(stages, [&](int n) { return Cut(stages, n, n).has_value(); });
     if (holders == 0) return std::nullopt;
     return Cut(stages, holders,
                Fewest(holders, [&](int n) { return Cut(stages, holders, n).has_value(); }));
@@ -41,6 +40,51 @@ class Partitioner {
   }
 
  private:
+  // No stage holds rows of both embedding and head.
+  std::optional<std::vector<StageShape>> CutApart(int stages) {
+    const std::vector<int> embedding = Holders(stages, false), head = Holders(stages, true);
+    std::vector<std::pair<int, int>> pairs;
+    for (int e : embedding) {
+      for (int h : head) {
+        if (e + h <= stages) pairs.push_back({e, h});
+      }
+    }
+    std::sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.first + a.second, a) < std::pair(b.first + b.second, b);
+    });
+    for (const auto& [e, h] : pairs) {
+      if (auto parts = Cut(stages, e, h)) return parts;
+    }
+    return std::nullopt;
+  }
+
+  // How many stages hold all rows of embedding or head, by how many layers lie beside them: those
+  // of an equal share or fewer.
+  std::vector<int> Holders(int stages, bool head) {
+    std::vector<int> out;
+    for (int layers = CeilDiv(plan_.model.layers, stages), step = 1; layers >= 1;) {
+      const int rows = MostRows(layers, head);
+      if (rows > 0) out.push_back(CeilDiv(plan_.model.vocab_size, rows));
+      layers = layers > 1 ? std::max(1, layers - step) : 0;
+      if (out.size() > 2) step *= 2;
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+
+  // Rows of a node that have room beside `layers` layers.
+  int MostRows(int layers, bool head) {
+    const auto [at, is_new] = rows_.try_emplace({layers, head});
+    if (!is_new) return at->second;
+    int some = 0, none = CeilDiv(plan_.model.vocab_size, plan_.chips) + 1;  // of a chip
+    while (some + 1 < none) {
+      const int middle = (some + none) / 2, rows = middle * plan_.chips;
+      (SizeOf({layers, head ? 0 : rows, head ? rows : 0}).fits.ok() ? some : none) = middle;
+    }
+    return at->second = some * plan_.chips;
+  }
+
   // The least n of 1 .. most with room, given that more have more; 0: not even `most`.
   template <typename HasRoom>
   static int Fewest(int most, const HasRoom& has_room) {
@@ -53,7 +97,7 @@ class Partitioner {
     return most;
   }
 
-  // Equal parts of the vocabulary.
+  // Equal parts of the vocabulary; none for no holders.
   Range Rows(int holders, int index) const {
     const int64_t rows = plan_.model.vocab_size;
     return {static_cast<int>(rows * index / holders),
@@ -100,6 +144,7 @@ class Partitioner {
 
   const Plan& plan_;
   std::map<StageParts, StageSize> sizes_;
+  std::map<std::pair<int, bool>, int> rows_;  // MostRows
 };
 
 absl::Status NoRoomForALayer(const Plan& plan, const StageSize& size) {

@@ -197,15 +197,17 @@ void Kernels::SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value) {
   placer.Place(high.Build());
 }
 
-void Kernels::PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east) {
+void Kernels::PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east,
+                        const LastHeads& last_heads) {
   for (int first = 0, word = 0; first < heads * elements; first += kLanes, ++word) {
     const int last = (std::min(first + kLanes, heads * elements) - 1) / elements;
+    const int lane = first + kLanes < heads * elements ? 0 : last_heads.lane;
     // Each hemisphere has two lane shifters.
     constexpr int kAtOnce = 4;
     for (int from = first / elements; from <= last; from += kAtOnce) {
       Chain c(timing, "pack heads", 1);
       const auto part = [&](int h) {
-        return c.LoadShifted16(x[(h - from) % 2] + h, h * elements - first);
+        return c.LoadShifted16(x[(h - from) % 2] + h, h * elements - first + lane);
       };
       Chain::Value all = part(from);
       for (int h = from + 1; h <= std::min(last, from + kAtOnce - 1); ++h) {
@@ -213,6 +215,7 @@ void Kernels::PackHeads(const Pair x[2], int heads, int elements, Pair west, Pai
       }
       all = from == first / elements ? c.OpBits(Opcode::kOr, all, 0)
                                      : c.Op(Opcode::kOr, all, c.Load16(west + word));
+      if (lane > 0) all = c.Op(Opcode::kMask, all, c.Load16(last_heads.mask));
       c.Store16(all, west + word);
       c.Store16(all, east + word);
       placer.Place(c.Build());
@@ -261,26 +264,6 @@ void Kernels::GatherRow(Hemisphere side, int address, int rows, Single map, int 
   b.At(MemQueue(map_slice), ops::Read(map.address, 0, map_stream),
        map_first - timing.d_func[static_cast<int>(Opcode::kRead)],
        static_cast<int>(map_last - map_first) + 1);
-  placer.Place(b);
-}
-
-void Kernels::GatherQuad(Quad table, Single map, Quad y) {
-  LOCKSTEP_CHECK(y.side == Other(table.side) && map.side == y.side, "sides of a table gather");
-  Block b("gather table");
-  const int map_stream = StreamNumber(Outward(table.side), 31);
-  const int map_slice = ColumnSlice(map.side, map.column, map.plane);
-  const int in = StreamNumber(Inward(table.side), 0);
-  for (int k = 0; k < 4; ++k) {
-    const int slice = ColumnSlice(table.side, table.column, k);
-    b.At(MemQueue(slice), ops::Gather(table.address, 0, map_stream, in + k), 0);
-    const int target = ColumnSlice(y.side, y.column, k);
-    b.At(MemQueue(target), ops::Write(y.address, 0, in + k),
-         timing.d_func[static_cast<int>(Opcode::kGather)] +
-             Hops(SlicePosition(slice), SlicePosition(target)));
-  }
-  b.At(MemQueue(map_slice), ops::Read(map.address, 0, map_stream),
-       -Hops(SlicePosition(map_slice), SlicePosition(ColumnSlice(table.side, table.column, 0))) -
-           timing.d_func[static_cast<int>(Opcode::kRead)]);
   placer.Place(b);
 }
 

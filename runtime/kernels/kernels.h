@@ -61,8 +61,14 @@ struct Kernels {
   void SplitKeyValue(Quad x, Quad low_half, Quad key, Pair value);
 
   // Elements 0 .. elements - 1 of `heads` vectors end to end, 320 a vector, on both sides. The
-  // other lanes of x, which lies on both sides, are zero.
-  void PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east);
+  // other lanes of x, which lies on both sides, are zero. `last`: the last vector's elements begin
+  // in a lane beyond 0, and all other lanes are zero; mask: all bits in its lanes.
+  struct LastHeads {
+    int lane = 0;
+    Pair mask{};
+  };
+  void PackHeads(const Pair x[2], int heads, int elements, Pair west, Pair east,
+                 const LastHeads& last);
 
   // y = x as fp16, on y's side.
   void ToHalf(Quad x, int words, Pair y);
@@ -75,8 +81,6 @@ struct Kernels {
   // Row `map` of a table, word w of a row lying in weight slice pair w % 16 at
   // address + (w / 16) * rows + map, as fp32. A map of 0xffff reads zeros.
   void GatherRow(Hemisphere side, int address, int rows, Single map, int words, Quad y);
-  // Row `map` of fp32 tables in a column (one vector a row).
-  void GatherQuad(Quad table, Single map, Quad y);
 };
 
 }  // namespace lockstep

@@ -38,6 +38,28 @@ int WeightRow(const Matrix& m, int tile, int slot) {
 
 }  // namespace
 
+int Matrix::tile_cycles(int tile) const {
+  const int rows_used = tile_rows(tile), lower = std::min(rows_used, kHalfLanes);
+  if (tile == tiles() - 1 && last_first_row > 0) {
+    return TileCycles(rows_used - last_first_row, format);
+  }
+  if (format == NumberFormat::kFp16) {
+    return std::min(TileCycles(rows_used > kHalfLanes ? half_rows : rows_used),
+                    TileCycles(rows_used));
+  }
+  const int upper = std::min(rows_used - lower, half_rows);
+  return std::max(
+      2, CeilDiv(std::min(lower, half_rows), kWeightSlices) + CeilDiv(upper, kWeightSlices));
+}
+
+int Matrix::loaded_row(int tile, int cycle) const {
+  const int a_cycle = format == NumberFormat::kInt8 ? kWeightSlices : kWeightSlices / 2;
+  if (tile == tiles() - 1) cycle += last_first_row / a_cycle;
+  const int half = CeilDiv(half_rows, kWeightSlices);
+  return format == NumberFormat::kFp16 || cycle < half ? cycle
+                                                       : cycle - half + kHalfLanes / kWeightSlices;
+}
+
 int Matrix::weight_rows() const {
   int rows_used = 0;
   for (int t = 0; t < tiles(); ++t) rows_used += tile_cycles(t) * slots;
@@ -91,14 +113,16 @@ SlotOrder::SlotOrder(const Matrix& m, std::vector<int> order) : vectors(std::mov
 void StoreWeightRow(const Matrix& m, int row, int slot, const uint16_t* values,
                     const LaneStore& store) {
   const int r = row % kTileRows, pair = r % kHalfLanes % 16;
-  const QuadWords at = m.WordsOf(row / kTileRows, slot)[2 * pair / kSlicesPerColumn];
+  const int tile = row / kTileRows;
+  const QuadWords at = m.WordsOf(tile, slot)[2 * pair / kSlicesPerColumn];
   std::array<uint8_t, kHalfLanes> lo, hi;
   for (int k = 0; k < kHalfLanes; ++k) {
     lo[k] = static_cast<uint8_t>(values[k]);
     hi[k] = static_cast<uint8_t>(values[k] >> 8);
   }
   const int slice = ColumnSlice(m.side, at.column, 2 * pair % kSlicesPerColumn);
-  const int address = at.address + r % kHalfLanes / 16, lane = r / kHalfLanes * kHalfLanes;
+  const int address = at.address + r % kHalfLanes / 16 - m.loaded_row(tile, 0),
+            lane = r / kHalfLanes * kHalfLanes;
   store(slice, address, lane, lo.data());
   store(slice + 1, address, lane, hi.data());
 }
@@ -106,10 +130,13 @@ void StoreWeightRow(const Matrix& m, int row, int slot, const uint16_t* values,
 void StoreWeightRow(const Matrix& m, int row, int slot, const int8_t* values,
                     const LaneStore& store) {
   const int r = row % kTileRows, stream = r % kWeightSlices;
+  int cycle = 0;
+  while (m.loaded_row(row / kTileRows, cycle) < r / kWeightSlices) ++cycle;
+  LOCKSTEP_CHECK(r % kHalfLanes < m.half_rows, "row %d of a half tile of %d", r, m.half_rows);
   const QuadWords at = m.WordsOf(row / kTileRows, slot)[stream / kSlicesPerColumn];
   const int slice = ColumnSlice(m.side, at.column, stream % kSlicesPerColumn);
   const auto* bytes = reinterpret_cast<const uint8_t*>(values);
-  for (int lane : {0, kHalfLanes}) store(slice, at.address + r / kWeightSlices, lane, bytes + lane);
+  for (int lane : {0, kHalfLanes}) store(slice, at.address + cycle, lane, bytes + lane);
 }
 
 void TandemPlanes::Stream(Block& b, int address, int cycles, int64_t at, int stride) const {

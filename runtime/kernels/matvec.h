@@ -73,17 +73,15 @@ struct Matrix {
   int slot_stride = 1;  // fp16: 1: x packs two slots a vector; 2: one slot a vector (lanes 0..159)
   NumberFormat format = NumberFormat::kFp16;
   std::vector<std::vector<Strip>> strips{};  // by row tile; empty: in one piece
-  int half_rows =
-      kHalfLanes;  // fp16: rows 0.. of each lane half that hold weights; the others are zero
+  int half_rows = kHalfLanes;  // rows 0.. of each half tile that hold weights; the others are zero
+  int last_first_row = 0;      // of the last tile, which has no more than half a tile then (fp16)
 
   int tiles() const { return CeilDiv(rows, kTileRows); }
   int tile_rows(int tile) const { return std::min(kTileRows, rows - tile * kTileRows); }
-  int tile_cycles(int tile) const {
-    const int rows_used = tile_rows(tile) > kHalfLanes ? half_rows : tile_rows(tile);
-    return format == NumberFormat::kInt8
-               ? TileCycles(tile_rows(tile), format)
-               : std::min(TileCycles(rows_used), TileCycles(tile_rows(tile)));
-  }
+  int tile_cycles(int tile) const;
+  // The weight row of the whole tile that cycle `cycle` of a tile loads: what holds no weights is
+  // left out, rows before last_first_row and in int8 the ends of half tiles.
+  int loaded_row(int tile, int cycle) const;
   // The vector of x that begins with `slot`, and how many `count` slots take.
   int vector_of(int slot) const {
     return format == NumberFormat::kInt8 ? slot : slot * slot_stride / 2;

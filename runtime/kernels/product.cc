@@ -97,8 +97,15 @@ void Product::Load(const Tile& tile, int slot) {
 Block Product::Piece(const Tile& tile, const WeightWords& words, int first, int rows) const {
   Block b(parts_[tile.part].name);
   mxm_.Stream(b, words, first, rows, 0);
-  mxm_.LoadTile(b, rows, 0, first);
-  b.HoldFor(HoldIndex(Hold::kWeightBuffer, shape().side), 0, rows - 1);
+  const Matrix& m = matrix(tile);
+  for (int done = 0, run = 0; done < rows; done += run) {
+    const int row = m.loaded_row(tile.tile, first + done);
+    for (run = 1; done + run < rows && m.loaded_row(tile.tile, first + done + run) == row + run;) {
+      ++run;
+    }
+    mxm_.LoadTile(b, run, done, row);
+  }
+  b.HoldFor(HoldIndex(Hold::kWeightBuffer, m.side), 0, rows - 1);
   return b;
 }
 

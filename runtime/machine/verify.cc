@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -35,7 +36,8 @@ namespace {
 // Checks programs on chip, each once, and keeps what they do on links.
 class Checker {
  public:
-  explicit Checker(const ChipTiming& timing) : cache_(timing) {}
+  Checker(const ChipTiming& timing, CheckCache* checks)
+      : own_(timing), cache_(checks == nullptr ? own_ : *checks) {}
 
   absl::StatusOr<std::shared_ptr<const ChipOperations>> Check(
       uint32_t chip, const std::shared_ptr<const Schedule>& schedule, int64_t sram_bytes) {
@@ -51,9 +53,23 @@ class Checker {
   }
 
  private:
-  CheckCache cache_;
+  CheckCache own_;
+  CheckCache& cache_;
   const std::shared_ptr<const MxmState> empty_ = std::make_shared<const MxmState>();
   std::map<std::pair<const Schedule*, int64_t>, std::shared_ptr<const ChipOperations>> known_;
+};
+
+class LockedCheckCache : public CheckCache {
+ public:
+  using CheckCache::CheckCache;
+  std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
+                                       const std::shared_ptr<const MxmState>& before) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return CheckCache::Check(schedule, before);
+  }
+
+ private:
+  std::mutex mutex_;
 };
 
 absl::Status CheckGaps(size_t chip, const Launches& launches, const ChipTiming& timing) {
@@ -70,6 +86,10 @@ absl::Status CheckGaps(size_t chip, const Launches& launches, const ChipTiming& 
 
 }  // namespace
 
+std::shared_ptr<CheckCache> MakeSharedChecks(const ChipTiming& timing) {
+  return std::make_shared<LockedCheckCache>(timing);
+}
+
 int64_t DrainCycles(const ChipTiming& timing) {
   const int longest = *std::max_element(timing.d_func.begin(), timing.d_func.end());
   return longest + timing.receive_turnaround + timing.mxm_array + kPositions +
@@ -78,7 +98,8 @@ int64_t DrainCycles(const ChipTiming& timing) {
 
 absl::StatusOr<FabricSchedule> VerifyLaunches(absl::Span<const Launches> chips,
                                               absl::Span<const int64_t> sram_bytes,
-                                              const Wiring& wiring, const ChipTiming& timing) {
+                                              const Wiring& wiring, const ChipTiming& timing,
+                                              CheckCache* checks) {
   if (chips.size() != wiring.chips() || sram_bytes.size() != chips.size()) {
     return absl::InvalidArgumentError(absl::StrCat(chips.size(), " programs and ",
                                                    sram_bytes.size(), " SRAM budgets for ",
@@ -89,7 +110,7 @@ absl::StatusOr<FabricSchedule> VerifyLaunches(absl::Span<const Launches> chips,
                                                    " ticks a vector, the links take ",
                                                    wiring.vector_ticks()));
   }
-  Checker checker(timing);
+  Checker checker(timing, checks);
   std::vector<ChipPrograms> programs(chips.size());
   for (size_t c = 0; c < chips.size(); ++c) {
     for (const Launch& launch : chips[c]) {

@@ -30,10 +30,15 @@ absl::StatusOr<FabricSchedule> VerifyNode(
     absl::Span<const int64_t> sram_bytes, const Wiring& wiring, const ChipTiming& timing);
 
 // The same for chips that each run a row of programs (fabric/launch.h); a fault's cycle is the
-// program's own. Refused, too: a program that starts while results of the one before still flow.
+// program's own. checks: where to look up and keep what was checked; may be null. Refused, too: a
+// program that starts while results of the one before still flow.
 absl::StatusOr<FabricSchedule> VerifyLaunches(absl::Span<const Launches> chips,
                                               absl::Span<const int64_t> sram_bytes,
-                                              const Wiring& wiring, const ChipTiming& timing);
+                                              const Wiring& wiring, const ChipTiming& timing,
+                                              CheckCache* checks = nullptr);
+
+// A cache of checks that engines in several threads share.
+std::shared_ptr<CheckCache> MakeSharedChecks(const ChipTiming& timing);
 
 // Cycles after the last dispatch of a program until none of its results moves any more.
 int64_t DrainCycles(const ChipTiming& timing);

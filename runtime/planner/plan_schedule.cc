@@ -23,7 +23,8 @@ absl::StatusOr<PlanSchedule> CompilePlan(const Deployment& deployment, const Top
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
   pipeline.plan.sequences = 1;
   ASSIGN_OR_RETURN(const std::shared_ptr<CompiledPipeline> compiled,
-                   CompiledPipeline::Create(std::move(pipeline), timing));
+                   CompiledPipeline::Create(std::move(pipeline), timing,
+                                            CompiledPipeline::Step::kToken, HostCores()));
   PlanSchedule out;
   out.cycles = compiled->latency();
   out.sram.resize(deployment.stages.size());

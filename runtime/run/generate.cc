@@ -39,7 +39,7 @@ class Generator {
     for (int id : prompt) RETURN_IF_ERROR(Show(id));
     const size_t row = texts_.size() * session.plan().model.vocab_size;
     for (int position = 0; position < setup_.positions();) {
-      const std::vector<FedToken> fed = Next(position, session.plan().batch);
+      const std::vector<FedToken> fed = Next(position, session.plan().prompt_positions());
       const bool batch = fed.size() > texts_.size();
       const absl::StatusOr<std::vector<float>> logits = session.Step(fed);
       *failed = !logits.ok();

@@ -75,7 +75,8 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();
   r.link_ticks = setup.session.timing.link_ticks;
-  r.batch = plan.batch;
+  r.batch = plan.prompt_positions();
+  r.flight = plan.flight > 1;
   r.cost = session.cost();
   r.batch_cost = session.batch_cost();
   for (const PipelinePart& part : session.compiled().parts()) {
@@ -87,11 +88,11 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
     kernels.push_back({part.start, &session.compiled().FirstRoleOf(part).compiled.spans});
   }
   r.time = MeasureTime(kernels, r.cost.latency);
-  r.step_input_bytes = StepInputBytes(1);
+  r.step_input_bytes = StepInputBytes(plan, 1);
   for (const PipelineStage& stage : pipeline.stages) {
     r.step_output_bytes = std::max(r.step_output_bytes, StepOutputBytes(plan, stage.shape));
   }
-  r.batch_input_bytes = StepInputBytes(plan.batch);
+  r.batch_input_bytes = StepInputBytes(plan, plan.batch);
   r.batch_output_bytes = r.step_output_bytes * (plan.batch_logits ? plan.batch : 1);
   r.prompt_ids = setup.prompt_ids;
   r.result = result;

@@ -39,7 +39,8 @@ struct RunReport {
   NumberFormat weights = NumberFormat::kFp16;
   std::string hop_latency, hop_origin;
   int64_t hop_cycles = 0, link_ticks = 0;
-  int batch = 1;                    // positions of the prompt that a program takes at once
+  int batch = 1;                    // positions of the prompt in one step
+  bool flight = false;              // they follow each other over the stages
   StepCost cost, batch_cost;        // of a token, of a batch
   SramUse sram;                     // of the chip with the most
   std::vector<PipelinePart> parts;  // of one sequence's step

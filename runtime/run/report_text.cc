@@ -77,14 +77,19 @@ std::string EmulatedRows(const RunReport& r) {
   const int single = static_cast<int>(r.prompt_ids.size()) - r.result.batches * r.batch;
   std::string prompt = Counted(single, "prompt step");
   if (r.result.batches > 0) {
-    prompt = absl::StrCat("prompt: ", Counted(r.result.batches, "batch", "batches"), " of ",
-                          r.batch, ", ", Counted(single, "step"));
+    const int count = r.result.batches;
+    prompt = absl::StrCat("prompt: ",
+                          r.flight ? Counted(count, "flight") : Counted(count, "batch", "batches"),
+                          " of ", r.batch, ", ", Counted(single, "step"));
   }
   std::string rows =
       Row("first token", absl::StrFormat("%s (%s)", Time(r.FirstTokenSeconds()), prompt));
   if (r.result.batches > 0) {
-    rows += Row("a batch", absl::StrFormat("%d cycles; with host link %s*", r.batch_cost.cycles,
-                                           Time(r.BatchSeconds())));
+    const std::string each =
+        r.flight ? absl::StrFormat(", a position each %d cycles", r.batch_cost.period) : "";
+    rows += Row(r.flight ? "a flight" : "a batch",
+                absl::StrFormat("%d cycles%s; with host link %s*", r.batch_cost.cycles, each,
+                                Time(r.BatchSeconds())));
   }
   rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.latency,
                                          Time(r.ProgramSeconds()), Time(r.LatencySeconds())));
@@ -218,7 +223,9 @@ Json EmulatedJson(const RunReport& r) {
           {"link_share_busiest", r.LinkShare(r.cost.busiest_vectors)},
           {"instructions_per_token_and_chip", r.cost.dispatches / r.chips},
           {"instructions", r.Instructions()},
-          {"prefill_batch", r.batch},
+          {"prefill_batch", r.flight ? 1 : r.batch},
+          {"prompt_flight", r.flight ? r.batch : 1},
+          {"cycles_between_positions", r.batch_cost.period},
           {"cycles_per_batch", r.batch_cost.cycles},
           {"batches", r.result.batches},
           {"steps", r.result.steps}};

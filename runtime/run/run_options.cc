@@ -49,6 +49,13 @@ absl::Status CheckNumbers(const RunOptions& o) {
     return Bad(
         absl::StrCat("--prefill-batch ", *o.prefill_batch, ": 1, 2, 4, 8 or ", kMostPrefill));
   }
+  RETURN_IF_ERROR(AtLeastOne("--prompt-flight", o.prompt_flight));
+  for (const auto& [name, given] :
+       {std::pair{"--sram-limit", o.sram_limit.has_value()},
+        std::pair{"--logits", !o.logits.empty()}, std::pair{"--timeline", !o.timeline.empty()}}) {
+    if (o.prompt_flight.value_or(1) == 1 || !given) continue;
+    return Bad(absl::StrCat("--prompt-flight ", *o.prompt_flight, ": not with ", name));
+  }
   if (o.threads && *o.threads > 256) {
     return Bad(absl::StrCat("--threads ", *o.threads, ": at most 256"));
   }
@@ -172,6 +179,7 @@ std::vector<std::string> RankArguments(const RunOptions& o) {
   number("--context", o.context);
   if (o.weights) add("--weights", NumberFormatName(*o.weights));
   number("--prefill-batch", o.prefill_batch);
+  number("--prompt-flight", o.prompt_flight);
   for (const std::string& latency : o.latencies) add("--set", latency);
   exact("--temperature", o.temperature);
   number("--top-k", o.top_k);

@@ -43,6 +43,7 @@ struct RunOptions {
   std::optional<int> context;              // positions the program is compiled for
   std::optional<NumberFormat> weights;     // of the layers' matrices; default fp16
   std::optional<int> prefill_batch;        // positions of a prompt at once; 1: one by one
+  std::optional<int> prompt_flight;        // or that follow each other over several stages
   std::vector<std::string> latencies;      // NAME=VALUE, of ChipTiming::Parameters()
 
   std::optional<double> temperature;  // 0 or absent: greedy, unless top_k or top_p is given

@@ -113,6 +113,26 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
   return absl::OkStatus();
 }
 
+// Positions that follow each other through the stages.
+absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
+  const int flight = options.prompt_flight.value_or(1);
+  if (flight == 1) return absl::OkStatus();
+  const auto refuse = [&](const auto&... why) {
+    return absl::InvalidArgumentError(absl::StrCat("--prompt-flight ", flight, why...));
+  };
+  if (flight > prompt_size) return refuse(" has no effect on a prompt of ", prompt_size, " ids");
+  if (pipeline->stages.size() == 1) {
+    return refuse(
+        ": positions follow each other over several stages, here is one; use "
+        "--prefill-batch");
+  }
+  if (pipeline->plan.sequences > 1) {
+    return refuse(": with ", pipeline->plan.sequences, " sequences these follow each other");
+  }
+  pipeline->plan.flight = flight;
+  return absl::OkStatus();
+}
+
 // Takes what is written and drops it.
 class Nowhere : public HostMemory {
  public:
@@ -143,6 +163,7 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
   RETURN_IF_ERROR(ChooseBatch(options, static_cast<int>(ids.size()), &pipeline));
+  RETURN_IF_ERROR(ChooseFlight(options, static_cast<int>(ids.size()), &pipeline));
   uint32_t last_chip = 0;
   for (const PipelineStage& stage : pipeline.stages) {
     last_chip = std::max(last_chip, *std::max_element(stage.chips.begin(), stage.chips.end()));
@@ -164,6 +185,8 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
 namespace {
 
 absl::Status VerifyPrograms(const RunSetup& setup, CompiledPipeline& compiled) {
+  CheckCache& checks = *setup.session.checks;
+  compiled.TellChecks(checks);
   std::vector<Launches> launches;
   std::vector<int64_t> sram_bytes;
   for (int chip = 0; chip < setup.chips(); ++chip) {
@@ -172,18 +195,21 @@ absl::Status VerifyPrograms(const RunSetup& setup, CompiledPipeline& compiled) {
     launches.push_back(LaunchesOf(parts));
     sram_bytes.push_back(parts.empty() ? 0 : parts.front().role->compiled.layout.use.total());
   }
-  return VerifyLaunches(launches, sram_bytes, setup.wiring, setup.session.timing).status();
+  return VerifyLaunches(launches, sram_bytes, setup.wiring, setup.session.timing, &checks).status();
 }
 
 }  // namespace
 
 absl::Status VerifyRun(RunSetup* setup) {
   SessionSetup& session = setup->session;
-  ASSIGN_OR_RETURN(session.compiled, CompiledPipeline::Create(session.pipeline, session.timing));
+  session.checks = MakeSharedChecks(session.timing);
+  ASSIGN_OR_RETURN(
+      session.compiled,
+      CompiledPipeline::Create(session.pipeline, session.timing, CompiledPipeline::Step::kToken,
+                               setup->options.threads.value_or(HostCores())));
   RETURN_IF_ERROR(VerifyPrograms(*setup, *session.compiled));
-  if (session.pipeline.plan.batch > 1) {
-    ASSIGN_OR_RETURN(session.batches, CompiledPipeline::Create(session.pipeline, session.timing,
-                                                               CompiledPipeline::Step::kBatch));
+  if (session.pipeline.plan.prompt_positions() > 1) {
+    ASSIGN_OR_RETURN(session.batches, CompilePrompt(*session.compiled));
     RETURN_IF_ERROR(VerifyPrograms(*setup, *session.batches));
   }
   if (!setup->checkpoint || setup->options.transport == TransportKind::kLocal) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <mutex>
 #include <span>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +13,7 @@
 #include "chip/check.h"
 #include "fabric/agreement.h"
 #include "runtime/compiler/image.h"
+#include "runtime/machine/verify.h"
 #include "runtime/run/engine_memory.h"
 
 namespace lockstep {
@@ -31,20 +31,6 @@ T FromBytes(const std::string& bytes) {
   return value;
 }
 
-// Checks shared by engines that different threads run.
-class LockedCheckCache : public CheckCache {
- public:
-  using CheckCache::CheckCache;
-  std::shared_ptr<const Verdict> Check(const std::shared_ptr<const Schedule>& schedule,
-                                       const std::shared_ptr<const MxmState>& before) override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return CheckCache::Check(schedule, before);
-  }
-
- private:
-  std::mutex mutex_;
-};
-
 // Logits of one chip on their way to process 0.
 struct LogitsHeader {
   int32_t row;           // of the step: a sequence, or a position of a batch
@@ -56,7 +42,7 @@ struct LogitsHeader {
 Session::Session(const SessionSetup& setup, Transport* transport)
     : setup_(setup),
       transport_(transport),
-      checks_(std::make_shared<LockedCheckCache>(setup.timing)),
+      checks_(setup.checks != nullptr ? setup.checks : MakeSharedChecks(setup.timing)),
       token_{setup.compiled, {}, &Worker::token_parts, {}, {}},
       batch_{setup.batches, {}, &Worker::batch_parts, {}, {}} {}
 
@@ -77,7 +63,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
     RETURN_IF_ERROR(session->AgreeOnStatus(session->Load(*weights)));
   }
   session->CountCost(&session->token_);
-  if (session->plan().batch > 1) session->CountCost(&session->batch_);
+  if (session->plan().prompt_positions() > 1) session->CountCost(&session->batch_);
   return session;
 }
 
@@ -105,9 +91,8 @@ absl::Status Session::Compile(Observer* observer) {
   if (token_.compiled == nullptr) {
     ASSIGN_OR_RETURN(token_.compiled, CompiledPipeline::Create(setup_.pipeline, setup_.timing));
   }
-  if (batch_.compiled == nullptr && plan().batch > 1) {
-    ASSIGN_OR_RETURN(batch_.compiled, CompiledPipeline::Create(setup_.pipeline, setup_.timing,
-                                                               CompiledPipeline::Step::kBatch));
+  if (batch_.compiled == nullptr && plan().prompt_positions() > 1) {
+    ASSIGN_OR_RETURN(batch_.compiled, CompilePrompt(*token_.compiled));
   }
   std::vector<Engine*> engines;
   const bool turns = TakesTurns();
@@ -241,9 +226,10 @@ absl::Status Session::Follow() {
   }
 }
 
-// Plans with batches have one sequence.
+// Plans with batches, or with positions in flight, have one sequence.
 bool Session::IsBatch(const std::vector<FedToken>& fed) const {
-  return plan().batch > 1 && fed.size() == static_cast<size_t>(plan().batch);
+  return plan().prompt_positions() > 1 &&
+         fed.size() == static_cast<size_t>(plan().prompt_positions());
 }
 
 void Session::WriteInputs(const std::vector<FedToken>& fed) {
@@ -261,12 +247,31 @@ void Session::WriteInputs(const std::vector<FedToken>& fed) {
 }
 
 absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
-  WriteInputs(fed);
+  const bool batch = IsBatch(fed), flight = batch && plan().flight > 1;
+  if (!flight) WriteInputs(fed);
   // Every process has the same fault: the earliest of all.
-  if (std::optional<Fault> fault = fleet_->Run((IsBatch(fed) ? batch_ : token_).launches)) {
+  if (std::optional<Fault> fault =
+          fleet_->Run((batch ? batch_ : token_).launches, flight ? InputsInFlight(fed) : nullptr)) {
     return absl::InternalError(fault->ToString());
   }
   return absl::OkStatus();
+}
+
+// Each part of a position finds the inputs of that position.
+Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) const {
+  std::vector<const Worker*> by_index(transport_->chips().size());
+  for (const Worker& worker : workers_) {
+    const auto chips = transport_->chips();
+    by_index[std::find(chips.begin(), chips.end(), worker.chip) - chips.begin()] = &worker;
+  }
+  return [this, &fed, by_index](int index, size_t launch) {
+    const Worker& worker = *by_index[index];
+    if (worker.engine == nullptr) return;
+    const FedToken& of = fed[worker.batch_parts[launch].part->position];
+    EngineMemory memory(worker.engine->sram());
+    WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[0], {&of.token, 1},
+              of.position, memory);
+  };
 }
 
 std::vector<float> Session::GatherLogits(bool batch) {

@@ -34,6 +34,7 @@ struct SessionSetup {
   EngineKind engine = EngineKind::kFunctional;
   // Of `pipeline`, if they are there already; batches only where its plan has them.
   std::shared_ptr<CompiledPipeline> compiled = {}, batches = {};
+  std::shared_ptr<CheckCache> checks = {};  // what is known of their programs; may be null
   // Functional engine in one process: the most SRAM to hold at once, all chips together, and the
   // wires of the fabric; stages are visited in turn where the whole pipeline takes more.
   struct Limit {
@@ -69,9 +70,9 @@ class Session {
 
   // Process 0 only: one step of all chips, a token for each sequence of the plan. Returns the
   // logits of the whole vocabulary, a sequence after the other, nothing with the timing engine.
-  // Errors: a Fault of the program, as text. Or a batch of the plan: plan().batch consecutive
-  // tokens of a prompt, the first position a multiple of that. Then the logits are those of the
-  // last position, or of all where plan().batch_logits.
+  // Errors: a Fault of the program, as text. Or plan().prompt_positions() consecutive tokens of a
+  // prompt, the first position a multiple of that: a batch of the plan, or those in flight. Then
+  // the logits are those of the last position, or of all where plan().batch_logits.
   absl::StatusOr<std::vector<float>> Step(const std::vector<FedToken>& fed);
   absl::StatusOr<std::vector<float>> Step(int token, int position) {
     return Step(std::vector<FedToken>{{token, position}});
@@ -128,6 +129,7 @@ class Session {
   bool IsBatch(const std::vector<FedToken>& fed) const;
   void WriteInputs(const std::vector<FedToken>& fed);
   absl::Status RunStep(const std::vector<FedToken>& fed);
+  Fleet::BeforeLaunch InputsInFlight(const std::vector<FedToken>& fed) const;
   std::vector<float> GatherLogits(bool batch);
 
   const SessionSetup setup_;

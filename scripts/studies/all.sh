@@ -3,6 +3,6 @@
 # The figures of docs/results.md: scripts/studies/all.sh --out docs/results
 set -euo pipefail
 folder=$(dirname "${BASH_SOURCE[0]}")
-for study in bandwidth hop_latency chips scaling link_load energy_cost; do
+for study in bandwidth hop_latency chips scaling link_load energy_cost racks growth; do
   /usr/bin/python3 -B "$folder/$study.py" "$@"
 done

@@ -86,6 +86,26 @@ TEST(DeploymentTest, TheSlowestStageHasOneLayerMoreThanTheFastestAtMost) {
   }
 }
 
+TEST(DeploymentTest, Llama70BHasRoomForItsFullContext) {
+  struct Case {
+    int racks;
+    NumberFormat weights;
+    int stages;
+  };
+  for (const Case& c : {Case{10, NumberFormat::kFp16, 80}, Case{5, NumberFormat::kInt8, 40}}) {
+    DeploymentRequest request = Request("llama-2-70b", 4096);
+    request.weights = c.weights;
+    const auto d = MakeDeployment(request, Racks(c.racks, 16));
+    ASSERT_TRUE(d.ok()) << d.status();
+    EXPECT_EQ(d->num_stages(), c.stages);
+    ExpectWhole(*d);
+    // A stage with rows of the embedding has none of the head.
+    for (const Deployment::Stage& stage : d->stages) {
+      EXPECT_TRUE(stage.embedding.size() == 0 || stage.head.size() == 0);
+    }
+  }
+}
+
 TEST(DeploymentTest, OneNodeIsOneStageWithEverything) {
   DeploymentRequest small = ManyLayers();
   small.model.layers = 3, small.model.vocab_size = 1000;

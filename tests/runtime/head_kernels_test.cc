@@ -42,11 +42,34 @@ TEST(PackHeadsTest, HeadsLieEndToEndOnBothSides) {
     std::vector<uint16_t> bits;
     for (float v : x) bits.push_back(FloatToHalf(v));
     for (const Pair& at : from) chip.Store(at, bits);
-    chip.kernels.PackHeads(from, heads, elements, {kWest, 1, 0, 2}, {kEast, 1, 0, 2});
+    chip.kernels.PackHeads(from, heads, elements, {kWest, 1, 0, 2}, {kEast, 1, 0, 2}, {});
     ASSERT_NO_FATAL_FAILURE(chip.Run());
     EXPECT_EQ(chip.Load16({kWest, 1, 0, 2}, words), Rounded16(want)) << heads;
     EXPECT_EQ(chip.Load16({kEast, 1, 0, 2}, words), Rounded16(want)) << heads;
   }
+}
+
+// Elements 960..1023 of eight heads of 128 in lanes 96.. of the last vector, and nothing beside
+// them.
+TEST(PackHeadsTest, TheLastVectorMayBeginFurtherUp) {
+  OneChip chip;
+  const int heads = 8, elements = 128, words = 4, lane = 96;
+  const std::vector<float> random = RandomFloats(chip.random, heads * elements, -3, 3);
+  std::vector<float> want(words * kLanes);
+  std::copy_n(random.begin(), 960, want.begin());
+  std::copy_n(random.begin() + 960, 64, want.begin() + 960 + lane);
+  std::vector<uint16_t> bits(heads * kLanes), mask(kLanes);
+  for (int i = 0; i < heads * elements; ++i) {
+    bits[i / elements * kLanes + i % elements] = FloatToHalf(random[i]);
+  }
+  std::fill_n(mask.begin() + lane, 64, uint16_t{0xffff});
+  const Pair from[2] = {{kWest, 0, 0, 1}, {kEast, 0, 0, 1}}, at{kEast, 2, 0, 7};
+  for (const Pair& side : from) chip.Store(side, bits);
+  chip.Store(at, mask);
+  chip.kernels.PackHeads(from, heads, elements, {kWest, 1, 0, 2}, {kEast, 1, 0, 2}, {lane, at});
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  EXPECT_EQ(chip.Load16({kWest, 1, 0, 2}, words), Rounded16(want));
+  EXPECT_EQ(chip.Load16({kEast, 1, 0, 2}, words), Rounded16(want));
 }
 
 }  // namespace

@@ -323,24 +323,5 @@ TEST_P(GatherRowTest, BringsTheRowOfTheMapOrZeros) {
 
 INSTANTIATE_TEST_SUITE_P(Words, GatherRowTest, ::testing::Values(1, 2, 15, 16, 17, 26, 33));
 
-TEST(GatherQuadTest, BringsTheRowOfATableFromEitherSide) {
-  for (Hemisphere side : {kWest, kEast}) {
-    for (int column : {0, 1, 2}) {
-      OneChip chip;
-      const std::vector<float> table = RandomFloats(chip.random, 50 * kLanes);
-      const Quad at{side, column, 100}, y{Other(side), 1, 3};
-      const Single map{Other(side), 0, 0, 4};
-      chip.Store(at, table);
-      chip.kernels.GatherQuad(at, map, y);
-      for (int row : {0, 7, 49}) {
-        chip.StoreMap(map, row);
-        ASSERT_NO_FATAL_FAILURE(chip.Run());
-        EXPECT_EQ(chip.Load(y, 1), std::vector<float>(table.begin() + row * kLanes,
-                                                      table.begin() + (row + 1) * kLanes));
-      }
-    }
-  }
-}
-
 }  // namespace
 }  // namespace lockstep

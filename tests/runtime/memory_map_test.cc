@@ -84,5 +84,27 @@ TEST(MemoryMapTest, WhatIsTooMuchIsSaidWithItsBytes) {
       << both.Check();
 }
 
+TEST(MemoryMapTest, AColumnIsFilledNoFurtherThanItsRoom) {
+  MemoryMap::Room room = MemoryMap::kAllRoom;
+  room[1] = {500, 95, 0};
+  MemoryMap memory({MemoryMap::kWhole, MemoryMap::kWhole}, room);
+  Words words;
+  const Matrix m = memory.Place(kEast, 960, 40);
+  words.Add(m);
+  EXPECT_EQ(words.In(0), 500);
+  EXPECT_EQ(words.In(1), 90);  // slots of ten words
+  int all = 0;
+  for (int c = 0; c < 11; ++c) all += c == 2 ? 0 : words.In(c);
+  EXPECT_EQ(all, 8 * m.weight_rows());
+}
+
+TEST(MemoryMapTest, RowsOfAnEmbeddingTakeTheColumnsThatTheyNeed) {
+  MemoryMap memory;
+  memory.WeightRows(kWest, 5);
+  // 26 words: 16 in all eight columns, 10 in five of them.
+  EXPECT_EQ(memory.EmbeddingRows(kWest, 26, 100), 5);
+  EXPECT_EQ(memory.bytes_used(), (5 * 8 + 100 * 8 + 100 * 5) * int64_t{4} * kVectorBytes);
+}
+
 }  // namespace
 }  // namespace lockstep

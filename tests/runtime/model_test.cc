@@ -41,7 +41,8 @@ ModelConfig ConfigOf(const Case& c) {
 class Node {
  public:
   Node(const ModelConfig& config, const TempFolder& folder, int chips, int context,
-       const ChipTiming& timing = ChipTiming::Default()) {
+       const ChipTiming& timing = ChipTiming::Default(),
+       NumberFormat format = NumberFormat::kFp16) {
     weights = std::make_unique<Checkpoint>(*Checkpoint::Open(folder.path()));
     const auto links = LinkModel::Create();
     const int flight = static_cast<int>(links->flight_cycles());
@@ -58,8 +59,8 @@ class Node {
       }
       groups.push_back(group);
     }
-    SessionSetup setup{OneStage(*MakePlan(config, chips, context), std::move(groups)), timing,
-                       EngineKind::kFunctional};
+    SessionSetup setup{OneStage(*MakePlan(config, chips, context, 1, format), std::move(groups)),
+                       timing, EngineKind::kFunctional};
     for (EngineKind kind : {EngineKind::kFunctional, EngineKind::kTiming}) {
       auto wiring = Wiring::Create(chips, wires, setup.timing.link_ticks);
       auto fabric = LocalFabric::Create(*wiring, 1);
@@ -161,10 +162,12 @@ INSTANTIATE_TEST_SUITE_P(LongTexts, ModelTest,
                                            Case{2, 24, 20, 2, 3, 1, 8, 17, false, "F16", 170,
                                                 170}));
 
-// SRAM so full that matrices take words of the activation columns, heads lie end to end before o and
-// a key and its value are one tile, as in Llama-2-70B on ten racks. Rows of the embedding fill the
-// west, the cache fills the east; in the last case partial sums travel as fp16, too.
-const Case kShortOfRoom[] = {{2, 400, 2000, 2, 96, 48, 16, 15600, true, "F16", 3200, 3},
+// SRAM so full that matrices take words of the activation columns, heads lie end to end before o
+// and a key and its value are one tile, as in Llama-2-70B on ten racks. Rows of the embedding fill
+// the west, the cache fills the east. In the first case o and down of both layers have ends in one
+// slot, in the last one partial sums travel as fp16.
+const Case kShortOfRoom[] = {{2, 400, 2000, 2, 84, 42, 16, 15600, true, "F16", 3200, 3},
+                             {2, 400, 2000, 2, 96, 48, 16, 15600, true, "F16", 3200, 3},
                              {3, 330, 1000, 1, 72, 36, 48, 23700, true, "F16", 3200, 2},
                              {2, 1930, 40, 1, 160, 80, 2, 60, true, "F16", 3200, 2}};
 INSTANTIATE_TEST_SUITE_P(ShortOfRoom, ModelTest, ::testing::ValuesIn(kShortOfRoom));
@@ -179,6 +182,53 @@ TEST(ShortOfRoomTest, LayoutsAreThoseOfFullSram) {
       EXPECT_FALSE(layer.keys_values.parts.empty()) << c;
       EXPECT_TRUE(layer.k.parts.empty() && layer.v.parts.empty()) << c;
     }
+  }
+}
+
+TEST(ShortOfRoomTest, EndsOfMatricesShareASlot) {
+  const Case& c = kShortOfRoom[0];
+  for (NumberFormat format : {NumberFormat::kFp16, NumberFormat::kInt8}) {
+    const Plan plan = *MakePlan(ConfigOf(c), c.chips, c.context, 1, format);
+    const std::vector<LayerMap> layers = LayOut(plan, WholeModel(plan.model)).map.layers;
+    // A chip's 42 heads of 16 end with 32 columns of o, its 1000 rows of gate and up with 40 of
+    // down, for which fp16 keeps 48 lanes and int8 64.
+    const int down = format == NumberFormat::kInt8 ? 64 : 48;
+    EXPECT_EQ(layers[0].heads_lane, 0);
+    EXPECT_EQ(layers[0].ffn_lane, 32);
+    EXPECT_EQ(layers[1].heads_lane, 32 + down);
+    EXPECT_EQ(layers[1].ffn_lane, 64 + down);
+    const auto last = [](const SplitMatrix& w, int part) {
+      const Matrix& m = w.parts[part].matrix;
+      return m.WordsOf(0, m.slots - 1)[0].address;
+    };
+    for (int part : {0, 1}) {
+      for (const LayerMap& layer : layers) {
+        EXPECT_EQ(last(layer.o, part), last(layers[0].o, part));
+        EXPECT_EQ(last(layer.down, part), last(layers[0].o, part));
+      }
+    }
+  }
+}
+
+// In int8 a longer context makes SRAM short, and nothing else: integers are the same ones.
+TEST(ShortOfRoomTest, Int8GivesTheBitsThatItGivesWithPlentyOfRoom) {
+  const Case c{2, 400, 2000, 2, 88, 44, 16, 600, true, "F16", 4000, 2};
+  const RandomModel model(ConfigOf(c), c.dtype, 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  std::vector<std::vector<float>> want;
+  for (int context : {8, c.context}) {
+    Plan plan = *MakePlan(model.config, c.chips, context, 1, NumberFormat::kInt8);
+    const Layout layout = LayOut(plan, WholeModel(model.config));
+    ASSERT_TRUE(layout.fits.ok()) << layout.fits;
+    EXPECT_EQ(layout.map.layers[0].heads_end_to_end, context > 8) << c;
+    Node node(model.config, folder, c.chips, context, ChipTiming::Default(), NumberFormat::kInt8);
+    ASSERT_TRUE(node.ok());
+    std::vector<std::vector<float>> got;
+    for (int t = 0; t < 2; ++t) got.push_back(node.Step(7 * t + 3, t));
+    if (context == 8) want = got;
+    EXPECT_EQ(got, want) << c;
+    node.ExpectSameDigest();
   }
 }
 

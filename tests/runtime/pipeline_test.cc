@@ -229,6 +229,75 @@ TEST(PipelineSequencesTest, FollowEachOtherAsCloselyAsTheSlowestStageAllows) {
   EXPECT_EQ(together->cycles(), alone->latency() + 4 * slowest);
 }
 
+Deployment InFlight(Deployment d, int positions) {
+  d.plan.flight = positions;
+  return d;
+}
+
+// Ids of a prompt, five in flight, then two one by one: logits of the last three.
+std::vector<std::vector<float>> RunFlight(Machine& machine, EngineKind engine,
+                                          const Checkpoint* weights, int threads) {
+  auto fabric = LocalFabric::Create(machine.wiring, threads);
+  SessionSetup setup{machine.pipeline, machine.timing, engine};
+  auto session = Session::Create(setup, fabric->get(), weights, nullptr);
+  EXPECT_TRUE(session.ok()) << session.status();
+  const auto id = [](int position) { return (position * 41 + 7) % 105; };
+  std::vector<std::vector<float>> logits;
+  for (int position = 0; position < 7;) {
+    std::vector<FedToken> fed;
+    const int count = position == 0 ? machine.pipeline.plan.flight : 1;
+    for (int i = 0; i < count; ++i, ++position) fed.push_back({id(position), position});
+    const auto step = (*session)->Step(fed);
+    EXPECT_TRUE(step.ok()) << step.status();
+    if (step.ok() && position >= 5) logits.push_back(*step);
+  }
+  machine.digest = (*session)->TimingDigest();
+  return logits;
+}
+
+TEST(PipelineFlightTest, PositionsInFlightGiveTheLogitsOfOneByOne) {
+  const RandomModel model(Model(4, 96), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  for (const auto& [embeds, heads] : {std::pair{1, 1}, {2, 3}}) {
+    const Deployment one = Deploy(model.config, 4, embeds, heads);
+    Machine alone(one, ChipTiming::Default());
+    Machine flight(InFlight(one, 5), ChipTiming::Default());
+    const auto want = RunFlight(alone, EngineKind::kFunctional, &weights, 1);
+    ASSERT_EQ(want.size(), 3u);
+    EXPECT_EQ(RunFlight(flight, EngineKind::kFunctional, &weights, 2), want);
+    const uint64_t digest = flight.digest;
+    RunFlight(flight, EngineKind::kTiming, nullptr, 1);
+    EXPECT_EQ(flight.digest, digest);
+    EXPECT_NE(flight.digest, alone.digest);
+  }
+}
+
+// So a few positions say how long many take.
+TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
+  const Deployment one = Deploy(Model(8, 350), 4, 2, 2);
+  Machine alone(one, ChipTiming::Default());
+  const auto token = *CompiledPipeline::Create(alone.pipeline, alone.timing);
+  int64_t period = 0;
+  for (int positions : {2, 3, 5, 24}) {
+    Machine machine(InFlight(one, positions), ChipTiming::Default());
+    const auto base = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+    const auto flight = *CompiledPipeline::CreateFlight(*base);
+    if (period == 0) period = flight->period();
+    EXPECT_EQ(flight->period(), period) << positions;
+    EXPECT_EQ(flight->cycles(), token->latency() + (positions - 1) * period) << positions;
+    EXPECT_LT(2 * period, token->latency());
+    std::vector<Launches> launches;
+    for (uint32_t chip = 0; chip < machine.wiring.chips(); ++chip) {
+      launches.push_back(LaunchesOf(*flight->PartsOf(chip)));
+    }
+    const auto verified = VerifyLaunches(launches, std::vector<int64_t>(launches.size(), 0),
+                                         machine.wiring, machine.timing);
+    EXPECT_TRUE(verified.ok()) << verified.status();
+  }
+}
+
 TEST(PipelineRolesTest, GrowWithTheKindsOfStagesAndNotWithTheirNumber) {
   // First, inner and last stages, eight members each.
   for (int stages : {3, 5, 8}) {

@@ -46,6 +46,10 @@ TEST(RunOptionsTest, CountsStartAtOne) {
   EXPECT_THAT(ErrorAfter([](auto& o) { o.prefill_batch = 3; }), HasSubstr("--prefill-batch 3"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.prefill_batch = 32; }), HasSubstr("--prefill-batch 32"));
   EXPECT_EQ(ErrorAfter([](auto& o) { o.prefill_batch = 16; }), "");
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.prompt_flight = 0; }), HasSubstr("--prompt-flight 0"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.prompt_flight = 9, o.logits = "x"; }),
+              HasSubstr("--prompt-flight 9: not with --logits"));
+  EXPECT_EQ(ErrorAfter([](auto& o) { o.prompt_flight = 9; }), "");
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips_per_rank = 0; }), HasSubstr("--chips-per-rank 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.sequences = 0; }), HasSubstr("--sequences 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.nodes = 0; }), HasSubstr("--nodes 0"));
@@ -100,10 +104,12 @@ TEST(RunOptionsTest, RankArgumentsHoldWhatWasGivenAndNothingElse) {
 
 TEST(RunOptionsTest, WhereAModelLiesIsPassedOnAndChecked) {
   RunOptions o = Good();
+  o.prompt_flight = 3;
   o.weights = NumberFormat::kInt8, o.kv_cache = "fp16", o.nodes = 3, o.failed = {"0.1", "1.2"};
   EXPECT_TRUE(ValidateOptions(o).ok()) << ValidateOptions(o);
-  EXPECT_THAT(RankArguments(o), ::testing::IsSupersetOf({"--weights=int8", "--kv=fp16", "--nodes=3",
-                                                         "--failed=0.1", "--failed=1.2"}));
+  EXPECT_THAT(RankArguments(o),
+              ::testing::IsSupersetOf({"--prompt-flight=3", "--weights=int8", "--kv=fp16",
+                                       "--nodes=3", "--failed=0.1", "--failed=1.2"}));
   o.kv_cache = "fp8";
   EXPECT_EQ(ValidateOptions(o).message(), "--kv fp8: fp16 or int8");
 }

@@ -1,0 +1,112 @@
+// Cuts, and slots that several matrices share (runtime/compiler/matrix_cuts.h).
+#include "runtime/compiler/matrix_cuts.h"
+
+#include <algorithm>
+
+#include "chip/check.h"
+
+namespace lockstep {
+namespace {
+
+constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
+
+int64_t TileWords(const Matrix& m) { return int64_t{m.tile_cycles(0)} * m.slots * kStreamQuads; }
+
+int Half(int tiles, int unit) { return tiles / 2 / unit * unit; }
+
+// One slot more, which lies where slot 0 of `end` does. Both are cut alike.
+void Append(SplitMatrix& matrix, const SplitMatrix& end) {
+  LOCKSTEP_CHECK(matrix.parts.size() == end.parts.size(), "%d parts and %d", matrix.parts.size(),
+                 end.parts.size());
+  for (size_t p = 0; p < matrix.parts.size(); ++p) {
+    Matrix& m = matrix.parts[p].matrix;
+    std::vector<std::vector<Strip>> strips(m.tiles());
+    for (int t = 0; t < m.tiles(); ++t) {
+      if (!m.strips.empty()) {
+        strips[t] = m.strips[t];
+      } else {
+        for (int s = 0; s < m.slots; ++s) strips[t].push_back({s, 1, m.WordsOf(t, s)});
+      }
+      strips[t].push_back({m.slots, 1, end.parts[p].matrix.WordsOf(t, 0)});
+    }
+    m.strips = std::move(strips);
+    ++m.slots;
+  }
+}
+
+}  // namespace
+
+SplitMatrix MatrixCuts::Split(const Matrix& whole, int unit) {
+  return SplitAt(whole, WesternTiles(whole, unit, false));
+}
+
+SplitMatrix MatrixCuts::SplitSummed(const Matrix& whole) {
+  return SplitAt(whole, WesternTiles(whole, 1, true), true);
+}
+
+int MatrixCuts::WesternTiles(const Matrix& whole, int unit, bool summed) {
+  const int tiles = whole.tiles();
+  if (!short_) {
+    return (tiles / 2 + (tiles % 2 == 1 && memory_.Roomier() == kWest ? 1 : 0)) / unit * unit;
+  }
+  cuts_.push_back({tiles, unit, TileWords(whole), summed && !short_->landing});
+  return short_->western.empty() ? Half(tiles, unit) : short_->western[cuts_.size() - 1];
+}
+
+SplitMatrix MatrixCuts::SplitAt(const Matrix& whole, int western_tiles, bool summed) {
+  const int cut = std::min(western_tiles * kTileRows, whole.rows);
+  SplitMatrix out;
+  for (Hemisphere side : {kWest, kEast}) {
+    Matrix part = whole;
+    part.side = side;
+    part.rows = side == kWest ? cut : whole.rows - cut;
+    if (part.rows == 0) continue;
+    const bool apart = summed && side == kWest && !(short_ && short_->landing);
+    const int columns = apart ? kLandingColumn : kColumns;
+    out.parts.push_back({memory_.Place(part, columns), side == kWest ? 0 : cut});
+    if (part.format == NumberFormat::kInt8) {
+      out.parts.back().row_scale = memory_.Words(Other(side), 0, part.tiles());
+    }
+  }
+  return out;
+}
+
+MatrixCuts::Ended MatrixCuts::SplitSharing(int rows, int columns, NumberFormat format) {
+  const int lanes = format == NumberFormat::kInt8 ? kLanes : kHalfLanes;
+  const int full = columns / lanes, rest = columns % lanes;
+  Matrix own{.rows = rows, .slots = CeilDiv(columns, lanes), .format = format};
+  // In fp16 two slots make a vector, whose lower half may be moved alone.
+  const bool lower = format == NumberFormat::kInt8 || full % 2 == 0;
+  if (!short_ || rest == 0 || full == 0 || !lower) return {SplitSummed(own)};
+  Matrix end = own;
+  end.slots = 1, own.slots = full;
+  // Rows of a tile load by so many a cycle.
+  const int step = format == NumberFormat::kInt8 ? kWeightSlices : kWeightSlices / 2;
+  SharedSlot& slot = SlotFor(end, CeilDiv(rest, step) * step);
+  cuts_[slot.cut].tile_words += TileWords(own);
+  Ended out{SplitAt(own, slot.western, true), slot.lanes};
+  Append(out.matrix, slot.matrix);
+  slot.lanes += CeilDiv(rest, step) * step;
+  return out;
+}
+
+MatrixCuts::SharedSlot& MatrixCuts::SlotFor(const Matrix& end, int lanes) {
+  const int most = end.format == NumberFormat::kInt8 ? kLanes : kHalfLanes;
+  if (shared_.empty() || shared_.back().lanes + lanes > most) {
+    const int western = WesternTiles(end, 1, true);
+    shared_.push_back({SplitAt(end, western, true), cuts_.size() - 1, western, 0});
+  }
+  return shared_.back();
+}
+
+std::vector<int> MatrixCuts::ChooseWestern(SideRoom room) const {
+  for (const CutMatrix& m : cuts_) {
+    const int west = Half(m.tiles, m.unit);
+    room.taken[0] -= west * m.tile_words;
+    room.taken[1] -= (m.tiles - west) * m.tile_words;
+    if (!m.summed) room.landing_words -= west * m.tile_words / kStreamQuads;
+  }
+  return ChooseSides(cuts_, room);
+}
+
+}  // namespace lockstep

@@ -1,0 +1,131 @@
+// The programs of a pipeline: which chips share one, and their compilation
+// (runtime/compiler/pipeline.h).
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chip/check.h"
+#include "runtime/compiler/pipeline.h"
+#include "runtime/compiler/prefill.h"
+
+namespace lockstep {
+
+std::string CompiledPipeline::Picture(const PipelinePart& part, int member) const {
+  const PipelineStage& stage = pipeline_.stages[part.stage];
+  const Group& group = stage.groups[member];
+  std::string out = absl::StrCat(
+      stage.shape.layers.size(), "+", pipeline_.plan.ShardRows(stage.shape.embedding), "+",
+      pipeline_.plan.ShardRows(stage.shape.head), "/", part.shape.embedding, part.shape.layers,
+      part.shape.head, "#", part.shape.sequence, "/", group.self, "@", group.flight_cycles);
+  for (int port : group.port) absl::StrAppend(&out, ",", port);
+  if (part.shape.receive != nullptr) {
+    absl::StrAppend(&out, "/", part.shape.receive->ReceivePicture(member));
+  }
+  if (part.shape.send != nullptr) absl::StrAppend(&out, "/", part.shape.send->SendPicture(member));
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const PipelinePart& part,
+                                                                     int member) {
+  const std::string picture = Picture(part, member);
+  if (const auto at = roles_.find(picture); at != roles_.end()) return at->second;
+  ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, CompileRole(part, member, false));
+  roles_.emplace(picture, role);
+  return role;
+}
+
+absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(const PipelinePart& part,
+                                                                          int member,
+                                                                          bool check) const {
+  const PipelineStage& stage = pipeline_.stages[part.stage];
+  const Group& group = stage.groups[member];
+  ASSIGN_OR_RETURN(CompiledChip compiled,
+                   step_ == Step::kBatch
+                       ? CompilePrefill(pipeline_.plan, stage.shape, group, timing_)
+                       : CompileChip(pipeline_.plan, stage.shape, part.shape, group, timing_));
+  DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
+  if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
+  compiled.program = {};  // the schedule says the same
+  auto schedule = std::make_shared<const Schedule>(std::move(dispatched.schedule));
+  const LinkCounts sent = SendsOf(*schedule);
+  std::shared_ptr<const ProgramCheck> checked;
+  if (check) checked = std::make_shared<const ProgramCheck>(CheckProgram(*schedule, timing_));
+  return std::make_shared<const Role>(
+      Role{std::move(compiled), std::move(schedule), sent, std::move(checked)});
+}
+
+// Programs do not depend on each other: threads take the next one that is left.
+absl::Status CompiledPipeline::CompileAll(int threads) {
+  struct Job {
+    const PipelinePart* part;
+    int member;
+    absl::StatusOr<std::shared_ptr<const Role>> role = nullptr;
+  };
+  std::map<std::string, Job> by_picture;
+  for (const PipelinePart& part : parts_) {
+    for (int m = 0; m < static_cast<int>(pipeline_.stages[part.stage].chips.size()); ++m) {
+      by_picture.try_emplace(Picture(part, m), Job{&part, m});
+    }
+  }
+  std::vector<Job*> jobs;
+  for (auto& [picture, job] : by_picture) jobs.push_back(&job);
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < jobs.size(); i = next++) {
+      jobs[i]->role = CompileRole(*jobs[i]->part, jobs[i]->member, true);
+    }
+  };
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; ++t) others.emplace_back(work);
+  work();
+  for (std::thread& thread : others) thread.join();
+  for (auto& [picture, job] : by_picture) {
+    RETURN_IF_ERROR(job.role.status());
+    roles_.emplace(picture, *std::move(job.role));
+  }
+  return absl::OkStatus();
+}
+
+void CompiledPipeline::TellChecks(CheckCache& checks) const {
+  for (const auto& [picture, role] : roles_) {
+    if (role->check != nullptr) checks.Remember(role->schedule, role->check);
+  }
+}
+
+int HostCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
+  const auto at = roles_.find(Picture(part, 0));
+  LOCKSTEP_CHECK(at != roles_.end(), "stage %d has no program", part.stage);
+  return *at->second;
+}
+
+absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsOf(uint32_t chip) {
+  std::vector<ChipPart> out;
+  const std::optional<Seat> seat = SeatOf(chip);
+  if (!seat) return out;
+  for (const PipelinePart& part : parts_) {
+    if (part.stage != seat->stage) continue;
+    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, RoleOf(part, seat->member));
+    out.push_back({&part, std::move(role)});
+  }
+  std::sort(out.begin(), out.end(),
+            [](const ChipPart& a, const ChipPart& b) { return a.part->start < b.part->start; });
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(const CompiledPipeline& token) {
+  if (token.pipeline().plan.flight > 1) return CompiledPipeline::CreateFlight(token);
+  return CompiledPipeline::Create(token.pipeline(), token.timing(), CompiledPipeline::Step::kBatch);
+}
+
+Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts) {
+  Launches out;
+  for (const CompiledPipeline::ChipPart& p : parts)
+    out.push_back({p.role->schedule, p.part->start});
+  return out;
+}
+
+}  // namespace lockstep

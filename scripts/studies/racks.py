@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Llama-2-70B over racks, from runs of the timing engine: time of a token, where it goes, and the
+time to the first token of a prompt that fills the context.
+
+A point is one run: two positions of a prompt in flight, then one token, every instruction of every
+chip executed. In flight each position more takes one period more (`ctest -R EachPositionMore`), so a
+prompt of n positions takes the cycles of one and n - 1 periods. All nodes of the racks are used; for
+fp16 each has one layer. What does not fit says by how many bytes.
+"""
+import json
+import re
+import subprocess
+import tempfile
+
+import study
+
+MODEL, TOPOLOGY, NODES_A_RACK = "llama-2-70b", "groqrack-x{}", 8
+KINDS = ("weights", "attention", "vectors", "links", "idle")
+CLOCK_HZ = 900e6
+
+
+def run(s, model, topology, nodes, weights, context, hop):
+    """The report of a run, or the bytes that are missing."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [str(s.arguments.lockstep), "run", "--engine", "timing", "--transport", "local",
+                   "--threads", "2", "--model", model, "--topology", topology, "--nodes", nodes,
+                   "--weights", weights, "--context", context, "--hop-latency", hop,
+                   "--prompt-ids", "1,1", "--prompt-flight", "2", "--tokens", "2",
+                   "--quiet", "--report", file.name]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if done.returncode == 0:
+            return json.load(open(file.name)), 0
+    missing = re.search(r"(\d+) B too few", done.stderr)
+    if not missing:
+        raise SystemExit(f"{s.name}: {' '.join(map(str, command))}\n{done.stderr.strip()}")
+    return None, int(missing.group(1))
+
+
+def main():
+    arguments = study.parse_arguments(__doc__)
+    s = study.Study("racks", ["racks", "weights", "context", "hop", "chips", "bytes_too_few",
+                              "tokens_per_s_user", "token_us", "token_cycles", "period_cycles",
+                              "ttft_ms", "weight_stream_share"] + [f"{k}_cycles" for k in KINDS] +
+                    ["timing_digest"], 4, arguments)
+    contexts = (128,) if arguments.quick else (128, 512, 2048, 4096)
+    racks = (1,) if arguments.quick else (5, 8, 10)
+    points = [(r, w, c, hop) for hop in ("B" if arguments.quick else "BAC") for r in racks
+              for w in ("int8", "fp16") for c in contexts]
+
+    def measure(count, weights, context, hop):
+        model = "llama-2-7b" if arguments.quick else MODEL
+        topology = "groqrack" if arguments.quick else TOPOLOGY.format(count)
+        report, missing = run(s, model, topology, int(count) * NODES_A_RACK, weights, context, hop)
+        if report is None:
+            return ["", missing] + [""] * (7 + len(KINDS))
+        out = report["emulated"]
+        cycles, period = out["cycles_per_token"], out["cycles_between_positions"]
+        assert out["cycles_per_batch"] == cycles + period, "two positions take one period more"
+        prompt = (cycles + (int(context) - 1) * period) / CLOCK_HZ
+        return [report["machine"]["chips"], 0, f"{out['tokens_per_second_per_user']:.1f}",
+                f"{out['latency_us_per_token']:.1f}", cycles, period,
+                f"{prompt * 1e3 + out['host_link_us_per_token'] / 1e3:.3f}",
+                f"{out['weight_stream_share']:.4f}"] + \
+               [out["cycles_by_work"][k] for k in KINDS] + [report["output"]["timing_digest"]]
+
+    s.measure(points, measure)
+    draw(s, contexts, racks)
+
+
+def draw(s, contexts, racks):
+    plt = study.pyplot()
+    figure, (speed, first, use) = plt.subplots(1, 3, figsize=(13, 4.2))
+    fits = [(r, w) for r in racks for w in ("int8", "fp16")
+            if s.column("tokens_per_s_user", bytes_too_few=0, racks=r, weights=w, hop="B")]
+    for r, w in fits:
+        where = dict(bytes_too_few=0, racks=r, weights=w, hop="B")
+        xs = s.column("context", **where)
+        label = f"{w}, {r} racks"
+        speed.plot(xs, s.column("tokens_per_s_user", **where), marker="o", label=label)
+        first.plot(xs, s.column("ttft_ms", **where), marker="o", label=label)
+    for axes, label in ((speed, "tokens/s of a user"), (first, "first token of such a prompt, ms")):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(contexts, [str(c) for c in contexts])
+        axes.set_xlabel("context, positions (hop latency B)")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=8)
+    names = [f"{w}\n{r} racks\n{c}" for r, w in fits for c in (contexts[0], contexts[-1])]
+    bottom = [0.0] * len(names)
+    for kind in KINDS:
+        cycles = [s.column(f"{kind}_cycles", racks=r, weights=w, context=c, hop="B")[0] / CLOCK_HZ * 1e3
+                  for r, w in fits for c in (contexts[0], contexts[-1])]
+        use.bar(names, cycles, bottom=bottom, label=kind)
+        bottom = [a + b for a, b in zip(bottom, cycles)]
+    use.set_ylabel("a token, ms")
+    use.tick_params(axis="x", labelsize=6)
+    use.legend(fontsize=8)
+    s.save(figure)
+
+
+if __name__ == "__main__":
+    main()
