@@ -12,6 +12,7 @@
 #include "launcher/mpirun.h"
 #include "launcher/packing.h"
 #include "launcher/paths.h"
+#include "runtime/files/host.h"
 
 namespace lockstep {
 namespace {

@@ -1,9 +1,6 @@
 // Rules of `--chips-per-rank` (launcher/packing.h).
 #include "launcher/packing.h"
 
-#include <algorithm>
-#include <thread>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -18,8 +15,6 @@ absl::StatusOr<Packing> ParsePacking(absl::string_view text) {
   }
   return Packing{chips};
 }
-
-int HostCores() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
 
 int ChipsPerRank(const Packing& packing, int chips, int ranks) {
   return packing.chips_per_rank.value_or((chips + ranks - 1) / ranks);

@@ -17,9 +17,6 @@ struct Packing {
 // "auto" or a number >= 1; else an error that says so.
 absl::StatusOr<Packing> ParsePacking(absl::string_view text);
 
-// Cores that this process may use.
-int HostCores();
-
 // auto: as many chips a rank as share `chips` evenly over `ranks`. REQUIRES: all >= 1.
 int ChipsPerRank(const Packing& packing, int chips, int ranks);
 

@@ -13,6 +13,7 @@
 #include "launcher/packing.h"
 #include "launcher/paths.h"
 #include "launcher/run_flags.h"
+#include "runtime/files/host.h"
 #include "runtime/run/run_setup.h"
 
 namespace lockstep {

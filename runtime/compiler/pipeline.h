@@ -154,9 +154,6 @@ class CompiledPipeline {
 // The step that takes plan.prompt_positions() > 1 positions of a prompt. token: of one position.
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(const CompiledPipeline& token);
 
-// Cores of this host, at least 1.
-int HostCores();
-
 Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts);
 
 }  // namespace lockstep

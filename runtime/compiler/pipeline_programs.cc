@@ -94,8 +94,6 @@ void CompiledPipeline::TellChecks(CheckCache& checks) const {
   }
 }
 
-int HostCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
-
 const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
   const auto at = roles_.find(Picture(part, 0));
   LOCKSTEP_CHECK(at != roles_.end(), "stage %d has no program", part.stage);

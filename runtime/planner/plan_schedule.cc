@@ -6,6 +6,7 @@
 
 #include "chip/check.h"
 #include "runtime/compiler/pipeline.h"
+#include "runtime/files/host.h"
 
 namespace lockstep {
 namespace {

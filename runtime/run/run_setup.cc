@@ -9,6 +9,7 @@
 #include "chip/check.h"
 #include "runtime/compiler/image.h"
 #include "runtime/compiler/prefill.h"
+#include "runtime/files/host.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/topology_file.h"
 #include "runtime/machine/verify.h"
