@@ -117,7 +117,8 @@ class Run:
     def __init__(self, args, model, folder, name, *more):
         self.report = os.path.join(folder, name + ".json")
         self.logits = os.path.join(folder, name + ".logits")
-        self.command = [args.lockstep, "run", "--transport", "local", "--model", model,
+        # One thread: each that compiles holds a program of its own.
+        self.command = [args.lockstep, "run", "--transport", "local", "--threads", "1", "--model", model,
                         "--topology", args.topology, "--nodes", str(args.nodes), "--chips",
                         str(args.chips), "--prompt-ids", "1,5", "--tokens", str(args.tokens),
                         "--ignore-eos", "--quiet", "--report", self.report, "--logits", self.logits,

@@ -43,13 +43,13 @@ def main():
                               "ttft_ms", "weight_stream_share"] + [f"{k}_cycles" for k in KINDS] +
                     ["timing_digest"], 4, arguments)
     contexts = (128,) if arguments.quick else (128, 512, 2048, 4096)
-    racks = (1,) if arguments.quick else (5, 8, 10)
+    racks = (2,) if arguments.quick else (5, 8, 10)
     points = [(r, w, c, hop) for hop in ("B" if arguments.quick else "BAC") for r in racks
               for w in ("int8", "fp16") for c in contexts]
 
     def measure(count, weights, context, hop):
         model = "llama-2-7b" if arguments.quick else MODEL
-        topology = "groqrack" if arguments.quick else TOPOLOGY.format(count)
+        topology = "groqrack-x2" if arguments.quick else TOPOLOGY.format(count)
         report, missing = run(s, model, topology, int(count) * NODES_A_RACK, weights, context, hop)
         if report is None:
             return ["", missing] + [""] * (7 + len(KINDS))

@@ -102,7 +102,7 @@ TEST_F(PlanCommandTest, BadInputIsRefusedWithTheNumbers) {
   ExpectRefused(
       kStory + "--topology groqrack --nodes 3 --failed 0.1 --failed 0.2",
       "failed nodes that hold stages: 0.1, 0.2; spare nodes for them: 1, of which 1 works");
-  ExpectRefused("--model llama-2-70b --topology groqrack", " B too many");
+  ExpectRefused("--model llama-2-70b --topology groqrack", " B too few. A layer takes ");
   ExpectRefused("--model llama-2-13b --topology groqrack --context 128", " more than there are");
   ExpectRefused("--model llama-2-7b --topology groqrack --context 4097",
                 "a context of 4097 positions: the model has 1..4096");
