@@ -97,8 +97,8 @@ TEST(CompilerTest, AShardTooLargeIsRefusedWithTheNumbers) {
 
 TEST(CompilerTest, AContextTooLongForTheCacheIsRefused) {
   ModelConfig m = Model();
-  m.max_positions = 100'000, m.hidden_size = 8, m.layers = 1;
-  for (int context : {60'000, 100'000}) {
+  m.max_positions = 1'000'000, m.hidden_size = 8, m.layers = 1;
+  for (int context : {300'000, 1'000'000}) {
     const auto plan = MakePlan(m, 8, context);
     ASSERT_TRUE(plan.ok());
     const auto compiled = CompileChip(*plan, WholeModel(plan->model), kWholeStep, GroupOf(8, 0),
