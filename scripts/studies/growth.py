@@ -32,6 +32,8 @@ def used(command):
 
 def main():
     arguments = study.parse_arguments(__doc__)
+    if arguments.server:
+        raise SystemExit("growth: --server has no effect here: it runs on this host alone")
     s = study.Study("growth", ["racks", "chips", "plan_s", "plan_cpu_s", "plan_MB", "run_s",
                                "run_cpu_s", "run_MB", "instructions", "token_cycles"], 1, arguments)
     racks = (1,) if arguments.quick else (1, 2, 4, 5, 8, 10)

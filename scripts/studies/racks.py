@@ -38,6 +38,8 @@ def run(s, model, topology, nodes, weights, context, hop):
 
 def main():
     arguments = study.parse_arguments(__doc__)
+    if arguments.server:
+        raise SystemExit("racks: --server has no effect here: it runs on this host alone")
     s = study.Study("racks", ["racks", "weights", "context", "hop", "chips", "bytes_too_few",
                               "tokens_per_s_user", "token_us", "token_cycles", "period_cycles",
                               "ttft_ms", "weight_stream_share"] + [f"{k}_cycles" for k in KINDS] +
