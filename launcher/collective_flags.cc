@@ -14,14 +14,11 @@
 #include "launcher/paths.h"
 #include "runtime/collectives/collective_report.h"
 #include "runtime/files/atomic_file.h"
+#include "runtime/files/table_row.h"
 #include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
-
-std::string Row(const char* label, const std::string& text) {
-  return absl::StrFormat("  %-22s%s\n", label, text);
-}
 
 std::string Table(const CollectiveFlags& flags, const CollectiveOutcome& o) {
   rusage usage{};

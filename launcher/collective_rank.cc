@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "fabric/counted.h"
 #include "fabric/mpi_fabric.h"
@@ -16,6 +17,7 @@
 #include "launcher/exit_code.h"
 #include "launcher/packing.h"
 #include "launcher/rank.h"
+#include "runtime/files/table_row.h"
 
 namespace lockstep {
 namespace {
@@ -36,8 +38,10 @@ absl::Status RunAsRank(const MpiSession& session, const Packing& packing, Collec
   if (session.rank() != 0) return outcome.status();
   RETURN_IF_ERROR(ShowCollective(flags, outcome));
   const int hosts = Hosts(session);
-  std::printf("  %-22s%d on %s, %s each\n", "ranks", session.size(), Counted(hosts, "host").c_str(),
-              Counted(each, "chip").c_str());
+  const std::string ranks =
+      Row("ranks", absl::StrCat(session.size(), " on ", Counted(hosts, "host"), ", ",
+                                Counted(each, "chip"), " each"));
+  std::fputs(ranks.c_str(), stdout);
   return std::fflush(stdout) == 0 ? absl::OkStatus()
                                   : absl::DataLossError("cannot write to standard output");
 }

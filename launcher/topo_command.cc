@@ -10,14 +10,11 @@
 #include "chip/check.h"
 #include "fabric/counted.h"
 #include "launcher/paths.h"
+#include "runtime/files/table_row.h"
 #include "runtime/machine/topology_file.h"
 
 namespace lockstep {
 namespace {
-
-std::string Row(const char* label, const std::string& text) {
-  return absl::StrFormat("  %-24s%s\n", label, text);
-}
 
 std::string GigabytesPerSecond(double mb_per_s) {
   return absl::StrFormat("%.2f GB/s", mb_per_s / 1e3);

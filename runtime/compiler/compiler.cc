@@ -7,40 +7,28 @@
 #include <utility>
 
 #include "chip/check.h"
-#include "runtime/compiler/rules.h"
+#include "runtime/compiler/step_emitter.h"
 #include "runtime/kernels/int8_kernels.h"
-#include "runtime/kernels/norm.h"
 #include "runtime/kernels/product.h"
 #include "runtime/kernels/rotary.h"
 
 namespace lockstep {
 namespace {
 
-class Compiler {
+class Compiler : StepEmitter {
  public:
   Compiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
            const Group& group, const ChipTiming& timing)
-      : plan_(plan),
-        m_(plan.model),
-        stage_(stage),
+      : StepEmitter(plan, stage, std::move(layout), group, timing, 1, part.sequence),
         part_(part),
-        layout_(std::move(layout)),
-        map_(AtSequence(layout_.map, plan, part.sequence)),
-        at_(layout_.scratch),
-        timing_(timing),
-        placer_(timing),
-        kernels_{timing, placer_},
-        collectives_(timing, placer_, group),
-        attention_{timing, placer_, plan.cache(), kAttentionSide},
-        int8_{timing, placer_},
-        group_(group) {}
+        int8_{timing_, placer_} {}
 
   CompiledChip Compile() {
     CompiledChip out;
     if (part_.embedding) Embedding();
     if (part_.receive != nullptr) Receive(out);
     if (part_.layers) {
-      kernels_.MaskBias(map_.iota, map_.position, plan_.cache().key_tiles(), at_.bias);
+      Masks();
       BeginNorm(map_.layers.front().attention_gain, streamed_);
       PassOn();
       Layers(out);
@@ -51,10 +39,7 @@ class Compiler {
       });
     }
     if (part_.head) out.logits = Head();
-    out.layout = layout_;
-    out.program = placer_.Finish();
-    out.spans = placer_.spans();
-    out.weight_stream_bytes = StreamedBytes(out.program);
+    Finish(out);
     return out;
   }
 
@@ -135,25 +120,17 @@ class Compiler {
                    {to.scale[0], to.scale[1]});
   }
 
-  void Embedding() {
-    kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, plan_.ShardRows(stage_.embedding),
-                       map_.token_map, plan_.hidden_words(), at_.partial.y[0]);
-    // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
-    collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(),
-                                   plan_.hidden_words(), at_.residual, false, at_.residual);
-  }
-
   // The hidden vector into the residual, or, if it is to be added there, beside it.
   void Receive(CompiledChip& out) {
     const Quad target = part_.embedding ? at_.landing : at_.residual;
     const NodeRoute::Moved received = part_.receive->PlaceReceive(
-        placer_, timing_, group_, target, InwardOrder(plan_.hidden_words()));
+        placer_, timing_, group_, target, InwardOrder(words_));
     out.received_from = received.from, out.moved_until = received.last;
   }
 
   // The words that the part begins with, to whoever takes them.
   void PassOn() {
-    for (int w : InwardOrder(plan_.hidden_words())) {
+    for (int w : InwardOrder(words_)) {
       if (part_.embedding && part_.receive != nullptr) {
         kernels_.Add(at_.residual + w, at_.landing + w, 1, at_.residual + w);
       }
@@ -175,7 +152,7 @@ class Compiler {
       base += late + (attempt > 4 ? LinkPeriod(timing_) : 0);
       if (attempt > 0) placer_ = before;
       sender_.emplace(placer_, timing_, *part_.send, group_.self, at_.residual,
-                      InwardOrder(plan_.hidden_words()), base);
+                      InwardOrder(words_), base);
       emit();
       late = sender_->late();
     }
@@ -202,40 +179,21 @@ class Compiler {
     }
   }
 
-  Pair HalfLanding() const {
-    return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
-  }
-
   // Residual += sum over the chips of W x, each word on its way while the next ones are made, and on
   // into the norm.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, bool turns) {
-    const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
+    const bool half = SumsTravelAsHalf(w);
     const Product::Way way{.turns = turns, .inwards = true};
     Multiply({{name, w, x, at_.partial}}, way, [&](size_t, int word, Quad at) {
-      const Quad to = at_.residual + word;
-      const int landing = word * group_.size;
-      if (half) {
-        collectives_.AllReduceDirect16(at, at_.partial16 + word, HalfLanding() + landing, 1, to,
-                                       true, to);
-      } else {
-        collectives_.AllReduceDirect(at, at_.landing + landing, 1, to, true, to);
-      }
+      AddOverChips(at, word, half);
       WordIsMade(word);
     });
   }
 
-  // The next norm is that of the residual whose words are now to come.
-  void BeginNorm(Quad gain, bool streamed) {
-    const Norm::Shape shape{plan_.hidden_words(), m_.hidden_size,
-                            static_cast<float>(m_.rms_norm_eps), 1, streamed};
-    norm_.emplace(timing_, placer_, shape,
-                  Norm::Places{at_.residual, gain, at_.norm_scratch, at_.normed.half[0],
-                               at_.normed.half[1], at_.norm_rest, at_.norm_half});
-  }
   // How products of a layer's norm take it; what is left to multiply them by.
   Product::Way Normed() const {
     if (!streamed_) return {};
-    return {.turns = true, .order = InwardOrder(plan_.hidden_words())};
+    return {.turns = true, .order = InwardOrder(words_)};
   }
   std::optional<Kernels::Factor> Rest() const {
     if (!streamed_) return std::nullopt;
@@ -243,7 +201,6 @@ class Compiler {
   }
 
   void QueriesKeysValues(const LayerMap& layer) {
-    const CacheShape cache = plan_.cache();
     const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
     const Term both{"k and v", layer.keys_values, at_.normed, at_.keys_values32};
     const Term q{"q", layer.q, at_.normed, at_.q32};
@@ -257,30 +214,27 @@ class Compiler {
     }
     const Kernels::RotaryTables rotary{map_.cos, map_.sin_low, map_.sin_high};
     for (const Segment32& s : SegmentsOf(k)) {
-      RotateKeys(kernels_, cache, s.at, s.words, rotary, at_.k + s.first);
+      RotateKeys(kernels_, cache_, s.at, s.words, rotary, at_.k + s.first);
     }
     for (const Segment32& s : SegmentsOf(v)) kernels_.ToHalf(s.at, s.words, at_.v + s.first);
     for (const Segment32& s : SegmentsOf(both)) {
       for (int i = 0; i < s.words; ++i) {
         const int kv = s.first + i;
         kernels_.SplitKeyValue(s.at + i, map_.low_half, at_.key_twice + kv, at_.v + kv);
-        RotateKeys(kernels_, cache, at_.key_twice + kv, 1, rotary, at_.k + kv);
+        RotateKeys(kernels_, cache_, at_.key_twice + kv, 1, rotary, at_.k + kv);
       }
     }
     for (const Segment32& s : SegmentsOf(q)) {
-      RotateQueries(kernels_, cache, s.at, s.words, rotary, at_.q + s.first);
+      RotateQueries(kernels_, cache_, s.at, s.words, rotary, at_.q + s.first);
     }
   }
 
   void AttentionPart(const LayerMap& layer) {
-    Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
+    Quantise(at_.normed.half[0], words_, at_.normed);
     QueriesKeysValues(layer);
-    const Attention::ValueTables tables{map_.identity,       map_.one_hot,
-                                        map_.transpose_row,  map_.transpose_maps,
-                                        map_.value_map_read, map_.value_map_write};
-    const CacheShape cache = plan_.cache();
-    const int queries = plan_.queries_per_slot, slots = cache.key_slots();
-    const int groups = cache.value_groups();
+    const Attention::ValueTables tables = ValueTables();
+    const int queries = plan_.queries_per_slot, slots = cache_.key_slots();
+    const int groups = cache_.value_groups();
     for (int kv = 0; kv < plan_.kv_slots; ++kv) {
       attention_.AppendKey(at_.k + kv * slots, 0, map_.key_maps, layer.keys[kv]);
       attention_.Scores(at_.q, 0, kv * queries * slots, queries, layer.keys[kv], at_.scores);
@@ -301,9 +255,9 @@ class Compiler {
     const bool int8 = plan_.weights == NumberFormat::kInt8;
     const Pair* packed = at_.heads_end_to_end.half;
     if (layer.heads_end_to_end) {
-      kernels_.PackHeads(at_.heads_out.half, outputs, m_.head_dim, packed[0], packed[1],
+      kernels_.PackHeads(at_.heads_out.half, outputs, plan_.model.head_dim, packed[0], packed[1],
                          {layer.heads_lane, layer.heads_mask});
-      Quantise(packed[0], CeilDiv(plan_.query_heads() * m_.head_dim, kLanes), at_.heads_out);
+      Quantise(packed[0], CeilDiv(plan_.query_heads() * plan_.model.head_dim, kLanes), at_.heads_out);
     } else if (int8) {
       int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
       Quantise(at_.packed_heads, CeilDiv(outputs, 2), at_.heads_out);
@@ -312,7 +266,7 @@ class Compiler {
   }
 
   void GateAndUp(const LayerMap& layer) {
-    Quantise(at_.normed.half[0], plan_.hidden_words(), at_.normed);
+    Quantise(at_.normed.half[0], words_, at_.normed);
     std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
     std::vector<int> parts(plan_.ffn_words());
     Multiply({{"gate", layer.gate, at_.normed, at_.gate}, {"up", layer.up, at_.normed, at_.up}},
@@ -333,22 +287,8 @@ class Compiler {
     return SegmentsOf(head);
   }
 
-  const Plan& plan_;
-  const ModelConfig& m_;
-  const StageShape& stage_;
   const PartShape part_;
-  const Layout layout_;
-  const ModelMap map_;  // as the sequence sees it
-  const ScratchMap& at_;
-  const ChipTiming timing_;
-  Placer placer_;
-  Kernels kernels_;
-  Collectives collectives_;
-  Attention attention_;
   Int8Kernels int8_;
-  const Group& group_;
-  const bool streamed_ = NormsAreStreamed(plan_);  // of the layers
-  std::optional<Norm> norm_;  // of the residual, as it is or will be
   std::optional<WordSender> sender_;
 };
 

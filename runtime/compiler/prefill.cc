@@ -7,33 +7,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "runtime/compiler/rules.h"
+#include "runtime/compiler/step_emitter.h"
 #include "runtime/kernels/matmul.h"
-#include "runtime/kernels/norm.h"
 #include "runtime/kernels/rotary.h"
 
 namespace lockstep {
 namespace {
 
-class PrefillCompiler {
+class PrefillCompiler : StepEmitter {
  public:
   PrefillCompiler(const Plan& plan, const StageShape& stage, Layout layout, const Group& group,
                   const ChipTiming& timing)
-      : plan_(plan),
-        m_(plan.model),
-        stage_(stage),
-        batch_(plan.batch),
-        cache_(plan.cache()),
-        words_(plan.hidden_words()),
-        layout_(std::move(layout)),
-        map_(layout_.map),
-        at_(layout_.scratch),
-        timing_(timing),
-        placer_(timing),
-        kernels_{timing_, placer_},
-        collectives_(timing_, placer_, group),
-        attention_{timing_, placer_, cache_, kAttentionSide, batch_},
-        group_(group) {}
+      : StepEmitter(plan, stage, std::move(layout), group, timing, plan.batch, 0) {}
 
   CompiledChip Compile() {
     CompiledChip out;
@@ -49,10 +34,7 @@ class PrefillCompiler {
       AddToResidual("down", map_.layers[l].down, at_.mlp, plan_.ffn_words());
     }
     out.logits = Head();
-    out.layout = layout_;
-    out.program = placer_.Finish();
-    out.spans = placer_.spans();
-    out.weight_stream_bytes = StreamedBytes(out.program);
+    Finish(out);
     return out;
   }
 
@@ -84,60 +66,19 @@ class PrefillCompiler {
     return all + position * cache_.rotary_tables();
   }
 
-  void Masks() {
-    const int tiles = cache_.key_tiles();
-    for (int i = 0; i < batch_; ++i) {
-      kernels_.MaskBias(map_.iota, map_.position + i, tiles, at_.bias + i * tiles);
-    }
-  }
-
-  void Embedding() {
-    const int rows = plan_.ShardRows(stage_.embedding);
-    for (int i = 0; i < batch_; ++i) {
-      kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, rows, map_.token_map + i, words_,
-                         at_.partial.y[0] + i * words_);
-    }
-    // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
-    collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(), batch_ * words_,
-                                   at_.residual, false, at_.residual);
-  }
-
   // Residual += sum over the chips of W x, rounded on the way as for one position; then the norm.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, int x_stride) {
-    const bool half = SumsTravelAsHalf(plan_, w, group_, timing_);
+    const bool half = SumsTravelAsHalf(w);
     const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial.y, words_);
     for (int word : InwardOrder(words_)) {
       const Part& p = *std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
         return word >= part.first && word < part.first + part.words;
       });
       for (int i = 0; i < batch_; ++i) {
-        const Quad sum = at_.residual + (i * words_ + word);
-        AddOverChips(p.of(i) + (word - p.first), i * words_ + word, half, sum);
+        AddOverChips(p.of(i) + (word - p.first), i * words_ + word, half);
       }
       norm_->Add(word);
     }
-  }
-  // Vector `index` of those that travel.
-  void AddOverChips(Quad from, int index, bool half, Quad sum) {
-    const int landing = index * group_.size;
-    if (half) {
-      collectives_.AllReduceDirect16(from, at_.partial16 + index, HalfLanding() + landing, 1, sum,
-                                     true, sum);
-    } else {
-      collectives_.AllReduceDirect(from, at_.landing + landing, 1, sum, true, sum);
-    }
-  }
-  Pair HalfLanding() const {
-    return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
-  }
-
-  // The next norm is that of the residual whose words are now to come.
-  void BeginNorm(Quad gain, bool streamed) {
-    const Norm::Shape shape{words_, m_.hidden_size, static_cast<float>(m_.rms_norm_eps), batch_,
-                            streamed};
-    norm_.emplace(timing_, placer_, shape,
-                  Norm::Places{at_.residual, gain, at_.norm_scratch, at_.normed.half[0],
-                               at_.normed.half[1], at_.norm_rest, at_.norm_half});
   }
   // y = W x of a layer's norm.
   std::vector<Part> MatMulNormed(const char* name, const SplitMatrix& w, const Quad y[2],
@@ -180,9 +121,7 @@ class PrefillCompiler {
     const int slots = cache_.key_slots(), groups = cache_.value_groups();
     const int keys = plan_.kv_slots * slots, values = plan_.kv_slots * groups;
     Project(layer, keys, values);
-    const Attention::ValueTables tables{map_.identity,       map_.one_hot,
-                                        map_.transpose_row,  map_.transpose_maps,
-                                        map_.value_map_read, map_.value_map_write};
+    const Attention::ValueTables tables = ValueTables();
     const int queries = plan_.queries_per_slot, outputs = plan_.outputs();
     for (int kv = 0; kv < plan_.kv_slots; ++kv) {
       attention_.AppendKey(at_.k + kv * slots, keys, map_.key_maps, layer.keys[kv]);
@@ -234,24 +173,6 @@ class PrefillCompiler {
     }
     return out;
   }
-
-  const Plan& plan_;
-  const ModelConfig& m_;
-  const StageShape& stage_;
-  const int batch_;
-  const CacheShape cache_;
-  const int words_;  // of a hidden vector
-  const Layout layout_;
-  const ModelMap& map_;
-  const ScratchMap& at_;
-  const ChipTiming timing_;
-  Placer placer_;
-  Kernels kernels_;
-  Collectives collectives_;
-  Attention attention_;
-  const Group& group_;
-  const bool streamed_ = NormsAreStreamed(plan_);  // norms of the layers
-  std::optional<Norm> norm_;  // of the residual, as it is or will be
 };
 
 }  // namespace

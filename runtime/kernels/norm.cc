@@ -10,6 +10,12 @@ namespace {
 
 constexpr float kRoom = 16.0f;  // a power of two: exact
 
+Chain::Value MeanPlusEps(Chain& c, Quad sum, int elements, float eps) {
+  const Chain::Value mean =
+      c.OpImm(Opcode::kMul, c.Load(sum), 1.0f / static_cast<float>(elements));
+  return c.OpImm(Opcode::kAdd, mean, eps);
+}
+
 }  // namespace
 
 std::vector<int> InwardOrder(int words) {
@@ -65,9 +71,8 @@ void Norm::Scale() {
   Kernels{timing_, placer_}.LaneSum(Sums(), OverLanes(), shape_.batch);
   for (int i = 0; i < shape_.batch; ++i) {
     Chain c(timing_, "rmsnorm scale", 1);
-    const Chain::Value mean = c.OpImm(Opcode::kMul, c.Load(OverLanes() + i),
-                                      1.0f / static_cast<float>(shape_.elements));
-    c.Store(c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, shape_.eps)), Factors() + i);
+    const Chain::Value sum = MeanPlusEps(c, OverLanes() + i, shape_.elements, shape_.eps);
+    c.Store(c.Unary(Opcode::kRsqrt, sum), Factors() + i);
     placer_.Place(c.Build());
   }
 }
@@ -79,9 +84,7 @@ void Norm::Factor() {
   for (int i = 0; i < early_; ++i) elements += std::min(kLanes, shape_.elements - order_[i] * kLanes);
   for (int i = 0; i < shape_.batch; ++i) {
     Chain c(timing_, "rmsnorm factor", 1);
-    const Chain::Value mean =
-        c.OpImm(Opcode::kMul, c.Load(OverLanes() + i), 1.0f / static_cast<float>(elements));
-    const Chain::Value sum = c.OpImm(Opcode::kAdd, mean, shape_.eps);
+    const Chain::Value sum = MeanPlusEps(c, OverLanes() + i, elements, shape_.eps);
     const Chain::Value root = c.Unary(Opcode::kRsqrt, sum);
     c.Store(c.OpImm(Opcode::kMul, root, 1 / kRoom), Factors() + i);
     c.Store(c.OpImm(Opcode::kMul, c.Op(Opcode::kMul, sum, root), kRoom), Inverses() + i);
@@ -93,9 +96,8 @@ void Norm::Rest() {
   Kernels{timing_, placer_}.LaneSum(Sums(), OverLanes(), shape_.batch);
   for (int i = 0; i < shape_.batch; ++i) {
     Chain c(timing_, "rmsnorm rest", 1);
-    const Chain::Value mean = c.OpImm(Opcode::kMul, c.Load(OverLanes() + i),
-                                      1.0f / static_cast<float>(shape_.elements));
-    const Chain::Value root = c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, shape_.eps));
+    const Chain::Value root = c.Unary(
+        Opcode::kRsqrt, MeanPlusEps(c, OverLanes() + i, shape_.elements, shape_.eps));
     const Chain::Value rest = c.Op(Opcode::kMul, root, c.Load(Inverses() + i));
     c.Store(rest, at_.rest + i);
     c.Store(c.OpImm(Opcode::kMul, rest, 0.5f), at_.half + i);

@@ -48,7 +48,6 @@ class Norm {
   // Word `word` of x is emitted, of all positions. y (and rest) are emitted with the last one.
   void Add(int word);
   void AddAll();
-  const Shape& shape() const { return shape_; }
 
  private:
   Quad Sums() const { return at_.scratch; }

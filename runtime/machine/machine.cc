@@ -32,11 +32,15 @@ absl::StatusOr<LinkModel> MakeLinks(const Topology& topology, absl::string_view 
   return LinkModel::Create(preset, rate);
 }
 
+ChipTiming WithHops(ChipTiming timing, const LinkModel& links) {
+  timing.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
+  return timing;
+}
+
 absl::StatusOr<ChipTiming> MakeTiming(const std::vector<std::string>& latencies,
                                       const LinkModel& links) {
-  ChipTiming timing = ChipTiming::Default();
+  ChipTiming timing = WithHops(ChipTiming::Default(), links);
   timing.link_ticks = static_cast<int32_t>(links.vector_ticks());
-  timing.receive_turnaround = static_cast<int32_t>(links.turnaround_cycles());
   return SetLatencies(timing, latencies);
 }
 

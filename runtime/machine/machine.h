@@ -21,6 +21,9 @@ absl::StatusOr<LinkModel> MakeLinks(const Topology& topology, absl::string_view 
 absl::StatusOr<ChipTiming> SetLatencies(ChipTiming timing,
                                         const std::vector<std::string>& latencies);
 
+// `timing` with the part of a hop that the links' receivers take.
+ChipTiming WithHops(ChipTiming timing, const LinkModel& links);
+
 // The default latencies with what the links say, then `latencies`.
 absl::StatusOr<ChipTiming> MakeTiming(const std::vector<std::string>& latencies,
                                       const LinkModel& links);

@@ -6,15 +6,12 @@
 #include "chip/geometry.h"
 #include "fabric/counted.h"
 #include "fabric/node_chain.h"
+#include "runtime/files/table_row.h"
 #include "runtime/planner/plan_report.h"
 #include "runtime/run/report.h"
 
 namespace lockstep {
 namespace {
-
-std::string Row(absl::string_view label, const std::string& text) {
-  return absl::StrFormat("  %-22s%s\n", label, text);
-}
 
 // REQUIRES: number >= 0.
 std::string Commas(int64_t number) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "fabric/counted.h"
 #include "fabric/link_model.h"
+#include "runtime/files/table_row.h"
 #include "runtime/run/report.h"
 
 namespace lockstep {
@@ -17,10 +18,6 @@ const char* EngineName(EngineKind engine) {
 }
 
 std::string Hex(uint64_t digest) { return absl::StrFormat("%016x", digest); }
-
-std::string Row(const char* label, const std::string& text) {
-  return absl::StrFormat("  %-22s%s\n", label, text);
-}
 
 std::string Time(double seconds) {
   if (seconds < 1e-3) return absl::StrFormat("%.2f us", seconds * 1e6);

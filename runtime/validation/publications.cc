@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "chip/check.h"
+#include "runtime/machine/machine.h"
 #include "runtime/machine/topology_file.h"
 #include "runtime/validation/distributed_matmul.h"
 #include "runtime/validation/encoder_pipeline.h"
@@ -20,11 +21,6 @@ constexpr double kPeak = 2.0 * kHalfLanes * kTileRows;  // fp16 multiply-adds of
 absl::StatusOr<Topology> Dragonfly(const std::string& topology_dir) {
   ASSIGN_OR_RETURN(TopologySpec spec, LoadTopology("dragonfly-264", topology_dir));
   return Topology::Create(std::move(spec));
-}
-
-ChipTiming WithHops(ChipTiming timing, const LinkModel& links) {
-  timing.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
-  return timing;
 }
 
 absl::StatusOr<std::vector<PublicationRow>> Products(const std::string& topology_dir,

@@ -1,20 +1,19 @@
 // V23, V24: the all-reduce of a node by message size, and the remark on channel bandwidth.
 #include <algorithm>
 #include <array>
-#include <memory>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "chip/check.h"
-#include "chip/timing.h"
-#include "fabric/fleet.h"
+#include "fabric/launch.h"
 #include "fabric/link_model.h"
-#include "fabric/local_fabric.h"
 #include "fabric/topology.h"
 #include "runtime/collectives/fabric_collective.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/topology_file.h"
 #include "runtime/validation/validate_figures.h"
+#include "runtime/validation/validate_testbed.h"
 
 namespace lockstep {
 namespace {
@@ -22,27 +21,15 @@ namespace {
 constexpr int kChips = 8;
 constexpr double kGoodput = 12.195;  // GB/s of a link: 320 B in 2952/125 cycles
 
-// Cycles of a collective of `bytes` by eight programs on eight timing engines.
+// Cycles of a collective of `bytes` by the programs of all chips.
 absl::StatusOr<int64_t> CyclesOf(CollectiveKind kind, const Topology& node, const LinkModel& links,
                                  const ChipTiming& base, int64_t bytes) {
-  ChipTiming timing = base;
-  timing.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
-  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(node, kChips, links, timing));
-  ASSIGN_OR_RETURN(const auto fabric, LocalFabric::Create(std::move(wiring), 1));
-  ASSIGN_OR_RETURN(
-      const FabricCollective compiled,
-      CompileFabricCollective(kind, bytes, node, links, timing));
-  const auto cache = std::make_shared<CheckCache>(timing);
-  std::vector<std::unique_ptr<TimingEngine>> engines;
-  std::vector<Engine*> pointers;
-  for (int chip = 0; chip < kChips; ++chip) {
-    engines.push_back(std::make_unique<TimingEngine>(static_cast<uint32_t>(chip), cache));
-    pointers.push_back(engines.back().get());
-  }
-  Fleet fleet(fabric.get(), pointers);
-  if (const auto fault = fleet.Run(compiled.schedules)) {
-    return absl::InternalError(fault->ToString());
-  }
+  const ChipTiming timing = WithHops(base, links);
+  ASSIGN_OR_RETURN(const FabricCollective compiled,
+                   CompileFabricCollective(kind, bytes, node, links, timing));
+  std::vector<Launches> launches;
+  for (const auto& schedule : compiled.schedules) launches.push_back({{schedule, 0}});
+  RETURN_IF_ERROR(RunLaunches(launches, node, links, timing));
   return compiled.cycles;
 }
 

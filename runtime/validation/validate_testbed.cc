@@ -263,9 +263,7 @@ absl::Status RunLaunches(const std::vector<Launches>& launches, const Topology& 
 
 absl::StatusOr<int64_t> RunFlows(const Topology& topology, const LinkModel& links,
                                  const ChipTiming& timing, const std::vector<Flow>& flows) {
-  ChipTiming with_hops = timing;
-  with_hops.receive_turnaround += static_cast<int32_t>(links.turnaround_cycles());
-  FlowPrograms programs(topology, with_hops);
+  FlowPrograms programs(topology, WithHops(timing, links));
   for (const Flow& flow : flows) programs.Number(flow.path);
   ASSIGN_OR_RETURN(Wiring wiring, programs.Wire(links));
   int64_t end = 0;

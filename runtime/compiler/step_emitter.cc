@@ -1,0 +1,127 @@
+// What programs are emitted with alike (runtime/compiler/step_emitter.h).
+#include "runtime/compiler/step_emitter.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "chip/isa.h"
+
+namespace lockstep {
+namespace {
+
+constexpr int kLeastStreamed = 4;  // words
+
+// What the LWs of a program take.
+int64_t StreamedBytes(const Program& program) {
+  int64_t bytes = 0;
+  for (int q = 0; q < kQueues; ++q) {
+    const std::vector<Instruction>& text = program.queues[q];
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i].op != Opcode::kLw) continue;
+      const bool repeated = i + 1 < text.size() && text[i + 1].op == Opcode::kRepeat;
+      bytes += int64_t{repeated ? text[i + 1].arg[0] + 1 : 1} * text[i].arg[3] * kVectorBytes;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+absl::Status CheckLatencies(const ChipTiming& timing) {
+  const auto cycles = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
+  const int step = cycles(Opcode::kOr);
+  for (Opcode op :
+       {Opcode::kAdd, Opcode::kMax, Opcode::kSub, Opcode::kMul, Opcode::kMask, Opcode::kAnd,
+        Opcode::kCmpGt, Opcode::kTanh, Opcode::kExp, Opcode::kRsqrt, Opcode::kConvert}) {
+    const bool equal = op == Opcode::kAdd || op == Opcode::kMax;
+    if (equal ? cycles(op) == step : cycles(op) % step == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "latency of ", Info(op).name, " = ", cycles(op), ": kernels are laid out for ",
+        equal ? "that of or, " : "a multiple of or's ", step, " cycles; change them together"));
+  }
+  return absl::OkStatus();
+}
+
+StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, Layout layout,
+                         const Group& group, const ChipTiming& timing, int batch, int sequence)
+    : plan_(plan),
+      stage_(stage),
+      batch_(batch),
+      words_(plan.hidden_words()),
+      cache_(plan.cache()),
+      layout_(std::move(layout)),
+      map_(AtSequence(layout_.map, plan, sequence)),
+      at_(layout_.scratch),
+      timing_(timing),
+      group_(group),
+      placer_(timing_),
+      kernels_{timing_, placer_},
+      collectives_(timing_, placer_, group),
+      attention_{timing_, placer_, cache_, kAttentionSide, batch},
+      streamed_(plan.weights == NumberFormat::kFp16 && words_ >= kLeastStreamed) {}
+
+void StepEmitter::Masks() {
+  const int tiles = cache_.key_tiles();
+  for (int i = 0; i < batch_; ++i) {
+    kernels_.MaskBias(map_.iota, map_.position + i, tiles, at_.bias + i * tiles);
+  }
+}
+
+void StepEmitter::Embedding() {
+  const int rows = plan_.ShardRows(stage_.embedding);
+  for (int i = 0; i < batch_; ++i) {
+    kernels_.GatherRow(map_.embedding_side, map_.embedding_rows, rows, map_.token_map + i, words_,
+                       at_.partial.y[0] + i * words_);
+  }
+  // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
+  collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(), batch_ * words_,
+                                 at_.residual, false, at_.residual);
+}
+
+void StepEmitter::BeginNorm(Quad gain, bool streamed) {
+  const ModelConfig& m = plan_.model;
+  const Norm::Shape shape{words_, m.hidden_size, static_cast<float>(m.rms_norm_eps), batch_,
+                          streamed};
+  norm_.emplace(timing_, placer_, shape,
+                Norm::Places{at_.residual, gain, at_.norm_scratch, at_.normed.half[0],
+                             at_.normed.half[1], at_.norm_rest, at_.norm_half});
+}
+
+bool StepEmitter::SumsTravelAsHalf(const SplitMatrix& w) const {
+  int product = 0;
+  for (const SplitMatrix::Part& part : w.parts) {
+    product = std::max(product, part.matrix.weight_rows());
+  }
+  return words_ * 4 * LinkPeriod(timing_) > product + group_.flight_cycles;
+}
+
+void StepEmitter::AddOverChips(Quad from, int index, bool half) {
+  const Quad to = at_.residual + index;
+  const int landing = index * group_.size;
+  if (half) {
+    collectives_.AllReduceDirect16(from, at_.partial16 + index, HalfLanding() + landing, 1, to,
+                                   true, to);
+  } else {
+    collectives_.AllReduceDirect(from, at_.landing + landing, 1, to, true, to);
+  }
+}
+
+Attention::ValueTables StepEmitter::ValueTables() const {
+  return {map_.identity,       map_.one_hot,        map_.transpose_row,
+          map_.transpose_maps, map_.value_map_read, map_.value_map_write};
+}
+
+void StepEmitter::Finish(CompiledChip& out) {
+  out.layout = layout_;
+  out.program = placer_.Finish();
+  out.spans = placer_.spans();
+  out.weight_stream_bytes = StreamedBytes(out.program);
+}
+
+Pair StepEmitter::HalfLanding() const {
+  return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
+}
+
+}  // namespace lockstep
