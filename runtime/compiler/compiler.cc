@@ -15,33 +15,12 @@
 namespace lockstep {
 namespace {
 
-class Compiler : StepEmitter {
+class Compiler : public StepEmitter {
  public:
   Compiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
            const Group& group, const ChipTiming& timing)
-      : StepEmitter(plan, stage, std::move(layout), group, timing, 1, part.sequence),
-        part_(part),
+      : StepEmitter(plan, stage, part, std::move(layout), group, timing, 1),
         int8_{timing_, placer_} {}
-
-  CompiledChip Compile() {
-    CompiledChip out;
-    if (part_.embedding) Embedding();
-    if (part_.receive != nullptr) Receive(out);
-    if (part_.layers) {
-      Masks();
-      BeginNorm(map_.layers.front().attention_gain, streamed_);
-      PassOn();
-      Layers(out);
-    } else {
-      EmitLast(out, [&] {
-        if (part_.head) BeginNorm(map_.final_gain, false);
-        PassOn();
-      });
-    }
-    if (part_.head) out.logits = Head();
-    Finish(out);
-    return out;
-  }
 
  private:
   struct Term {
@@ -120,65 +99,6 @@ class Compiler : StepEmitter {
                    {to.scale[0], to.scale[1]});
   }
 
-  // The hidden vector into the residual, or, if it is to be added there, beside it.
-  void Receive(CompiledChip& out) {
-    const Quad target = part_.embedding ? at_.landing : at_.residual;
-    const NodeRoute::Moved received = part_.receive->PlaceReceive(
-        placer_, timing_, group_, target, InwardOrder(words_));
-    out.received_from = received.from, out.moved_until = received.last;
-  }
-
-  // The words that the part begins with, to whoever takes them.
-  void PassOn() {
-    for (int w : InwardOrder(words_)) {
-      if (part_.embedding && part_.receive != nullptr) {
-        kernels_.Add(at_.residual + w, at_.landing + w, 1, at_.residual + w);
-      }
-      WordIsMade(w);
-    }
-  }
-  void WordIsMade(int word) {
-    if (sender_) sender_->Add(word);
-    if (norm_) norm_->Add(word);
-  }
-
-  // Emits what makes the last words of the residual, and sends them if the part does: from a base that
-  // is moved up until no word leaves behind its time.
-  void EmitLast(CompiledChip& out, const std::function<void()>& emit) {
-    if (part_.send == nullptr) return emit();
-    const Placer before = placer_;
-    int64_t base = 0, late = 0;
-    for (int attempt = 0; attempt == 0 || late > 0; ++attempt) {
-      base += late + (attempt > 4 ? LinkPeriod(timing_) : 0);
-      if (attempt > 0) placer_ = before;
-      sender_.emplace(placer_, timing_, *part_.send, group_.self, at_.residual,
-                      InwardOrder(words_), base);
-      emit();
-      late = sender_->late();
-    }
-    const NodeRoute::Moved sent = sender_->moved();
-    sender_.reset();
-    out.sent_from = sent.from, out.moved_until = sent.last;
-  }
-
-  void Layers(CompiledChip& out) {
-    for (size_t l = 0; l < map_.layers.size(); ++l) {
-      const LayerMap& layer = map_.layers[l];
-      AttentionPart(layer);
-      GateAndUp(layer);
-      if (l + 1 < map_.layers.size()) {
-        BeginNorm(map_.layers[l + 1].attention_gain, streamed_);
-        AddToResidual("down", layer.down, at_.mlp, streamed_);
-        continue;
-      }
-      EmitLast(out, [&] {
-        norm_.reset();
-        if (part_.head) BeginNorm(map_.final_gain, false);
-        AddToResidual("down", layer.down, at_.mlp, streamed_);
-      });
-    }
-  }
-
   // Residual += sum over the chips of W x, each word on its way while the next ones are made, and on
   // into the norm.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, bool turns) {
@@ -229,7 +149,7 @@ class Compiler : StepEmitter {
     }
   }
 
-  void AttentionPart(const LayerMap& layer) {
+  void AttentionPart(const LayerMap& layer) override {
     Quantise(at_.normed.half[0], words_, at_.normed);
     QueriesKeysValues(layer);
     const Attention::ValueTables tables = ValueTables();
@@ -265,7 +185,7 @@ class Compiler : StepEmitter {
     return layer.heads_end_to_end && !int8 ? at_.heads_end_to_end : at_.heads_out;
   }
 
-  void GateAndUp(const LayerMap& layer) {
+  void GateAndUp(const LayerMap& layer) override {
     Quantise(at_.normed.half[0], words_, at_.normed);
     std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
     std::vector<int> parts(plan_.ffn_words());
@@ -279,7 +199,11 @@ class Compiler : StepEmitter {
     Quantise(at_.mlp.half[0], plan_.ffn_words(), at_.mlp);
   }
 
-  std::vector<Segment32> Head() {
+  void Down(const LayerMap& layer) override {
+    AddToResidual("down", layer.down, at_.mlp, streamed_);
+  }
+
+  std::vector<Segment32> Head() override {
     const int first = part_.sequence * plan_.ShardWords(stage_.head);
     const ProductMap logits{{at_.logits[0] + first, at_.logits[1] + first}, {}, {}};
     const Term head{"head", map_.head, at_.normed, logits};
@@ -287,9 +211,7 @@ class Compiler : StepEmitter {
     return SegmentsOf(head);
   }
 
-  const PartShape part_;
   Int8Kernels int8_;
-  std::optional<WordSender> sender_;
 };
 
 }  // namespace
@@ -300,7 +222,7 @@ absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& sta
   RETURN_IF_ERROR(CheckLatencies(timing));
   Layout layout = LayOut(plan, stage);
   RETURN_IF_ERROR(layout.fits);
-  return Compiler(plan, stage, part, std::move(layout), group, timing).Compile();
+  return Compiler(plan, stage, part, std::move(layout), group, timing).Emit();
 }
 
 }  // namespace lockstep

@@ -34,6 +34,9 @@ struct PartShape {
   const NodeRoute* send = nullptr;  // the hidden vector goes out
   bool head = false;
   int sequence = 0;  // whose step it is
+  // What goes out, and without layers what comes in, is meant for a head alone: of a batch the last
+  // position's vector, unless the plan has logits of all.
+  bool to_head = false;
 };
 inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
 

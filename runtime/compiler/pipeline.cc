@@ -125,10 +125,6 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipeline pipeline,
                                                                            const ChipTiming& timing,
                                                                            Step step, int threads) {
-  if (step == Step::kBatch && pipeline.stages.size() > 1) {
-    return absl::UnimplementedError(absl::StrCat(
-        "batches of a prompt over ", pipeline.stages.size(), " stages: one node alone takes them"));
-  }
   std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(std::move(pipeline), timing, step));
   for (size_t s = 0; s < out->pipeline_.stages.size(); ++s) {
     const std::vector<uint32_t>& chips = out->pipeline_.stages[s].chips;
@@ -163,11 +159,14 @@ void CompiledPipeline::ListParts() {
     if (s == 0 && deepest > 0) part.receive = &pipeline_.backward[0];
     if (s < last) part.send = &pipeline_.forward[s];
     if (s == last && first_head < last) part.send = &pipeline_.backward[s - 1];
+    part.to_head = s == last;
     parts_.push_back({s, part});
   }
   for (int s = last - 1; s >= first_head; --s) {
     const NodeRoute* out = s > first_head ? &pipeline_.backward[s - 1] : nullptr;
-    parts_.push_back({s, {false, &pipeline_.backward[s], false, out, heads(s)}});
+    PartShape part{false, &pipeline_.backward[s], false, out, heads(s)};
+    part.to_head = true;
+    parts_.push_back({s, part});
   }
 }
 
@@ -238,11 +237,11 @@ void CompiledPipeline::Repeat() {
 }
 
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight(
-    const CompiledPipeline& token) {
+    const CompiledPipeline& one) {
   std::shared_ptr<CompiledPipeline> out(
-      new CompiledPipeline(token.pipeline_, token.timing_, Step::kToken));
-  out->seats_ = token.seats_;
-  out->roles_ = token.roles_;
+      new CompiledPipeline(one.pipeline_, one.timing_, one.step_));
+  out->seats_ = one.seats_;
+  out->roles_ = one.roles_;
   out->ListParts();
   RETURN_IF_ERROR(out->SetStarts());
   RETURN_IF_ERROR(out->FollowOn());
@@ -250,8 +249,9 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight
 }
 
 absl::Status CompiledPipeline::FollowOn() {
-  const int positions = pipeline_.plan.flight;
-  LOCKSTEP_CHECK(positions > 1 && pipeline_.plan.sequences == 1 && pipeline_.stages.size() > 1,
+  const int positions = pipeline_.plan.flight, rows = positions / batch();
+  LOCKSTEP_CHECK(rows > 1 && positions % batch() == 0 && pipeline_.plan.sequences == 1 &&
+                     pipeline_.stages.size() > 1,
                  "%d positions in flight", positions);
   const std::vector<PipelinePart> last = parts_;
   std::vector<PipelinePart> one;
@@ -259,7 +259,7 @@ absl::Status CompiledPipeline::FollowOn() {
     if (part.shape.head && !part.shape.layers) break;  // what follows brings the vector to heads
     const bool ends = part.stage + 1 == static_cast<int>(pipeline_.stages.size());
     if (ends && part.shape.layers) {
-      part.shape.head = false, part.shape.send = nullptr;
+      part.shape.head = part.shape.to_head = false, part.shape.send = nullptr;
       ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
       part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
       part.weight_stream_bytes = role->compiled.weight_stream_bytes;
@@ -275,10 +275,10 @@ absl::Status CompiledPipeline::FollowOn() {
     if (period_ == before) break;
   }
   parts_.clear();
-  for (int p = 0; p < positions; ++p) {
-    for (PipelinePart part : p + 1 < positions ? one : last) {
-      part.position = p;
-      part.start += p * period_, part.end += p * period_;
+  for (int r = 0; r < rows; ++r) {
+    for (PipelinePart part : r + 1 < rows ? one : last) {
+      part.position = r * batch();
+      part.start += r * period_, part.end += r * period_;
       parts_.push_back(part);
     }
   }

@@ -13,9 +13,9 @@
 // With several sequences in flight the row of parts is there once for each, a period apart, on step
 // inputs and KV rows of its own; the period is the least in which no two parts of a node meet.
 //
-// Positions of a prompt in flight have the same row of parts on the same programs, inputs and rows
-// of the cache: a part of the next position finds what the one before left. Only the last one has a
-// head.
+// Positions of a prompt in flight, or batches of them, have the same row of parts on the same
+// programs, inputs and rows of the cache: a part of the next one finds what the one before left. Only
+// the last one has a head.
 //
 // Chips in one role share one program: the same part on the same shapes, by the same member of a
 // node, with the same cables in use. Starts differ.
@@ -79,7 +79,7 @@ struct PipelinePart {
   int stage;
   PartShape shape;
   int64_t start = 0, end = 0;       // cycles; of member 0's program
-  int position = 0;                 // of those in flight
+  int position = 0;                 // of those in flight; of a batch the first
   int64_t weight_stream_bytes = 0;  // a chip's
   SramUse sram = {};                // of the stage, a chip's
 };
@@ -91,24 +91,28 @@ class CompiledPipeline {
   enum class Step : uint8_t { kToken, kBatch };
 
   // Compiles member 0 of every stage, which decides all starts; with `threads` > 0 first all
-  // members, on so many threads, and checks what they do on their chips. Errors: CompileChip's;
-  // parts of one node that would meet; batches of a pipeline of several stages.
+  // members, on so many threads, and checks what they do on their chips. Errors: CompileChip's and
+  // CompilePrefill's; parts of one node that would meet.
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> Create(Pipeline pipeline,
                                                                   const ChipTiming& timing,
                                                                   Step step = Step::kToken,
                                                                   int threads = 0);
 
-  // The step in which plan.flight positions follow each other. token: of the same pipeline; its
-  // programs are taken over. REQUIRES: one sequence, several stages.
+  // The step in which plan.flight positions follow each other, as `one` takes them: singly or in
+  // batches. one: of the same pipeline; its programs are taken over. REQUIRES: one sequence, several
+  // stages, a flight of several steps of `one`.
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> CreateFlight(
-      const CompiledPipeline& token);
+      const CompiledPipeline& one);
 
   const Pipeline& pipeline() const { return pipeline_; }
   const ChipTiming& timing() const { return timing_; }
+  // Positions that a part takes.
+  int batch() const { return step_ == Step::kBatch ? pipeline_.plan.batch : 1; }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
   int64_t cycles() const;  // of a step of all sequences, until the last part's end
   int64_t latency() const { return latency_; }  // of one sequence's step
-  int64_t period() const { return period_; }  // from one sequence's step to the next one's; 0: one
+  // From the step of one sequence, position or batch to the next one's; 0: there is one.
+  int64_t period() const { return period_; }
 
   // Where a chip of the fabric stands; nothing for chips without work.
   struct Seat {
@@ -151,8 +155,10 @@ class CompiledPipeline {
   std::map<std::string, std::shared_ptr<const Role>> roles_;  // by picture
 };
 
-// The step that takes plan.prompt_positions() > 1 positions of a prompt. token: of one position.
-absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(const CompiledPipeline& token);
+// The step that takes plan.prompt_positions() > 1 positions of a prompt: a batch, or several that
+// follow each other, or single positions that do. token: of one position. threads: as Create's.
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(
+    const std::shared_ptr<CompiledPipeline>& token, int threads = 0);
 
 Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts);
 

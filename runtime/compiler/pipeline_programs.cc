@@ -20,6 +20,8 @@ std::string CompiledPipeline::Picture(const PipelinePart& part, int member) cons
       pipeline_.plan.ShardRows(stage.shape.head), "/", part.shape.embedding, part.shape.layers,
       part.shape.head, "#", part.shape.sequence, "/", group.self, "@", group.flight_cycles);
   for (int port : group.port) absl::StrAppend(&out, ",", port);
+  // Of one position all of it goes to the head.
+  if (step_ == Step::kBatch && part.shape.to_head) out += "^";
   if (part.shape.receive != nullptr) {
     absl::StrAppend(&out, "/", part.shape.receive->ReceivePicture(member));
   }
@@ -43,7 +45,7 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(const 
   const Group& group = stage.groups[member];
   ASSIGN_OR_RETURN(CompiledChip compiled,
                    step_ == Step::kBatch
-                       ? CompilePrefill(pipeline_.plan, stage.shape, group, timing_)
+                       ? CompilePrefill(pipeline_.plan, stage.shape, part.shape, group, timing_)
                        : CompileChip(pipeline_.plan, stage.shape, part.shape, group, timing_));
   DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
   if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
@@ -114,9 +116,16 @@ absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsO
   return out;
 }
 
-absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(const CompiledPipeline& token) {
-  if (token.pipeline().plan.flight > 1) return CompiledPipeline::CreateFlight(token);
-  return CompiledPipeline::Create(token.pipeline(), token.timing(), CompiledPipeline::Step::kBatch);
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(
+    const std::shared_ptr<CompiledPipeline>& token, int threads) {
+  const Plan& plan = token->pipeline().plan;
+  std::shared_ptr<CompiledPipeline> one = token;
+  if (plan.batch > 1) {
+    ASSIGN_OR_RETURN(one, CompiledPipeline::Create(token->pipeline(), token->timing(),
+                                                   CompiledPipeline::Step::kBatch, threads));
+  }
+  if (plan.flight <= plan.batch) return one;
+  return CompiledPipeline::CreateFlight(*one);
 }
 
 Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,29 +15,11 @@
 namespace lockstep {
 namespace {
 
-class PrefillCompiler : StepEmitter {
+class PrefillCompiler : public StepEmitter {
  public:
-  PrefillCompiler(const Plan& plan, const StageShape& stage, Layout layout, const Group& group,
-                  const ChipTiming& timing)
-      : StepEmitter(plan, stage, std::move(layout), group, timing, plan.batch, 0) {}
-
-  CompiledChip Compile() {
-    CompiledChip out;
-    Masks();
-    Embedding();
-    BeginNorm(map_.layers.front().attention_gain, streamed_);
-    norm_->AddAll();
-    for (size_t l = 0; l < map_.layers.size(); ++l) {
-      const bool last = l + 1 == map_.layers.size();
-      AttentionPart(map_.layers[l]);
-      GateAndUp(map_.layers[l]);
-      BeginNorm(last ? map_.final_gain : map_.layers[l + 1].attention_gain, !last && streamed_);
-      AddToResidual("down", map_.layers[l].down, at_.mlp, plan_.ffn_words());
-    }
-    out.logits = Head();
-    Finish(out);
-    return out;
-  }
+  PrefillCompiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
+                  const Group& group, const ChipTiming& timing)
+      : StepEmitter(plan, stage, part, std::move(layout), group, timing, plan.batch) {}
 
  private:
   // Where a part of a product lies: vectors first .. first + words - 1 of each position, `stride`
@@ -77,7 +60,7 @@ class PrefillCompiler : StepEmitter {
       for (int i = 0; i < batch_; ++i) {
         AddOverChips(p.of(i) + (word - p.first), i * words_ + word, half);
       }
-      norm_->Add(word);
+      WordIsMade(word);
     }
   }
   // y = W x of a layer's norm.
@@ -117,7 +100,7 @@ class PrefillCompiler : StepEmitter {
     }
   }
 
-  void AttentionPart(const LayerMap& layer) {
+  void AttentionPart(const LayerMap& layer) override {
     const int slots = cache_.key_slots(), groups = cache_.value_groups();
     const int keys = plan_.kv_slots * slots, values = plan_.kv_slots * groups;
     Project(layer, keys, values);
@@ -138,7 +121,7 @@ class PrefillCompiler : StepEmitter {
     AddToResidual("o", layer.o, at_.heads_out, outputs);
   }
 
-  void GateAndUp(const LayerMap& layer) {
+  void GateAndUp(const LayerMap& layer) override {
     const int ffn = plan_.ffn_words();
     const std::vector<Part> gate = MatMulNormed("gate", layer.gate, at_.gate.y, ffn);
     const std::vector<Part> up = MatMulNormed("up", layer.up, at_.up.y, ffn);
@@ -153,14 +136,17 @@ class PrefillCompiler : StepEmitter {
     }
   }
 
-  // Of all positions, or of the last.
-  std::vector<Segment32> Head() {
+  void Down(const LayerMap& layer) override {
+    AddToResidual("down", layer.down, at_.mlp, plan_.ffn_words());
+  }
+
+  std::vector<Segment32> Head() override {
     std::vector<Segment32> out;
     if (!plan_.batch_logits) {
       for (const SplitMatrix::Part& part : map_.head.parts) {
         const int side = static_cast<int>(part.matrix.side);
         PlaceMatVec(placer_, timing_, "head", part.matrix,
-                    at_.normed.half[side] + (batch_ - 1) * words_, at_.logits[side]);
+                    at_.normed.half[side] + ForHead().first * words_, at_.logits[side]);
         out.push_back({at_.logits[side], part.first_row / kTileRows, part.matrix.tiles()});
       }
       return out;
@@ -209,12 +195,14 @@ absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
 }
 
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
-                                            const Group& group, const ChipTiming& timing) {
-  LOCKSTEP_CHECK(plan.batch > 1 && kMostPrefill % plan.batch == 0, "a batch of %d", plan.batch);
+                                            const PartShape& part, const Group& group,
+                                            const ChipTiming& timing) {
+  LOCKSTEP_CHECK(plan.batch > 1 && kMostPrefill % plan.batch == 0 && part.sequence == 0,
+                 "a batch of %d of sequence %d", plan.batch, part.sequence);
   RETURN_IF_ERROR(CheckLatencies(timing));
   RETURN_IF_ERROR(PrefillFits(plan, stage));
   Layout layout = LayOut(plan, stage);
-  return PrefillCompiler(plan, stage, std::move(layout), group, timing).Compile();
+  return PrefillCompiler(plan, stage, part, std::move(layout), group, timing).Emit();
 }
 
 }  // namespace lockstep

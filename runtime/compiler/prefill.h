@@ -1,10 +1,9 @@
 #pragma once
 // The program for a batch of positions of a prompt: every weight streams once for all of them.
 //
-//   one token   embedding, layers, head of one position runtime/compiler/compiler.h a batch     the
-//   same of plan.batch consecutive positions, the first   here
-//               of them a multiple of plan.batch; head of the last alone
-//               unless plan.batch_logits
+//   one token   a part of its step         runtime/compiler/compiler.h
+//   a batch     the same part of plan.batch consecutive positions, the first of them a multiple of
+//               plan.batch; heads of the last alone unless plan.batch_logits
 //
 // It uses the same SRAM as the one-token program: weights, cache, and areas made for plan.batch.
 // Every position's values are computed in the order of the one-token program, so they are the same
@@ -22,9 +21,10 @@ inline constexpr int kMostPrefill = 16;
 // (runtime/compiler/memory_map.h).
 absl::Status PrefillFits(const Plan& plan, const StageShape& stage);
 
-// REQUIRES: plan.batch is 2, 4, 8 or 16; one sequence; the stage holds the whole model; latencies
-// and layout that CompileChip takes. Errors: CompileChip's and PrefillFits'.
+// REQUIRES: plan.batch is 2, 4, 8 or 16; one sequence; latencies and layout that CompileChip takes.
+// Errors: CompileChip's and PrefillFits'.
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
-                                            const Group& group, const ChipTiming& timing);
+                                            const PartShape& part, const Group& group,
+                                            const ChipTiming& timing);
 
 }  // namespace lockstep

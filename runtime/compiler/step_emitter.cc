@@ -44,15 +44,16 @@ absl::Status CheckLatencies(const ChipTiming& timing) {
   return absl::OkStatus();
 }
 
-StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, Layout layout,
-                         const Group& group, const ChipTiming& timing, int batch, int sequence)
+StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, const PartShape& part,
+                         Layout layout, const Group& group, const ChipTiming& timing, int batch)
     : plan_(plan),
       stage_(stage),
+      part_(part),
       batch_(batch),
       words_(plan.hidden_words()),
       cache_(plan.cache()),
       layout_(std::move(layout)),
-      map_(AtSequence(layout_.map, plan, sequence)),
+      map_(AtSequence(layout_.map, plan, part.sequence)),
       at_(layout_.scratch),
       timing_(timing),
       group_(group),
@@ -61,6 +62,39 @@ StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, Layout layou
       collectives_(timing_, placer_, group),
       attention_{timing_, placer_, cache_, kAttentionSide, batch},
       streamed_(plan.weights == NumberFormat::kFp16 && words_ >= kLeastStreamed) {}
+
+CompiledChip StepEmitter::Emit() {
+  CompiledChip out;
+  if (part_.embedding) Embedding();
+  if (part_.receive != nullptr) Receive(out);
+  if (part_.layers) {
+    Masks();
+    BeginNorm(map_.layers.front().attention_gain, streamed_);
+    PassOn();
+    Layers(out);
+  } else {
+    EmitLast(out, [&] {
+      if (part_.head) BeginNorm(map_.final_gain, false, ForHead());
+      PassOn();
+    });
+  }
+  if (part_.head) out.logits = Head();
+  out.layout = layout_;
+  out.program = placer_.Finish();
+  out.spans = placer_.spans();
+  out.weight_stream_bytes = StreamedBytes(out.program);
+  return out;
+}
+
+StepEmitter::Positions StepEmitter::ForHead() const {
+  return plan_.batch_logits ? Positions{0, batch_} : Positions{batch_ - 1, 1};
+}
+StepEmitter::Positions StepEmitter::Arriving() const {
+  return part_.to_head && !part_.layers ? ForHead() : Positions{0, batch_};
+}
+StepEmitter::Positions StepEmitter::Leaving() const {
+  return part_.to_head ? ForHead() : Positions{0, batch_};
+}
 
 void StepEmitter::Masks() {
   const int tiles = cache_.key_tiles();
@@ -80,13 +114,88 @@ void StepEmitter::Embedding() {
                                  at_.residual, false, at_.residual);
 }
 
-void StepEmitter::BeginNorm(Quad gain, bool streamed) {
+void StepEmitter::BeginNorm(Quad gain, bool streamed, Positions of) {
   const ModelConfig& m = plan_.model;
-  const Norm::Shape shape{words_, m.hidden_size, static_cast<float>(m.rms_norm_eps), batch_,
+  const Norm::Shape shape{words_, m.hidden_size, static_cast<float>(m.rms_norm_eps), of.count,
                           streamed};
+  const int first = of.first * words_;
   norm_.emplace(timing_, placer_, shape,
-                Norm::Places{at_.residual, gain, at_.norm_scratch, at_.normed.half[0],
-                             at_.normed.half[1], at_.norm_rest, at_.norm_half});
+                Norm::Places{at_.residual + first, gain, at_.norm_scratch,
+                             at_.normed.half[0] + first, at_.normed.half[1] + first, at_.norm_rest,
+                             at_.norm_half});
+}
+
+// Vectors of the residual as they travel: a word of all positions after the other.
+std::vector<int> StepEmitter::InOrder(Positions of) const {
+  std::vector<int> order;
+  for (int w : InwardOrder(words_)) {
+    for (int i = 0; i < of.count; ++i) order.push_back((of.first + i) * words_ + w);
+  }
+  return order;
+}
+
+// Hidden vectors into the residual, or, if they are to be added there, beside it.
+void StepEmitter::Receive(CompiledChip& out) {
+  const Quad target = part_.embedding ? at_.landing : at_.residual;
+  const NodeRoute::Moved received = part_.receive->PlaceReceive(placer_, timing_, group_, target,
+                                                                InOrder(Arriving()), pace());
+  out.received_from = received.from, out.moved_until = received.last;
+}
+
+// The words that the part begins with, to whoever takes them.
+void StepEmitter::PassOn() {
+  for (int w : InwardOrder(words_)) {
+    for (int i = 0; i < batch_ && part_.embedding && part_.receive != nullptr; ++i) {
+      const Quad sum = at_.residual + (i * words_ + w);
+      kernels_.Add(sum, at_.landing + (i * words_ + w), 1, sum);
+    }
+    WordIsMade(w);
+  }
+}
+
+void StepEmitter::WordIsMade(int word) {
+  const Positions leaving = Leaving();
+  for (int i = 0; sender_ && i < leaving.count; ++i) {
+    sender_->Add((leaving.first + i) * words_ + word);
+  }
+  if (norm_) norm_->Add(word);
+}
+
+// Emits what makes the last words of the residual, and sends them if the part does: from a base that
+// is moved up until no word leaves behind its time.
+void StepEmitter::EmitLast(CompiledChip& out, const std::function<void()>& emit) {
+  if (part_.send == nullptr) return emit();
+  const Placer before = placer_;
+  int64_t base = 0, late = 0;
+  for (int attempt = 0; attempt == 0 || late > 0; ++attempt) {
+    base += late + (attempt > 4 ? LinkPeriod(timing_) : 0);
+    if (attempt > 0) placer_ = before;
+    sender_.emplace(placer_, timing_, *part_.send, group_.self, at_.residual, InOrder(Leaving()),
+                    pace(), base);
+    emit();
+    late = sender_->late();
+  }
+  const NodeRoute::Moved sent = sender_->moved();
+  sender_.reset();
+  out.sent_from = sent.from, out.moved_until = sent.last;
+}
+
+void StepEmitter::Layers(CompiledChip& out) {
+  for (size_t l = 0; l < map_.layers.size(); ++l) {
+    const LayerMap& layer = map_.layers[l];
+    AttentionPart(layer);
+    GateAndUp(layer);
+    if (l + 1 < map_.layers.size()) {
+      BeginNorm(map_.layers[l + 1].attention_gain, streamed_);
+      Down(layer);
+      continue;
+    }
+    EmitLast(out, [&] {
+      norm_.reset();
+      if (part_.head) BeginNorm(map_.final_gain, false, ForHead());
+      Down(layer);
+    });
+  }
 }
 
 bool StepEmitter::SumsTravelAsHalf(const SplitMatrix& w) const {
@@ -111,13 +220,6 @@ void StepEmitter::AddOverChips(Quad from, int index, bool half) {
 Attention::ValueTables StepEmitter::ValueTables() const {
   return {map_.identity,       map_.one_hot,        map_.transpose_row,
           map_.transpose_maps, map_.value_map_read, map_.value_map_write};
-}
-
-void StepEmitter::Finish(CompiledChip& out) {
-  out.layout = layout_;
-  out.program = placer_.Finish();
-  out.spans = placer_.spans();
-  out.weight_stream_bytes = StreamedBytes(out.program);
 }
 
 Pair StepEmitter::HalfLanding() const {

@@ -1,8 +1,14 @@
 #pragma once
-// What the programs of a token and of a batch are emitted with, and decide, alike, so that both give the
-// same bits.
+// The frame of the programs of a token and of a batch, and what they decide alike, so that both give the
+// same bits:
+//
+//   embedding | hidden vectors in | layers | hidden vectors out | head      what of it PartShape says
+//
+// Products and what lies between them differ; they are the derived class' part.
 
+#include <functional>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "chip/latency.h"
@@ -14,6 +20,7 @@
 #include "runtime/kernels/collective.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/kernels/norm.h"
+#include "runtime/kernels/transfer.h"
 
 namespace lockstep {
 
@@ -24,27 +31,43 @@ absl::Status CheckLatencies(const ChipTiming& timing);
 // Of steps of `batch` consecutive positions of one sequence; plan and group outlive it. Areas hold
 // vectors position by position.
 class StepEmitter {
- protected:
-  StepEmitter(const Plan& plan, const StageShape& stage, Layout layout, const Group& group,
-              const ChipTiming& timing, int batch, int sequence);
+ public:
+  CompiledChip Emit();
 
-  // Which keys a position sees.
-  void Masks();
-  // Looks the tokens up, into the residual.
-  void Embedding();
+ protected:
+  StepEmitter(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
+              const Group& group, const ChipTiming& timing, int batch);
+  virtual ~StepEmitter() = default;
+
+  // The layer's attention on the norm, added to the residual.
+  virtual void AttentionPart(const LayerMap& layer) = 0;
+  virtual void GateAndUp(const LayerMap& layer) = 0;
+  // Adds W x to the residual, x the result of GateAndUp.
+  virtual void Down(const LayerMap& layer) = 0;
+  // Logits of the positions ForHead.
+  virtual std::vector<Segment32> Head() = 0;
+
+  // Consecutive positions of the batch.
+  struct Positions {
+    int first, count;
+  };
+  // Whose hidden vectors the head wants: the last one, or all.
+  Positions ForHead() const;
+
   // The next norm is that of the residual whose words are now to come.
-  void BeginNorm(Quad gain, bool streamed);
+  void BeginNorm(Quad gain, bool streamed) { BeginNorm(gain, streamed, {0, batch_}); }
+  // Word `word` of all positions has been added to the residual: to whoever takes it.
+  void WordIsMade(int word);
   // Whether the sums of W x travel between the chips as fp16: links would be busy for more than a hop
   // longer than the product.
   bool SumsTravelAsHalf(const SplitMatrix& w) const;
   // Adds vector `index` of the residual the sum of `from` over the chips.
   void AddOverChips(Quad from, int index, bool half);
   Attention::ValueTables ValueTables() const;
-  // Layout, program, and what is counted of it.
-  void Finish(CompiledChip& out);
 
   const Plan& plan_;
   const StageShape stage_;
+  const PartShape part_;
   const int batch_;
   const int words_;  // of a hidden vector
   const CacheShape cache_;
@@ -60,10 +83,25 @@ class StepEmitter {
   // Whether products begin with the words of a layer's norm that are there (runtime/kernels/norm.h): not
   // where a hidden vector has few, nor in int8, whose scale wants all of them.
   const bool streamed_;
-  std::optional<Norm> norm_;  // of the residual, as it is or will be
 
  private:
+  // Which keys a position sees.
+  void Masks();
+  // Looks the tokens up, into the residual.
+  void Embedding();
+  void BeginNorm(Quad gain, bool streamed, Positions of);
+  std::vector<int> InOrder(Positions of) const;
+  void Receive(CompiledChip& out);
+  void PassOn();
+  void EmitLast(CompiledChip& out, const std::function<void()>& emit);
+  void Layers(CompiledChip& out);
   Pair HalfLanding() const;
+  Pace pace() const { return batch_ == 1 ? Pace::kWords : Pace::kVectors; }
+  Positions Arriving() const;
+  Positions Leaving() const;
+
+  std::optional<Norm> norm_;  // of the residual, as it is or will be
+  std::optional<WordSender> sender_;
 };
 
 }  // namespace lockstep

@@ -116,9 +116,15 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
                    " cables at once: a link period of ", period, " cycles has no free cycle left"));
 }
 
-int64_t NodeRoute::Leaves(int index, int plane, const ChipTiming& timing) const {
-  const int shares = static_cast<int>(cables_.size()), period = LinkPeriod(timing);
-  return (int64_t{kSlicesPerColumn} * index + plane / shares) * period + plane % shares;
+NodeRoute::Turn NodeRoute::TurnOf(int index, int plane, Pace pace, const ChipTiming& timing) const {
+  const int64_t shares = static_cast<int64_t>(cables_.size()), period = LinkPeriod(timing);
+  const int64_t words = int64_t{kSlicesPerColumn} * index;
+  if (pace == Pace::kVectors) {
+    const int64_t vector = words + plane, share = vector % shares;
+    return {static_cast<int>(share), vector / shares * period + share};
+  }
+  const int64_t share = plane % shares;
+  return {static_cast<int>(share), (words + plane / shares) * period + share};
 }
 
 int64_t NodeRoute::Early(const ChipTiming& timing) {
@@ -127,7 +133,8 @@ int64_t NodeRoute::Early(const ChipTiming& timing) {
 
 // What members do of it differs; all of them hold what any of them does.
 void NodeRoute::ReceiveVector(Block& b, const ChipTiming& timing, const Group& group, int slice,
-                              int address, int share, int64_t leaves) const {
+                              int address, const Turn& turn) const {
+  const auto [share, leaves] = turn;
   const NodeCable& cable = cables_[share];
   const bool gateway = cable.to_member == group.self;
   const Times t = TimesOf(share, SlicePosition(slice), timing);
@@ -146,17 +153,16 @@ void NodeRoute::ReceiveVector(Block& b, const ChipTiming& timing, const Group& g
 
 NodeRoute::Moved NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timing,
                                          const Group& group, Quad target,
-                                         const std::vector<int>& order) const {
-  const int shares = static_cast<int>(cables_.size());
+                                         const std::vector<int>& order, Pace pace) const {
   Block b("receive hidden");
   int64_t last = 0, forward = INT64_MAX, spread = INT64_MAX, forward_last = 0, spread_last = 0;
   for (size_t i = 0; i < order.size(); ++i) {
     for (int plane = 0; plane < kSlicesPerColumn; ++plane) {
-      const int share = plane % shares;
       const int slice = ColumnSlice(target.side, target.column, plane);
-      const int64_t leaves = Leaves(static_cast<int>(i), plane, timing);
-      const Times t = TimesOf(share, SlicePosition(slice), timing);
-      ReceiveVector(b, timing, group, slice, target.address + order[i], share, leaves);
+      const Turn turn = TurnOf(static_cast<int>(i), plane, pace, timing);
+      const Times t = TimesOf(turn.share, SlicePosition(slice), timing);
+      const int64_t leaves = turn.leaves;
+      ReceiveVector(b, timing, group, slice, target.address + order[i], turn);
       forward = std::min(forward, leaves + t.forward), spread = std::min(spread, leaves + t.spread);
       forward_last = std::max(forward_last, leaves + t.forward);
       spread_last = std::max(spread_last, leaves + t.spread);
@@ -190,13 +196,14 @@ std::string NodeRoute::ReceivePicture(int self) const {
 }
 
 WordSender::WordSender(Placer& placer, const ChipTiming& timing, const NodeRoute& route, int self,
-                       Quad source, std::vector<int> order, int64_t base)
+                       Quad source, std::vector<int> order, Pace pace, int64_t base)
     : placer_(placer),
       timing_(timing),
       route_(route),
       self_(self),
       source_(source),
       order_(std::move(order)),
+      pace_(pace),
       base_(base),
       added_(order_.size()) {}
 
@@ -209,7 +216,8 @@ void WordSender::Add(int word) {
 
 // Other members than the cable's hold the same cycles.
 void WordSender::Send(int index, int plane) {
-  const NodeCable& cable = route_.CableOf(plane);
+  const NodeRoute::Turn turn = route_.TurnOf(index, plane, pace_, timing_);
+  const NodeCable& cable = route_.cables()[turn.share];
   const bool mine = cable.from_member == self_;
   const int slice = ColumnSlice(source_.side, source_.column, plane);
   Block b("send hidden");
@@ -217,18 +225,18 @@ void WordSender::Send(int index, int plane) {
   const Instruction send = ops::Send(StreamTo(cable.from_port));
   b.At(C2cQueue(ShadowPort(cable.from_port)), send, 0, 1, 1, true);
   if (mine) b.At(C2cQueue(cable.from_port), send, 0);
-  int64_t& free = free_[plane % route_.cables().size()];
-  const int64_t due = base_ + route_.Leaves(index, plane, timing_);
+  int64_t& free = free_[turn.share];
+  const int64_t due = base_ + turn.leaves;
   // Nothing comes before the receiving program begins.
   const int64_t early = index == 0 ? 0 : NodeRoute::Early(timing_);
-  const int64_t at = placer_.Place(b, std::max(free, due - early));
+  const int64_t at = placer_.Place(b, std::max({free, due - early, base_}));
   free = at + LinkPeriod(timing_);
   late_ = std::max(late_, at - due);
 }
 
 NodeRoute::Moved WordSender::moved() const {
   const int last = static_cast<int>(order_.size()) - 1;
-  return {base_, base_ + route_.Leaves(last, kSlicesPerColumn - 1, timing_)};
+  return {base_, base_ + route_.TurnOf(last, kSlicesPerColumn - 1, pace_, timing_).leaves};
 }
 
 }  // namespace lockstep

@@ -1,14 +1,12 @@
 #pragma once
-// The hidden vector from the chips of one node to those of another, over all cables between the
-// two.
+// Hidden vectors from the chips of one node to those of another, over all cables between the two.
 //
 //   node a, each chip has all words       node b
 //   member 0 port 7 ==== share 0 ====> member 6 port 8 --local links--> its other members
 //   member 1 port 7 ==== share 1 ====> member 7 port 8 --local links--> its other members
 //
-// A word leaves every four LinkPeriod()s, its planes dealt out among the cables, and each vector is
-// passed on as soon as it lies in SRAM: two hops, the second one overlapped with the first. Values are
-// fp32 and arrive as they are.
+// Each vector is passed on as soon as it lies in SRAM: two hops, the second one overlapped with the
+// first. Values are fp32 and arrive as they are.
 //
 // The pace is fixed, so that the receiving node's program depends on the cables alone, and not on when
 // the sender's words come to stand: words are received at this pace, counted from a base that the
@@ -36,6 +34,12 @@ struct NodeCable {
   bool operator==(const NodeCable&) const = default;
 };
 
+// How closely words follow each other.
+enum class Pace : uint8_t {
+  kWords,    // one every four LinkPeriod()s, about as they are made of one position
+  kVectors,  // each cable takes a vector every LinkPeriod(): many positions at once
+};
+
 // The way from a node to another, and when who does what on it.
 class NodeRoute {
  public:
@@ -47,9 +51,12 @@ class NodeRoute {
 
   const std::vector<NodeCable>& cables() const { return cables_; }
 
-  // The cable that takes a plane; when the plane of the index-th word leaves, after the base.
-  const NodeCable& CableOf(int plane) const { return cables_[plane % cables_.size()]; }
-  int64_t Leaves(int index, int plane, const ChipTiming& timing) const;
+  // Which cable takes a plane of the index-th word, and when it leaves, after the base.
+  struct Turn {
+    int share;
+    int64_t leaves;
+  };
+  Turn TurnOf(int index, int plane, Pace pace, const ChipTiming& timing) const;
   static int64_t Early(const ChipTiming& timing);
 
   // Emits a member's part of receiving words of `target` (a western column), in this order. Members of
@@ -59,7 +66,7 @@ class NodeRoute {
     int64_t last;  // in which this node is done
   };
   Moved PlaceReceive(Placer& placer, const ChipTiming& timing, const Group& group, Quad target,
-                     const std::vector<int>& order) const;
+                     const std::vector<int>& order, Pace pace) const;
 
   // What decides member `self`'s part, and nothing else: programs with equal pictures are equal.
   std::string SendPicture(int self) const;
@@ -74,7 +81,7 @@ class NodeRoute {
   Times TimesOf(int share, int column_position, const ChipTiming& timing) const;
   bool Clashes(const std::vector<Group>& to, const ChipTiming& timing) const;
   void ReceiveVector(Block& b, const ChipTiming& timing, const Group& group, int slice, int address,
-                     int share, int64_t leaves) const;
+                     const Turn& turn) const;
 
   std::vector<NodeCable> cables_;
   int local_flight_ = 0;
@@ -87,7 +94,7 @@ class WordSender {
  public:
   // order: in which words leave. base: as NodeRoute has it.
   WordSender(Placer& placer, const ChipTiming& timing, const NodeRoute& route, int self, Quad source,
-             std::vector<int> order, int64_t base);
+             std::vector<int> order, Pace pace, int64_t base);
 
   // Word `word` is emitted; sends what can go in order.
   void Add(int word);
@@ -104,6 +111,7 @@ class WordSender {
   const int self_;
   const Quad source_;
   const std::vector<int> order_;
+  const Pace pace_;
   const int64_t base_;
   std::vector<bool> added_;
   int sent_ = 0;                     // words, in order

@@ -27,7 +27,7 @@ double RunReport::StepSeconds() const {
 }
 
 double RunReport::FirstTokenSeconds() const {
-  const int single = static_cast<int>(prompt_ids.size()) - result.batches * batch;
+  const int single = static_cast<int>(prompt_ids.size()) - result.batches * PromptPositions();
   return result.batches * BatchSeconds() + single * StepSeconds();
 }
 
@@ -75,8 +75,8 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();
   r.link_ticks = setup.session.timing.link_ticks;
-  r.batch = plan.prompt_positions();
-  r.flight = plan.flight > 1;
+  r.batch = plan.batch;
+  r.flight = plan.flight;
   r.cost = session.cost();
   r.batch_cost = session.batch_cost();
   for (const PipelinePart& part : session.compiled().parts()) {

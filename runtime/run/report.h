@@ -6,6 +6,7 @@
 // that is marked as such. In the JSON everything outside the object "host" is the same on every
 // host and for every transport, thread count and number of ranks.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,8 +40,8 @@ struct RunReport {
   NumberFormat weights = NumberFormat::kFp16;
   std::string hop_latency, hop_origin;
   int64_t hop_cycles = 0, link_ticks = 0;
-  int batch = 1;                    // positions of the prompt in one step
-  bool flight = false;              // they follow each other over the stages
+  int batch = 1;                    // positions of the prompt that a program takes
+  int flight = 1;                   // or that follow each other over the stages in one step
   StepCost cost, batch_cost;        // of a token, of a batch
   SramUse sram;                     // of the chip with the most
   std::vector<PipelinePart> parts;  // of one sequence's step
@@ -60,6 +61,7 @@ struct RunReport {
   // From a sequence's step to its next one: its own way through the pipeline, or, where that takes
   // longer, that of all sequences through the slowest stage.
   double StepSeconds() const;
+  int PromptPositions() const { return std::max(batch, flight); }  // of one step
   double FirstTokenSeconds() const;
   double EmulatedSeconds() const;  // of all steps
   // Shares, 0..1.

@@ -71,20 +71,23 @@ std::string TimeText(const RunReport& r) {
 }
 
 std::string EmulatedRows(const RunReport& r) {
-  const int single = static_cast<int>(r.prompt_ids.size()) - r.result.batches * r.batch;
+  const int positions = r.PromptPositions();
+  const int single = static_cast<int>(r.prompt_ids.size()) - r.result.batches * positions;
+  const bool flight = r.flight > 1;
   std::string prompt = Counted(single, "prompt step");
   if (r.result.batches > 0) {
     const int count = r.result.batches;
     prompt = absl::StrCat("prompt: ",
-                          r.flight ? Counted(count, "flight") : Counted(count, "batch", "batches"),
-                          " of ", r.batch, ", ", Counted(single, "step"));
+                          flight ? Counted(count, "flight") : Counted(count, "batch", "batches"),
+                          " of ", positions, ", ", Counted(single, "step"));
   }
   std::string rows =
       Row("first token", absl::StrFormat("%s (%s)", Time(r.FirstTokenSeconds()), prompt));
   if (r.result.batches > 0) {
+    const std::string what = r.batch > 1 ? absl::StrCat("batch of ", r.batch) : "position";
     const std::string each =
-        r.flight ? absl::StrFormat(", a position each %d cycles", r.batch_cost.period) : "";
-    rows += Row(r.flight ? "a flight" : "a batch",
+        flight ? absl::StrFormat(", a %s each %d cycles", what, r.batch_cost.period) : "";
+    rows += Row(flight ? "a flight" : "a batch",
                 absl::StrFormat("%d cycles%s; with host link %s*", r.batch_cost.cycles, each,
                                 Time(r.BatchSeconds())));
   }
@@ -220,9 +223,9 @@ Json EmulatedJson(const RunReport& r) {
           {"link_share_busiest", r.LinkShare(r.cost.busiest_vectors)},
           {"instructions_per_token_and_chip", r.cost.dispatches / r.chips},
           {"instructions", r.Instructions()},
-          {"prefill_batch", r.flight ? 1 : r.batch},
-          {"prompt_flight", r.flight ? r.batch : 1},
-          {"cycles_between_positions", r.batch_cost.period},
+          {"prefill_batch", r.batch},
+          {"prompt_flight", r.flight},
+          {"cycles_between_batches", r.batch_cost.period},
           {"cycles_per_batch", r.batch_cost.cycles},
           {"batches", r.result.batches},
           {"steps", r.result.steps}};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -85,8 +86,8 @@ std::vector<int> EosIds(const RunOptions& options, const ModelConfig& model,
   return model.eos_ids;
 }
 
-// The largest batch that the prompt fills and that fits beside weights and cache, or the one asked
-// for.
+// The largest batch that the prompt fills and that fits beside weights and cache on every stage, or the
+// one asked for.
 absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
   Plan& plan = pipeline->plan;
   const int asked = options.prefill_batch.value_or(0);
@@ -94,29 +95,36 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
     return absl::InvalidArgumentError(absl::StrCat(
         "--prefill-batch ", asked, " has no effect on a prompt of ", prompt_size, " ids"));
   }
-  const bool single = pipeline->stages.size() == 1 && plan.sequences == 1;
-  if (asked > 1 && !single) {
+  if (asked > 1 && options.sram_limit && pipeline->stages.size() > 1) {
     return absl::UnimplementedError(absl::StrCat(
-        "--prefill-batch ", asked, ": batches go through one node and one sequence, not ",
-        pipeline->stages.size(), " stages and ", plan.sequences, " sequences"));
+        "--prefill-batch ", asked, " over ", pipeline->stages.size(),
+        " stages: not with --sram-limit, which visits them for a position at a time"));
   }
   const auto fits = [&](int batch) {
     plan.batch = batch, plan.batch_logits = !options.logits.empty();
-    return PrefillFits(plan, pipeline->stages.front().shape);
+    std::set<StageParts> known;  // of equal stages one speaks for all
+    for (const PipelineStage& stage : pipeline->stages) {
+      const StageShape& s = stage.shape;
+      if (!known.insert({s.layers.size(), s.embedding.size(), s.head.size()}).second) continue;
+      RETURN_IF_ERROR(PrefillFits(plan, s));
+    }
+    return absl::OkStatus();
   };
   if (asked > 1) return fits(asked);
-  // What stages may take of --sram-limit is not for batches to choose.
-  const bool free = asked == 0 && single && !options.sram_limit;
+  // What stages may take of --sram-limit is not for batches to choose, nor how many positions follow
+  // each other.
+  const bool free = asked == 0 && !options.sram_limit;
   for (int batch = kMostPrefill; free && batch > 1; batch /= 2) {
+    if (options.prompt_flight.value_or(1) > 1 && *options.prompt_flight % batch != 0) continue;
     if (batch <= prompt_size && fits(batch).ok()) return absl::OkStatus();
   }
   plan.batch = 1, plan.batch_logits = false;
   return absl::OkStatus();
 }
 
-// Positions that follow each other through the stages.
+// Positions that follow each other through the stages, singly or in batches.
 absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
-  const int flight = options.prompt_flight.value_or(1);
+  const int flight = options.prompt_flight.value_or(1), batch = pipeline->plan.batch;
   if (flight == 1) return absl::OkStatus();
   const auto refuse = [&](const auto&... why) {
     return absl::InvalidArgumentError(absl::StrCat("--prompt-flight ", flight, why...));
@@ -130,6 +138,8 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
   if (pipeline->plan.sequences > 1) {
     return refuse(": with ", pipeline->plan.sequences, " sequences these follow each other");
   }
+  if (flight % batch != 0) return refuse(": not a multiple of --prefill-batch ", batch);
+  if (flight == batch) return refuse(" has no effect with batches of ", batch, " positions");
   pipeline->plan.flight = flight;
   return absl::OkStatus();
 }
@@ -204,13 +214,14 @@ absl::Status VerifyPrograms(const RunSetup& setup, CompiledPipeline& compiled) {
 absl::Status VerifyRun(RunSetup* setup) {
   SessionSetup& session = setup->session;
   session.checks = MakeSharedChecks(session.timing);
+  const int threads = setup->options.threads.value_or(HostCores());
   ASSIGN_OR_RETURN(
       session.compiled,
       CompiledPipeline::Create(session.pipeline, session.timing, CompiledPipeline::Step::kToken,
-                               setup->options.threads.value_or(HostCores())));
+                               threads));
   RETURN_IF_ERROR(VerifyPrograms(*setup, *session.compiled));
   if (session.pipeline.plan.prompt_positions() > 1) {
-    ASSIGN_OR_RETURN(session.batches, CompilePrompt(*session.compiled));
+    ASSIGN_OR_RETURN(session.batches, CompilePrompt(session.compiled, threads));
     RETURN_IF_ERROR(VerifyPrograms(*setup, *session.batches));
   }
   if (!setup->checkpoint || setup->options.transport == TransportKind::kLocal) {

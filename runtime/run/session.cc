@@ -92,7 +92,7 @@ absl::Status Session::Compile(Observer* observer) {
     ASSIGN_OR_RETURN(token_.compiled, CompiledPipeline::Create(setup_.pipeline, setup_.timing));
   }
   if (batch_.compiled == nullptr && plan().prompt_positions() > 1) {
-    ASSIGN_OR_RETURN(batch_.compiled, CompilePrompt(*token_.compiled));
+    ASSIGN_OR_RETURN(batch_.compiled, CompilePrompt(token_.compiled));
   }
   std::vector<Engine*> engines;
   const bool turns = TakesTurns();
@@ -247,7 +247,7 @@ void Session::WriteInputs(const std::vector<FedToken>& fed) {
 }
 
 absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
-  const bool batch = IsBatch(fed), flight = batch && plan().flight > 1;
+  const bool batch = IsBatch(fed), flight = batch && plan().flight > plan().batch;
   if (!flight) WriteInputs(fed);
   // Every process has the same fault: the earliest of all.
   if (std::optional<Fault> fault =
@@ -257,7 +257,7 @@ absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
   return absl::OkStatus();
 }
 
-// Each part of a position finds the inputs of that position.
+// Each part finds the inputs of its position, or of its batch.
 Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) const {
   std::vector<const Worker*> by_index(transport_->chips().size());
   for (const Worker& worker : workers_) {
@@ -267,10 +267,12 @@ Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) co
   return [this, &fed, by_index](int index, size_t launch) {
     const Worker& worker = *by_index[index];
     if (worker.engine == nullptr) return;
-    const FedToken& of = fed[worker.batch_parts[launch].part->position];
+    const size_t first = worker.batch_parts[launch].part->position;
+    std::vector<int> tokens;
+    for (int i = 0; i < batch_.compiled->batch(); ++i) tokens.push_back(fed[first + i].token);
     EngineMemory memory(worker.engine->sram());
-    WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[0], {&of.token, 1},
-              of.position, memory);
+    WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[0], tokens,
+              fed[first].position, memory);
   };
 }
 

@@ -84,11 +84,15 @@ struct Machine {
   }
   absl::StatusOr<FabricSchedule> Verify() {
     auto compiled = *CompiledPipeline::Create(pipeline, timing);
+    auto verified = Verify(*compiled);
+    roles = compiled->roles();
+    return verified;
+  }
+  absl::StatusOr<FabricSchedule> Verify(CompiledPipeline& compiled) {
     std::vector<Launches> launches;
     for (uint32_t chip = 0; chip < wiring.chips(); ++chip) {
-      launches.push_back(LaunchesOf(*compiled->PartsOf(chip)));
+      launches.push_back(LaunchesOf(*compiled.PartsOf(chip)));
     }
-    roles = compiled->roles();
     return VerifyLaunches(launches, std::vector<int64_t>(launches.size(), 0), wiring, timing);
   }
 
@@ -229,27 +233,28 @@ TEST(PipelineSequencesTest, FollowEachOtherAsCloselyAsTheSlowestStageAllows) {
   EXPECT_EQ(together->cycles(), alone->latency() + 4 * slowest);
 }
 
-Deployment InFlight(Deployment d, int positions) {
-  d.plan.flight = positions;
+Deployment InFlight(Deployment d, int positions, int batch = 1) {
+  d.plan.flight = positions, d.plan.batch = batch;
   return d;
 }
 
-// Ids of a prompt, five in flight, then two one by one: logits of the last three.
-std::vector<std::vector<float>> RunFlight(Machine& machine, EngineKind engine,
-                                          const Checkpoint* weights, int threads) {
+// Ids of a prompt, `whole` of them in steps of as many as the plan has, then two one by one: logits of
+// the last three steps.
+std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
+                                          const Checkpoint* weights, int threads, int whole) {
   auto fabric = LocalFabric::Create(machine.wiring, threads);
   SessionSetup setup{machine.pipeline, machine.timing, engine};
   auto session = Session::Create(setup, fabric->get(), weights, nullptr);
   EXPECT_TRUE(session.ok()) << session.status();
   const auto id = [](int position) { return (position * 41 + 7) % 105; };
   std::vector<std::vector<float>> logits;
-  for (int position = 0; position < 7;) {
+  for (int position = 0; position < whole + 2;) {
     std::vector<FedToken> fed;
-    const int count = position == 0 ? machine.pipeline.plan.flight : 1;
+    const int count = position < whole ? machine.pipeline.plan.prompt_positions() : 1;
     for (int i = 0; i < count; ++i, ++position) fed.push_back({id(position), position});
     const auto step = (*session)->Step(fed);
     EXPECT_TRUE(step.ok()) << step.status();
-    if (step.ok() && position >= 5) logits.push_back(*step);
+    if (step.ok() && position >= whole) logits.push_back(*step);
   }
   machine.digest = (*session)->TimingDigest();
   return logits;
@@ -264,15 +269,51 @@ TEST(PipelineFlightTest, PositionsInFlightGiveTheLogitsOfOneByOne) {
     const Deployment one = Deploy(model.config, 4, embeds, heads);
     Machine alone(one, ChipTiming::Default());
     Machine flight(InFlight(one, 5), ChipTiming::Default());
-    const auto want = RunFlight(alone, EngineKind::kFunctional, &weights, 1);
+    const auto want = RunPrompt(alone, EngineKind::kFunctional, &weights, 1, 5);
     ASSERT_EQ(want.size(), 3u);
-    EXPECT_EQ(RunFlight(flight, EngineKind::kFunctional, &weights, 2), want);
+    EXPECT_EQ(RunPrompt(flight, EngineKind::kFunctional, &weights, 2, 5), want);
     const uint64_t digest = flight.digest;
-    RunFlight(flight, EngineKind::kTiming, nullptr, 1);
+    RunPrompt(flight, EngineKind::kTiming, nullptr, 1, 5);
     EXPECT_EQ(flight.digest, digest);
     EXPECT_NE(flight.digest, alone.digest);
   }
 }
+
+struct Batches {
+  int batch, flight, stages, embeds, heads, hidden, cables;
+};
+class PipelineBatchTest : public ::testing::TestWithParam<Batches> {};
+
+// Sixteen positions as batches over the stages, one at a time or following each other.
+TEST_P(PipelineBatchTest, GivesTheLogitsOfOneByOne) {
+  const Batches& b = GetParam();
+  const RandomModel model(Model(4, b.hidden), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  const Deployment one = Deploy(model.config, b.stages, b.embeds, b.heads);
+  const char* preset = LinkModel::kDefaultPreset.data();
+  Machine alone(one, ChipTiming::Default(), preset, b.cables);
+  Machine many(InFlight(one, b.flight, b.batch), ChipTiming::Default(), preset, b.cables);
+  const auto want = RunPrompt(alone, EngineKind::kFunctional, &weights, 1, 16);
+  ASSERT_EQ(want.size(), 3u);
+  EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 2, 16), want);
+  const uint64_t digest = many.digest;
+  RunPrompt(many, EngineKind::kTiming, nullptr, 1, 16);
+  EXPECT_EQ(many.digest, digest);
+  const auto token = *CompiledPipeline::Create(many.pipeline, many.timing);
+  const auto prompt = CompilePrompt(token);
+  ASSERT_TRUE(prompt.ok()) << prompt.status();
+  const auto verified = many.Verify(**prompt);
+  EXPECT_TRUE(verified.ok()) << verified.status();
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuts, PipelineBatchTest,
+                         ::testing::Values(Batches{4, 1, 2, 1, 1, 96, 4},
+                                           Batches{4, 16, 4, 2, 3, 350, 4},
+                                           Batches{2, 16, 3, 3, 2, 700, 2},
+                                           Batches{16, 1, 4, 1, 4, 1000, 1},
+                                           Batches{8, 16, 2, 2, 1, 1000, 3}));
 
 // So a few positions say how long many take.
 TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
@@ -288,12 +329,7 @@ TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
     EXPECT_EQ(flight->period(), period) << positions;
     EXPECT_EQ(flight->cycles(), token->latency() + (positions - 1) * period) << positions;
     EXPECT_LT(2 * period, token->latency());
-    std::vector<Launches> launches;
-    for (uint32_t chip = 0; chip < machine.wiring.chips(); ++chip) {
-      launches.push_back(LaunchesOf(*flight->PartsOf(chip)));
-    }
-    const auto verified = VerifyLaunches(launches, std::vector<int64_t>(launches.size(), 0),
-                                         machine.wiring, machine.timing);
+    const auto verified = machine.Verify(*flight);
     EXPECT_TRUE(verified.ok()) << verified.status();
   }
 }

@@ -30,7 +30,7 @@ class Chip {
     TempFolder folder;
     model.WriteTo(folder);
     const auto one = CompileChip(plan, stage, kWholeStep, group, timing);
-    const auto many = CompilePrefill(plan, stage, group, timing);
+    const auto many = CompilePrefill(plan, stage, kWholeStep, group, timing);
     EXPECT_TRUE(one.ok()) << one.status();
     EXPECT_TRUE(many.ok()) << many.status();
     for (const CompiledChip& compiled : {*one, *many}) {

@@ -116,7 +116,7 @@ TEST_F(RequestTest, WrongFieldsOfARunAreNamed) {
   refused("failed_nodes", R"("failedNodes": ["--help"])");
   refused("failed_nodes", R"("failedNodes": ["0.1", "0.1"])");
   refused("prefill_batch", R"("prefillBatch": 3)");
-  refused("prefill_batch", R"("prefillBatch": 2, "nodes": 2)");
+  refused("prefill_batch", R"("prefillBatch": 2, "sequences": 2)");
   refused("timeline_steps", R"("timelineSteps": 2)");
   refused("timeline_steps", R"("keepTimeline": true, "timelineSteps": 0)");
   refused("placement.sram_limit_bytes", R"("placement": {"sramLimitBytes": 1000})");
