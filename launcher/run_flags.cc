@@ -54,7 +54,8 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
                  "as many as fit and the prompt fills)");
   app.add_option("--prompt-flight", o.prompt_flight,
                  "Over several stages: positions of the prompt that follow each other through the\n"
-                 "pipeline in one step (default 1: each when the one before is done)");
+                 "pipeline in one step, in batches where these fit (default 1: each position, or\n"
+                 "batch, when the one before is done)");
   app.add_option("--context", o.context,
                  "Positions the program is made for (default: what the run needs)");
   app.add_option("--weights", flags->weights,

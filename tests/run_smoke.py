@@ -296,6 +296,19 @@ def prefill(folder):
         first = digests.setdefault("default", now["output"])
         assert now["output"]["timing_digest"] == first["timing_digest"], engine
     assert digests["default"]["value_digest"] == digests["1"]["value_digest"], digests
+    stages = [*STORY[:3], "groqrack", "--nodes", "2", "--prompt-ids", ids, "--tokens", "5",
+              "--prefill-batch", "16"]
+    for place in (PLACES[3], ["--chips-per-rank", "8"]):
+        run(*stages, *place, "--logits", logits)
+        assert read_floats(logits) == rows, place
+        run(*stages, *place, "--prompt-flight", "32", "--report", report)
+        now = deterministic(report)
+        assert now["emulated"]["batches"] == 1 and now["emulated"]["steps"] == 13, now["emulated"]
+        first = digests.setdefault("flight", now["output"])
+        assert now["output"] == first, place
+    assert digests["flight"]["value_digest"] == digests["1"]["value_digest"], digests
+    error = run(*stages, *PLACES[3], "--prompt-flight", "40", expect=1)
+    assert "--prompt-flight 40: not a multiple of --prefill-batch 16" in error.stderr, error.stderr
     error = run(*STORY, "--prompt-ids", "1,2,3", "--tokens", "1", "--prefill-batch", "4", expect=1)
     assert "--prefill-batch 4 has no effect on a prompt of 3 ids" in error.stderr, error.stderr
     print(len(rows), "logits equal; digests", digests["16"]["value_digest"])
