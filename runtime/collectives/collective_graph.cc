@@ -180,7 +180,8 @@ std::vector<ExchangeLevel> LevelsOf(const Topology& topology) {
   const int node = topology.chips_per_node(), all = topology.num_chips();
   const bool racks = topology.spec().rack.has_value();
   const int rack = racks ? node * topology.spec().rack->units : node;
-  std::vector<ExchangeLevel> levels = {{1, node, -1}};
+  std::vector<ExchangeLevel> levels;
+  levels.push_back({1, node, -1});
   if (racks) levels.push_back({node, rack, 0});
   if (all > rack) levels.push_back({rack, all, 1});
   return levels;
