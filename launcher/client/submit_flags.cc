@@ -38,6 +38,8 @@ void AddModel(CLI::App& app, SpecFlags* f) {
       ->take_all();
   app.add_option("--prefill-batch", f->prefill_batch,
                  "Positions of the prompt that a program takes at once: 1, 2, 4, 8 or 16");
+  app.add_option("--prompt-flight", f->prompt_flight,
+                 "Over several stages: positions of the prompt that follow each other in one step");
   auto* chips_per_rank = app.add_option("--chips-per-rank", f->chips_per_rank,
                                         "Chips a process, or auto: as the controller's cores allow");
   app.add_option("--threads", f->threads, "All chips in one process with so many threads")
@@ -73,6 +75,7 @@ absl::Status TakeModel(const SpecFlags& f, Job* job) {
   TakeShape(f, job);
   job->set_tokens(f.tokens);
   if (f.prefill_batch) job->set_prefill_batch(*f.prefill_batch);
+  if (f.prompt_flight) job->set_prompt_flight(*f.prompt_flight);
   job->set_keep_timeline(f.timeline);
   if (f.timeline_steps) job->set_timeline_steps(*f.timeline_steps);
   if (f.sram_limit) job->mutable_placement()->set_sram_limit_bytes(*f.sram_limit);

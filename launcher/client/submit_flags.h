@@ -20,8 +20,8 @@ struct SpecFlags {
 
   std::string model, topology, prompt_ids, spec_file;
   std::optional<std::string> prompt, hop_latency, weights, kv_cache, chips_per_rank;
-  std::optional<int> chips, nodes, sequences, context, threads, prefill_batch, timeline_steps,
-      top_k;
+  std::optional<int> chips, nodes, sequences, context, threads, prefill_batch, prompt_flight,
+      timeline_steps, top_k;
   std::optional<int64_t> sram_limit;
   std::optional<double> temperature, top_p;
   std::optional<uint64_t> seed;

@@ -233,4 +233,15 @@ std::optional<v1::Failure> Attempt::Judge() const {
   return GuardDied(wait_status_, error_);
 }
 
+std::optional<v1::HostUse> Attempt::Used() const {
+  const std::optional<Verdict> verdict = ParseVerdict(verdict_);
+  if (!verdict) return std::nullopt;
+  v1::HostUse use;
+  use.set_wall_seconds(static_cast<double>(verdict->use.wall_us) / 1e6);
+  use.set_cpu_seconds(static_cast<double>(verdict->use.cpu_us) / 1e6);
+  use.set_memory_bytes(verdict->use.memory_bytes);
+  use.set_process_bytes(verdict->use.process_bytes);
+  return use;
+}
+
 }  // namespace lockstep

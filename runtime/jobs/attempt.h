@@ -51,6 +51,7 @@ class Attempt {
   void Stop();
   // After Read gave false. nullopt: the command succeeded.
   std::optional<v1::Failure> Judge() const;
+  std::optional<v1::HostUse> Used() const;  // nullopt: the guard ended without a verdict
 
  private:
   explicit Attempt(AttemptOptions options) : options_(std::move(options)) {}

@@ -85,7 +85,7 @@ void JudgeExit(int64_t code, const std::string& words, v1::Failure& failure) {
 
 std::optional<v1::Failure> JudgeAttempt(const Verdict& verdict, absl::string_view standard_error) {
   using Kind = Verdict::Kind;
-  if (verdict == Verdict{Kind::kExited, 0}) return std::nullopt;
+  if (verdict.kind == Kind::kExited && verdict.value == 0) return std::nullopt;
   v1::Failure failure;
   failure.set_stderr_tail(Tail(standard_error));
   switch (verdict.kind) {

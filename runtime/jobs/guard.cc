@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <iterator>
@@ -65,7 +66,7 @@ sigset_t WatchedSignals() {
 class Guard {
  public:
   explicit Guard(const GuardOptions& options)
-      : options_(options), end_(Clock::now() + std::chrono::seconds(options.seconds)) {}
+      : options_(options), start_(Clock::now()), end_(start_ + std::chrono::seconds(options.seconds)) {}
 
   Verdict Run() {
     const sigset_t set = WatchedSignals();
@@ -79,7 +80,7 @@ class Guard {
     const pid_t self = getpid();
     KillAll([self] { return DescendantsOf(self); }, kKillSeconds, [this] { Reap(); });
     Reap();
-    return verdict;
+    return {verdict.kind, verdict.value, Use()};
   }
 
  private:
@@ -118,6 +119,7 @@ class Guard {
     if (now - looked_ < std::chrono::milliseconds(kLookMs)) return std::nullopt;
     looked_ = now;
     const int64_t memory = MemoryOf(DescendantsOf(getpid()));
+    most_memory_ = std::max(most_memory_, memory);
     if (memory > options_.memory_bytes) return Verdict{Verdict::Kind::kMemoryLimit, memory};
     const int64_t output = BytesBelow(".");
     if (output > options_.output_bytes) return Verdict{Verdict::Kind::kOutputLimit, output};
@@ -134,8 +136,19 @@ class Guard {
     }
   }
 
+  // Of all that has been reaped, here or by a parent below.
+  HostUse Use() const {
+    rusage use = {};
+    getrusage(RUSAGE_CHILDREN, &use);
+    const auto us = [](const timeval& t) { return int64_t{t.tv_sec} * 1'000'000 + t.tv_usec; };
+    const auto wall = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start_);
+    return {wall.count(), us(use.ru_utime) + us(use.ru_stime), most_memory_,
+            int64_t{use.ru_maxrss} << 10};
+  }
+
   const GuardOptions& options_;
-  const Clock::time_point end_;
+  const Clock::time_point start_, end_;
+  int64_t most_memory_ = 0;
   Clock::time_point looked_ = Clock::now();
   int signals_ = -1;
   pid_t command_ = -1;
@@ -145,14 +158,22 @@ class Guard {
 }  // namespace
 
 std::string FormatVerdict(const Verdict& verdict) {
-  return absl::StrCat(kNames[static_cast<int>(verdict.kind)], " ", verdict.value, "\n");
+  const HostUse& use = verdict.use;
+  return absl::StrCat(kNames[static_cast<int>(verdict.kind)], " ", verdict.value, " ", use.wall_us,
+                      " ", use.cpu_us, " ", use.memory_bytes, " ") +
+         absl::StrCat(use.process_bytes, "\n");
 }
 
 std::optional<Verdict> ParseVerdict(absl::string_view line) {
   if (!absl::ConsumeSuffix(&line, "\n")) return std::nullopt;
   const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
   Verdict verdict;
-  if (words.size() != 2 || !absl::SimpleAtoi(words[1], &verdict.value)) return std::nullopt;
+  int64_t* const numbers[] = {&verdict.value, &verdict.use.wall_us, &verdict.use.cpu_us,
+                              &verdict.use.memory_bytes, &verdict.use.process_bytes};
+  if (words.size() != 1 + std::size(numbers)) return std::nullopt;
+  for (size_t i = 0; i < std::size(numbers); ++i) {
+    if (!absl::SimpleAtoi(words[1 + i], numbers[i])) return std::nullopt;
+  }
   for (size_t i = 0; i < std::size(kNames); ++i) {
     if (words[0] != kNames[i]) continue;
     verdict.kind = static_cast<Verdict::Kind>(i);

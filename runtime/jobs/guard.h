@@ -30,6 +30,15 @@ struct GuardOptions {
   std::vector<std::string> command;  // looked up in PATH; never a shell's
 };
 
+// What the command and all that it started took of the host.
+struct HostUse {
+  int64_t wall_us = 0;
+  int64_t cpu_us = 0;         // user and system, of processes that were waited for
+  int64_t memory_bytes = 0;   // MemoryOf all at once, the most of the looks
+  int64_t process_bytes = 0;  // of one process: its peak resident set, mapped files included
+  bool operator==(const HostUse&) const = default;
+};
+
 // What became of the command.
 struct Verdict {
   enum class Kind : uint8_t {
@@ -43,10 +52,11 @@ struct Verdict {
   };
   Kind kind = Kind::kExited;
   int64_t value = 0;
+  HostUse use = {};
   bool operator==(const Verdict&) const = default;
 };
 
-// "exited 0\n", and back; nullopt for anything else.
+// "exited 0 2000000 1900000 4096 8192\n" (use in its order), and back; nullopt for anything else.
 std::string FormatVerdict(const Verdict& verdict);
 std::optional<Verdict> ParseVerdict(absl::string_view line);
 

@@ -40,6 +40,7 @@ std::string FieldOfMessage(absl::string_view message, const std::string& kind) {
       {"no node", "failed_nodes"},
       {"--sram-limit", "placement.sram_limit_bytes"},
       {"--prefill-batch", "prefill_batch"},
+      {"--prompt-flight", "prompt_flight"},
       {"--timeline-steps", "timeline_steps"},
       {"hop latency", "machine.hop_latency"},
       {"--context", "context"},
@@ -97,6 +98,7 @@ absl::Status TakeRun(const Job& job, const std::string& kind, const JobRoots& ro
   options->tokens = job.tokens();
   if (job.has_context()) options->context = job.context();
   if (job.has_prefill_batch()) options->prefill_batch = job.prefill_batch();
+  if (job.has_prompt_flight()) options->prompt_flight = job.prompt_flight();
   if (job.keep_timeline()) options->timeline = "timeline.json";
   if (job.has_timeline_steps()) options->timeline_steps = job.timeline_steps();
   RETURN_IF_ERROR(TakeModel(job.model(), kind, roots, options));

@@ -239,7 +239,8 @@ absl::Status Runner::Conclude(Running& running, const RunnerPolicy& policy) {
 
 absl::Status Runner::End(Running& running, v1::JobState state, const v1::Failure* why) {
   ASSIGN_OR_RETURN(const std::vector<StoredArtifact> artifacts, Collect(running));
-  RETURN_IF_ERROR(store_->Finish(running.number, state, why, artifacts));
+  RETURN_IF_ERROR(
+      store_->Finish(running.number, state, why, artifacts, running.attempt->Used()));
   ASSIGN_OR_RETURN(const v1::Job job, store_->Get(running.number, false));
   listener_->OnEnd(job);
   return absl::OkStatus();

@@ -106,7 +106,8 @@ class JobStore {
   // job afterwards.
   absl::StatusOr<v1::Job> Requeue(JobNumber job, const v1::Failure& why, Setback setback);
   absl::Status Finish(JobNumber job, v1::JobState state, const v1::Failure* why,
-                      const std::vector<StoredArtifact>& artifacts);
+                      const std::vector<StoredArtifact>& artifacts,
+                      const std::optional<v1::HostUse>& used = std::nullopt);
   // QUEUED: cancelled at once. RUNNING: marked. Ended: as it is. The job afterwards.
   absl::StatusOr<v1::Job> RequestCancel(JobNumber job);
   absl::Status Delete(JobNumber job);

@@ -67,7 +67,8 @@ absl::Status JobStore::Index(JobNumber job, const std::vector<StoredArtifact>& a
 }
 
 absl::Status JobStore::Finish(JobNumber number, v1::JobState state, const v1::Failure* why,
-                              const std::vector<StoredArtifact>& artifacts) {
+                              const std::vector<StoredArtifact>& artifacts,
+                              const std::optional<v1::HostUse>& used) {
   LOCKSTEP_CHECK(HasEnded(state), "%s is no end", v1::JobState_Name(state));
   return Move(number, why, [&](v1::Job& job) {
            const bool unstarted = job.state() == v1::QUEUED && state != v1::SUCCEEDED;
@@ -75,6 +76,7 @@ absl::Status JobStore::Finish(JobNumber number, v1::JobState state, const v1::Fa
            job.set_state(state);
            *job.mutable_ended() = Now();
            if (why != nullptr) *job.mutable_failure() = *why;
+           if (used) *job.mutable_used() = *used;
            for (const StoredArtifact& a : artifacts) *job.add_artifacts() = a.artifact;
            return Index(number, artifacts);
          }).status();

@@ -11,12 +11,23 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class JobFailed(Exception):
     """What the job said."""
+
+
+class Outcome(dict):
+    """The files of a job by name, and what it took of the host: seconds from start to end, seconds of
+    all its processes on cores, the most MB that one of them held."""
+
+    def __init__(self, files, wall_seconds, cpu_seconds, process_bytes):
+        super().__init__(files)
+        self.seconds, self.cpu_seconds = wall_seconds, cpu_seconds
+        self.megabytes = process_bytes / (1 << 20)
 
 
 def _machine(machine):
@@ -39,21 +50,35 @@ def _sweep(job):
             *_machine(job["machine"])]
 
 
-def _run(job):
+def _model(job):
     own = ROOT / "models" / job["model"]  # a controller finds these by name, too
-    flags = ["run", "--engine=timing", "--transport=local",
-             f"--model={own if own.is_dir() else job['model']}",
-             f"--prompt-ids={','.join(['0'] * max(1, job.get('promptTokens', 1)))}",
-             f"--tokens={job['tokens']}", "--report=report.json", "--links=links.csv", "--quiet",
-             *_machine(job["machine"])]
+    flags = [f"--model={own if own.is_dir() else job['model']}"]
     for key, flag in (("context", "context"), ("nodes", "nodes"), ("sequences", "sequences"),
-                      ("weights", "weights")):
+                      ("weights", "weights"), ("promptFlight", "prompt-flight")):
         if key in job:
             flags.append(f"--{flag}={job[key]}")
     return flags
 
 
-_COMMANDS = {"collective": _collective, "collectiveSweep": _sweep, "run": _run}
+def _run(job):
+    return ["run", "--engine=timing", "--transport=local", *_model(job), *_machine(job["machine"]),
+            f"--prompt-ids={','.join(['0'] * max(1, job.get('promptTokens', 1)))}",
+            f"--tokens={job['tokens']}", f"--threads={job['placement']['threads']}",
+            "--report=report.json", "--links=links.csv", "--quiet"]
+
+
+def _plan(job):
+    machine = job["machine"]
+    return ["plan", *_model(job), f"--topology={machine['topology']}",
+            f"--tensor-parallel={machine['chips']}", "--json=report.json"]
+
+
+_COMMANDS = {"collective": _collective, "collectiveSweep": _sweep, "plan": _plan, "run": _run}
+
+
+def _complete(spec):
+    """A run's chips share one process, of one thread unless more are asked for."""
+    return {"run": {"placement": {"threads": 1}, **spec["run"]}} if "run" in spec else spec
 
 
 class Local:
@@ -64,13 +89,19 @@ class Local:
         self.identity = hashlib.sha256(self.executable.read_bytes()).hexdigest()[:16]
 
     def run(self, spec, _):
-        (kind, job), = spec.items()
-        with tempfile.TemporaryDirectory() as folder:
-            command = [str(self.executable), *_COMMANDS[kind](job)]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-            if done.returncode != 0:
-                raise JobFailed(f"{' '.join(command[1:])}: {done.stderr.strip()}")
-            return {p.name: p.read_bytes() for p in pathlib.Path(folder).iterdir()}
+        (kind, job), = _complete(spec).items()
+        command = [str(self.executable), *_COMMANDS[kind](job)]
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as errors:
+            start = time.monotonic()
+            child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
+            _, status, use = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            if child.returncode != 0:
+                errors.seek(0)
+                raise JobFailed(f"{' '.join(command[1:])}: {errors.read().strip()}")
+            return Outcome({p.name: p.read_bytes() for p in pathlib.Path(folder).iterdir()},
+                           time.monotonic() - start, use.ru_utime + use.ru_stime,
+                           use.ru_maxrss << 10)
 
 
 class Server:
@@ -88,8 +119,7 @@ class Server:
 
     def run(self, spec, nonce):
         """Asked again after an interruption, it is the same job: its request is named by its content."""
-        if "run" in spec:
-            spec = {"run": {"placement": {"threads": 1}, **spec["run"]}}
+        spec = _complete(spec)
         text = json.dumps(spec, sort_keys=True)
         name = f"study-{nonce}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
         try:
@@ -98,4 +128,6 @@ class Server:
             raise JobFailed(f"{text}: {error.details()}") from error
         except self._module.JobError as error:
             raise JobFailed(f"{text}: {error}") from error
-        return {a.name: self.client.artifact(job.id, a.name) for a in job.artifacts}
+        used = job.used
+        return Outcome({a.name: self.client.artifact(job.id, a.name) for a in job.artifacts},
+                       used.wall_seconds, used.cpu_seconds, used.process_bytes)

@@ -9,50 +9,46 @@ fp16 each has one layer. What does not fit says by how many bytes.
 """
 import json
 import re
-import subprocess
-import tempfile
 
+import jobs
 import study
 
-MODEL, TOPOLOGY, NODES_A_RACK = "llama-2-70b", "groqrack-x{}", 8
+NODES_A_RACK = 8
 KINDS = ("weights", "attention", "vectors", "links", "idle")
 CLOCK_HZ = 900e6
 
 
 def run(s, model, topology, nodes, weights, context, hop):
-    """The report of a run, or the bytes that are missing."""
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [str(s.arguments.lockstep), "run", "--engine", "timing", "--transport", "local",
-                   "--threads", "2", "--model", model, "--topology", topology, "--nodes", nodes,
-                   "--weights", weights, "--context", context, "--hop-latency", hop,
-                   "--prompt-ids", "1,1", "--prompt-flight", "2", "--tokens", "2",
-                   "--quiet", "--report", file.name]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-        if done.returncode == 0:
-            return json.load(open(file.name)), 0
-    missing = re.search(r"(\d+) B too few", done.stderr)
-    if not missing:
-        raise SystemExit(f"{s.name}: {' '.join(map(str, command))}\n{done.stderr.strip()}")
-    return None, int(missing.group(1))
+    """The report of a run, or how many bytes are missing: "whole layers" if only those do not fit."""
+    try:
+        files = s.job_or_error("run", model=model, nodes=nodes, weights=weights, context=context,
+                               machine={"topology": topology, "hopLatency": hop}, tokens=2,
+                               promptTokens=2, promptFlight=2, placement={"threads": 2})
+    except jobs.JobFailed as error:
+        missing = re.search(r"(\d+) B too few", str(error))
+        if missing:
+            return None, int(missing.group(1))
+        if "a stage holds at most" in str(error):
+            return None, "whole layers"
+        raise SystemExit(f"{s.name}: {error}") from error
+    return json.loads(files["report.json"]), 0
 
 
 def main():
     arguments = study.parse_arguments(__doc__)
-    if arguments.server:
-        raise SystemExit("racks: --server has no effect here: it runs on this host alone")
     s = study.Study("racks", ["racks", "weights", "context", "hop", "chips", "bytes_too_few",
                               "tokens_per_s_user", "token_us", "token_cycles", "period_cycles",
                               "ttft_ms", "weight_stream_share"] + [f"{k}_cycles" for k in KINDS] +
                     ["timing_digest"], 4, arguments)
     contexts = (128,) if arguments.quick else (128, 512, 2048, 4096)
-    racks = (2,) if arguments.quick else (5, 8, 10)
+    racks = (1, 2) if arguments.quick else (5, 8, 10)
     points = [(r, w, c, hop) for hop in ("B" if arguments.quick else "BAC") for r in racks
               for w in ("int8", "fp16") for c in contexts]
 
     def measure(count, weights, context, hop):
-        model = "llama-2-7b" if arguments.quick else MODEL
-        topology = "groqrack-x2" if arguments.quick else TOPOLOGY.format(count)
-        report, missing = run(s, model, topology, int(count) * NODES_A_RACK, weights, context, hop)
+        model = "llama-2-7b" if arguments.quick else "llama-2-70b"
+        report, missing = run(s, model, study.racks_topology(count), int(count) * NODES_A_RACK,
+                              weights, int(context), hop)
         if report is None:
             return ["", missing] + [""] * (7 + len(KINDS))
         out = report["emulated"]

@@ -107,11 +107,14 @@ class Study:
         temporary.replace(self.csv)
 
     def job(self, kind, /, **fields):
-        """The files of a job by name; ends the study with what it said if it fails."""
+        """What a job left (jobs.Outcome); ends the study with what it said if it fails."""
         try:
-            return self.jobs.run({kind: fields}, self.nonce)
+            return self.job_or_error(kind, **fields)
         except jobs.JobFailed as error:
             sys.exit(f"{self.name}: {error}")
+
+    def job_or_error(self, kind, /, **fields):
+        return self.jobs.run({kind: fields}, self.nonce)
 
     def collective(self, topology, kind, size, **machine):
         """Report of a collective over all chips of a topology."""
@@ -208,6 +211,10 @@ def pyplot():
     plt.rcParams.update({"font.size": 9, "axes.grid": True, "grid.alpha": 0.3,
                          "figure.constrained_layout.use": True})
     return plt
+
+
+def racks_topology(count):
+    return "groqrack" if int(count) == 1 else f"groqrack-x{count}"
 
 
 def size_text(value, _=None):

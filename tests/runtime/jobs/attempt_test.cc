@@ -10,6 +10,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/jobs/failure.h"
 #include "runtime/jobs/process_table.h"
 
@@ -137,6 +138,19 @@ TEST_F(AttemptTest, MemoryOfAllProcessesCounts) {
   EXPECT_EQ(failure->reason(), v1::Failure::MEMORY_LIMIT) << failure->DebugString();
 }
 
+TEST_F(AttemptTest, WhatAllProcessesTookIsTold) {
+  const char* const busy = "/usr/bin/python3 -c 'import time; x = b\"x\" * (40 << 20); "
+                           "end = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+                           "time.sleep(0.5)'";
+  EXPECT_EQ(Run(absl::StrCat(busy, " & ", busy, " & wait")), std::nullopt);
+  const v1::HostUse use = attempt_->Used().value();
+  EXPECT_GE(use.cpu_seconds(), 0.6);
+  EXPECT_GE(use.wall_seconds(), 0.8);
+  EXPECT_GE(use.memory_bytes(), 2 * (40 << 20)) << "both at once";
+  EXPECT_GE(use.process_bytes(), 40 << 20);
+  EXPECT_LT(use.process_bytes(), 80 << 20) << "one of them";
+}
+
 TEST_F(AttemptTest, FilesBeyondTheLimitEndIt) {
   const auto failure = Run("for i in 1 2 3 4; do head -c 400000 /dev/zero > f$i; sleep 0.3; done");
   EXPECT_EQ(failure->reason(), v1::Failure::OUTPUT_LIMIT) << failure->DebugString();
@@ -152,10 +166,11 @@ TEST_F(AttemptTest, StopEndsEverything) {
 
 TEST_F(AttemptTest, VerdictsRoundTripAndNothingElseIsOne) {
   for (int kind = 0; kind <= 6; ++kind) {
-    const Verdict verdict{static_cast<Verdict::Kind>(kind), 17};
+    const Verdict verdict{static_cast<Verdict::Kind>(kind), 17, {2, 3, 5, 7}};
     EXPECT_EQ(ParseVerdict(FormatVerdict(verdict)), verdict);
   }
-  for (const char* bad : {"", "exited", "exited 0", "exited x\n", "gone 0\n", "exited 0 0\n"}) {
+  for (const char* bad : {"", "exited", "exited 0", "exited x\n", "exited 0\n", "gone 0 1 2 3 4\n",
+                          "exited 0 1 2 3\n", "exited 0 1 2 3 4", "exited 0 1 2 3 4 5\n"}) {
     EXPECT_EQ(ParseVerdict(bad), std::nullopt) << bad;
   }
 }

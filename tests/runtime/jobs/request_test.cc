@@ -75,6 +75,9 @@ TEST_F(RequestTest, FieldsOfARunAreItsFlags) {
   has(R"("placement": {"chipsPerRank": 3})", "--chips-per-rank=3");
   EXPECT_THAT(Arguments(Run(R"("weights": "int8", "nodes": 6, "failedNodes": ["0.2"])")),
               IsSupersetOf({"--weights=int8", "--engine=timing", "--nodes=6", "--failed=0.2"}));
+  const char* flight = R"("nodes": 5, "weights": "int8", "promptTokens": 2, "promptFlight": 2)";
+  EXPECT_THAT(Arguments(Run(flight)), Contains("--prompt-flight=2"));
+  has(R"("nodes": 2, "promptFlight": 2)", "--prompt-flight=2");
 }
 
 TEST_F(RequestTest, FieldsOfAPlanAreItsFlags) {
@@ -117,6 +120,11 @@ TEST_F(RequestTest, WrongFieldsOfARunAreNamed) {
   refused("failed_nodes", R"("failedNodes": ["0.1", "0.1"])");
   refused("prefill_batch", R"("prefillBatch": 3)");
   refused("prefill_batch", R"("prefillBatch": 2, "sequences": 2)");
+  refused("prompt_flight", R"("nodes": 2, "promptFlight": 0)");
+  refused("prompt_flight", R"("nodes": 2, "promptFlight": 100)");
+  refused("prompt_flight", R"("promptFlight": 2)");
+  refused("prompt_flight", R"("nodes": 2, "sequences": 2, "promptFlight": 2)");
+  refused("prompt_flight", R"("nodes": 2, "promptFlight": 2, "keepTimeline": true)");
   refused("timeline_steps", R"("timelineSteps": 2)");
   refused("timeline_steps", R"("keepTimeline": true, "timelineSteps": 0)");
   refused("placement.sram_limit_bytes", R"("placement": {"sramLimitBytes": 1000})");

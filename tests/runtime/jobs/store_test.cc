@@ -76,7 +76,10 @@ TEST_F(JobStoreTest, AJobWalksThroughItsStatesAndItsHistorySaysSo) {
   StoredArtifact report;
   report.artifact.set_name("report.json");
   report.path = "1/report.json";
-  ASSERT_TRUE(store_->Finish(job, v1::SUCCEEDED, nullptr, {report}).ok());
+  v1::HostUse used;
+  used.set_cpu_seconds(1.5);
+  ASSERT_TRUE(store_->Finish(job, v1::SUCCEEDED, nullptr, {report}, used).ok());
+  EXPECT_EQ(Get(job).used().cpu_seconds(), 1.5);
   EXPECT_THAT(States(job), ElementsAre(v1::QUEUED, v1::RUNNING, v1::SUCCEEDED));
   EXPECT_EQ(Get(job).text(), "Once upon");
   EXPECT_EQ(Get(job).attempt(), 1);
