@@ -95,11 +95,6 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
     return absl::InvalidArgumentError(absl::StrCat(
         "--prefill-batch ", asked, " has no effect on a prompt of ", prompt_size, " ids"));
   }
-  if (asked > 1 && options.sram_limit && pipeline->stages.size() > 1) {
-    return absl::UnimplementedError(absl::StrCat(
-        "--prefill-batch ", asked, " over ", pipeline->stages.size(),
-        " stages: not with --sram-limit, which visits them for a position at a time"));
-  }
   const auto fits = [&](int batch) {
     plan.batch = batch, plan.batch_logits = !options.logits.empty();
     std::set<StageParts> known;  // of equal stages one speaks for all
@@ -111,11 +106,9 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
     return absl::OkStatus();
   };
   if (asked > 1) return fits(asked);
-  // What stages may take of --sram-limit is not for batches to choose, nor how many positions follow
-  // each other.
-  const bool free = asked == 0 && !options.sram_limit;
-  for (int batch = kMostPrefill; free && batch > 1; batch /= 2) {
-    if (options.prompt_flight.value_or(1) > 1 && *options.prompt_flight % batch != 0) continue;
+  const int flight = options.prompt_flight.value_or(1);
+  for (int batch = kMostPrefill; asked == 0 && batch > 1; batch /= 2) {
+    if (flight > 1 && (flight % batch != 0 || flight == batch)) continue;
     if (batch <= prompt_size && fits(batch).ok()) return absl::OkStatus();
   }
   plan.batch = 1, plan.batch_logits = false;

@@ -56,7 +56,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
   if (session->TakesTurns()) {
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
     ASSIGN_OR_RETURN(session->visits_,
-                     StageVisits::Create(session->token_.compiled.get(), weights, setup.timing,
+                     StageVisits::Create(*session->token_.compiled, weights, setup.timing,
                                          setup.limit->wiring, setup.limit->sram_bytes, observer));
   } else if (setup.engine == EngineKind::kFunctional) {
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
@@ -201,7 +201,9 @@ absl::Status Session::Load(const Checkpoint& weights) {
 absl::StatusOr<std::vector<float>> Session::Step(const std::vector<FedToken>& fed) {
   LOCKSTEP_CHECK(IsBatch(fed) || fed.size() == static_cast<size_t>(plan().sequences),
                  "%d tokens for %d sequences", fed.size(), plan().sequences);
-  if (visits_ != nullptr) return visits_->Step(fed);
+  if (visits_ != nullptr) {
+    return visits_->Step(*(IsBatch(fed) ? batch_ : token_).compiled, fed);
+  }
   std::string bytes(reinterpret_cast<const char*>(fed.data()), fed.size() * sizeof(FedToken));
   transport_->Broadcast(&bytes);
   RETURN_IF_ERROR(RunStep(fed));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <span>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -30,59 +31,66 @@ void ForEachCacheWord(const Plan& plan, const ModelMap& map,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(CompiledPipeline* compiled,
+absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledPipeline& one,
                                                                  const Checkpoint* weights,
                                                                  const ChipTiming& timing,
                                                                  Wiring wiring, int64_t sram_limit,
                                                                  Observer* observer) {
-  if (compiled->pipeline().plan.sequences > 1) {
+  const Plan& plan = one.pipeline().plan;
+  if (plan.sequences > 1) {
     return absl::UnimplementedError(
-        absl::StrCat("--sram-limit with ", compiled->pipeline().plan.sequences,
+        absl::StrCat("--sram-limit with ", plan.sequences,
                      " sequences in flight: stages are visited for one"));
   }
-  for (const PipelinePart& part : compiled->parts()) {
-    const int64_t bytes = part.sram.total() * compiled->pipeline().plan.chips;
+  for (const PipelinePart& part : one.parts()) {
+    const int64_t bytes = part.sram.total() * plan.chips;
     if (bytes <= sram_limit) continue;
     return absl::ResourceExhaustedError(
-        absl::StrCat("stage ", part.stage, " takes ", bytes, " B of SRAM on its ",
-                     compiled->pipeline().plan.chips, " chips, --sram-limit gives ", sram_limit,
+        absl::StrCat("stage ", part.stage, " takes ", bytes, " B of SRAM on its ", plan.chips,
+                     " chips, --sram-limit gives ", sram_limit,
                      "; use more stages (--nodes) or a higher limit"));
   }
   ASSIGN_OR_RETURN(std::unique_ptr<LocalFabric> fabric, LocalFabric::Create(std::move(wiring), 1));
-  return absl::WrapUnique(new StageVisits(compiled, weights, timing, std::move(fabric), observer));
+  return absl::WrapUnique(new StageVisits(weights, timing, std::move(fabric), observer));
 }
 
-absl::StatusOr<std::vector<float>> StageVisits::Step(const std::vector<FedToken>& fed) {
-  const Plan& plan = compiled_->pipeline().plan;
+absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
+                                                     const std::vector<FedToken>& fed) {
+  const Plan& plan = step.pipeline().plan;
   const size_t vocabulary = plan.model.vocab_size;
-  std::vector<float> logits(vocabulary * plan.sequences);
+  const int rows = step.batch() > 1 && plan.batch_logits ? step.batch() : 1;
+  std::vector<float> logits(vocabulary * rows);
   fabric_->EmptyLinks();
-  for (const PipelinePart& part : compiled_->parts()) {
-    ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(part));
-    RETURN_IF_ERROR(Run(part, fed[part.shape.sequence], chips));
-    const StageShape& stage = compiled_->pipeline().stages[part.stage].shape;
+  for (const PipelinePart& part : step.parts()) {
+    ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(step, part));
+    RETURN_IF_ERROR(Run(step, part, fed, chips));
+    const StageShape& stage = step.pipeline().stages[part.stage].shape;
     for (const Resident& c : chips) {
       if (!part.shape.head) continue;
       EngineMemory memory(c.engine->sram());
-      const std::vector<float> rows =
-          ReadLogits(plan, stage, c.member, c.role->compiled.logits, memory);
-      std::copy(rows.begin(), rows.end(),
-                logits.begin() + part.shape.sequence * vocabulary +
-                    plan.ShardOf(stage.head, c.member).begin);
+      const std::span<const Segment32> all = c.role->compiled.logits;
+      const size_t each = all.size() / rows;
+      for (int row = 0; row < rows; ++row) {
+        const std::vector<float> shard =
+            ReadLogits(plan, stage, c.member, all.subspan(row * each, each), memory);
+        std::copy(shard.begin(), shard.end(),
+                  logits.begin() + row * vocabulary + plan.ShardOf(stage.head, c.member).begin);
+      }
     }
-    Leave(std::move(chips));
+    Leave(plan, std::move(chips));
   }
   return logits;
 }
 
-absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(const PipelinePart& part) {
-  const Pipeline& pipeline = compiled_->pipeline();
+absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(CompiledPipeline& step,
+                                                                      const PipelinePart& part) {
+  const Pipeline& pipeline = step.pipeline();
   const PipelineStage& stage = pipeline.stages[part.stage];
   std::vector<Resident> chips;
   for (size_t member = 0; member < stage.chips.size(); ++member) {
     const uint32_t chip = stage.chips[member];
     ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
-                     compiled_->RoleOf(part, static_cast<int>(member)));
+                     step.RoleOf(part, static_cast<int>(member)));
     auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_,
                                                      Sram::PagesFor(part.sram.total()));
     std::shared_ptr<TimingDigest>& digest = digests_[chip];
@@ -103,19 +111,18 @@ absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(const Pipe
   return chips;
 }
 
-absl::Status StageVisits::Run(const PipelinePart& part, const FedToken& fed,
-                              std::vector<Resident>& chips) {
-  const Pipeline& pipeline = compiled_->pipeline();
+absl::Status StageVisits::Run(const CompiledPipeline& step, const PipelinePart& part,
+                              const std::vector<FedToken>& fed, std::vector<Resident>& chips) {
+  const Pipeline& pipeline = step.pipeline();
+  std::vector<int> tokens;
+  for (int i = 0; i < step.batch(); ++i) tokens.push_back(fed[part.position + i].token);
   std::vector<uint32_t> numbers;
   std::vector<Engine*> engines;
   std::vector<Launches> launches;
   for (Resident& c : chips) {
     EngineMemory memory(c.engine->sram());
-    const ModelMap inputs =
-        AtSequence(c.role->compiled.layout.map, pipeline.plan, part.shape.sequence);
-    const int token = fed.token;
-    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member, inputs, {&token, 1},
-              fed.position, memory);
+    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
+              c.role->compiled.layout.map, tokens, fed[part.position].position, memory);
     numbers.push_back(c.chip);
     engines.push_back(c.engine.get());
     launches.push_back({{c.role->schedule, part.start}});
@@ -127,15 +134,15 @@ absl::Status StageVisits::Run(const PipelinePart& part, const FedToken& fed,
   return absl::OkStatus();
 }
 
-void StageVisits::Leave(std::vector<Resident> chips) {
+void StageVisits::Leave(const Plan& plan, std::vector<Resident> chips) {
   int64_t held = 0;
   for (const Resident& c : chips) {
     held += c.engine->sram().TouchedBytes();
     std::vector<Vector>& cache = caches_[c.chip];
     cache.clear();
-    ForEachCacheWord(
-        compiled_->pipeline().plan, c.role->compiled.layout.map,
-        [&](int slice, int address) { cache.push_back(c.engine->sram().Load(slice, address)); });
+    ForEachCacheWord(plan, c.role->compiled.layout.map, [&](int slice, int address) {
+      cache.push_back(c.engine->sram().Load(slice, address));
+    });
   }
   most_ = std::max(most_, held);
 }

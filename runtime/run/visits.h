@@ -7,8 +7,9 @@
 //   run      one part of the step; what it sends to other nodes stays on the links
 //   leave    the KV cache is kept, all other SRAM is dropped
 //
-// A step of one sequence is a row of parts each of which receives from the one before, so visits in
-// that order are enough. Values and digests are those of a run that holds everything.
+// A step of one sequence, be it of a position, a batch or several in flight, is a row of parts each of
+// which receives from the one before, so visits in that order are enough. Values and digests are those
+// of a run that holds everything.
 
 #include <cstdint>
 #include <map>
@@ -32,16 +33,16 @@ struct FedToken {
 
 class StageVisits {
  public:
-  // All but `wiring` outlive this; observer may be null. Errors: a stage takes more than
-  // `sram_limit` bytes on its chips together; several sequences.
-  static absl::StatusOr<std::unique_ptr<StageVisits>> Create(CompiledPipeline* compiled,
+  // All but `wiring` outlive this; observer may be null. one: any step of the pipeline. Errors: a stage
+  // takes more than `sram_limit` bytes on its chips together; several sequences.
+  static absl::StatusOr<std::unique_ptr<StageVisits>> Create(const CompiledPipeline& one,
                                                              const Checkpoint* weights,
                                                              const ChipTiming& timing,
                                                              Wiring wiring, int64_t sram_limit,
                                                              Observer* observer);
 
-  // Session::Step of all chips.
-  absl::StatusOr<std::vector<float>> Step(const std::vector<FedToken>& fed);
+  // Session::Step of all chips by the programs of `step`.
+  absl::StatusOr<std::vector<float>> Step(CompiledPipeline& step, const std::vector<FedToken>& fed);
   // Of all executions of the chip so far (chip/digest.h).
   uint64_t TimingDigestOf(uint32_t chip) const;
   // The most that was held in any visit.
@@ -56,19 +57,18 @@ class StageVisits {
     std::unique_ptr<FunctionalEngine> engine;
   };
 
-  StageVisits(CompiledPipeline* compiled, const Checkpoint* weights, const ChipTiming& timing,
+  StageVisits(const Checkpoint* weights, const ChipTiming& timing,
               std::unique_ptr<LocalFabric> fabric, Observer* observer)
-      : compiled_(compiled),
-        weights_(weights),
+      : weights_(weights),
         timing_(timing),
         fabric_(std::move(fabric)),
         observer_(observer) {}
 
-  absl::StatusOr<std::vector<Resident>> Enter(const PipelinePart& part);
-  absl::Status Run(const PipelinePart& part, const FedToken& fed, std::vector<Resident>& chips);
-  void Leave(std::vector<Resident> chips);
+  absl::StatusOr<std::vector<Resident>> Enter(CompiledPipeline& step, const PipelinePart& part);
+  absl::Status Run(const CompiledPipeline& step, const PipelinePart& part,
+                   const std::vector<FedToken>& fed, std::vector<Resident>& chips);
+  void Leave(const Plan& plan, std::vector<Resident> chips);
 
-  CompiledPipeline* compiled_;
   const Checkpoint* weights_;
   const ChipTiming timing_;
   const std::unique_ptr<LocalFabric> fabric_;

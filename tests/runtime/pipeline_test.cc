@@ -160,6 +160,15 @@ TEST(PipelineTransferTest, WordsLeaveWhileTheNextOnesAreMade) {
   EXPECT_EQ(senders, 3);
 }
 
+// Bytes of SRAM on the eight chips of a node.
+int64_t LargestStage(const CompiledPipeline& compiled) {
+  int64_t largest = 0;
+  for (const PipelinePart& part : compiled.parts()) {
+    largest = std::max(largest, part.sram.total() * 8);
+  }
+  return largest;
+}
+
 TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMemory) {
   const RandomModel model(Model(6, 96), "F16", 5);
   TempFolder folder;
@@ -170,10 +179,7 @@ TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMem
   const uint64_t digest = machine.digest;
   const int64_t touched = machine.touched;
   const auto compiled = *CompiledPipeline::Create(machine.pipeline, machine.timing);
-  int64_t largest = 0;
-  for (const PipelinePart& part : compiled->parts()) {
-    largest = std::max(largest, part.sram.total() * 8);
-  }
+  const int64_t largest = LargestStage(*compiled);
   EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1, {7}, largest), want);
   EXPECT_EQ(machine.digest, digest);
   EXPECT_LT(machine.touched * 3, touched);
@@ -241,9 +247,11 @@ Deployment InFlight(Deployment d, int positions, int batch = 1) {
 // Ids of a prompt, `whole` of them in steps of as many as the plan has, then two one by one: logits of
 // the last three steps.
 std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
-                                          const Checkpoint* weights, int threads, int whole) {
+                                          const Checkpoint* weights, int threads, int whole,
+                                          std::optional<int64_t> sram_limit = {}) {
   auto fabric = LocalFabric::Create(machine.wiring, threads);
   SessionSetup setup{machine.pipeline, machine.timing, engine};
+  if (sram_limit) setup.limit = SessionSetup::Limit{*sram_limit, machine.wiring};
   auto session = Session::Create(setup, fabric->get(), weights, nullptr);
   EXPECT_TRUE(session.ok()) << session.status();
   const auto id = [](int position) { return (position * 41 + 7) % 105; };
@@ -257,6 +265,7 @@ std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
     if (step.ok() && position >= whole) logits.push_back(*step);
   }
   machine.digest = (*session)->TimingDigest();
+  machine.touched = (*session)->SramBytesTouched();
   return logits;
 }
 
@@ -299,6 +308,7 @@ TEST_P(PipelineBatchTest, GivesTheLogitsOfOneByOne) {
   ASSERT_EQ(want.size(), 3u);
   EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 2, 16), want);
   const uint64_t digest = many.digest;
+  const int64_t touched = many.touched;
   RunPrompt(many, EngineKind::kTiming, nullptr, 1, 16);
   EXPECT_EQ(many.digest, digest);
   const auto token = *CompiledPipeline::Create(many.pipeline, many.timing);
@@ -306,6 +316,9 @@ TEST_P(PipelineBatchTest, GivesTheLogitsOfOneByOne) {
   ASSERT_TRUE(prompt.ok()) << prompt.status();
   const auto verified = many.Verify(**prompt);
   EXPECT_TRUE(verified.ok()) << verified.status();
+  EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 1, 16, LargestStage(*token)), want);
+  EXPECT_EQ(many.digest, digest);
+  EXPECT_LT(many.touched, touched);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cuts, PipelineBatchTest,
