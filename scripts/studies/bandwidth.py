@@ -35,7 +35,7 @@ def main():
 
     s.measure([(c, b, size) for c in COLLECTIVES for b in baselines for size in sizes], measure)
     plt = study.pyplot()
-    figure, axes = plt.subplots(2, 2, figsize=(10, 7), sharex=True)
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7.2))
     for i, collective in enumerate(COLLECTIVES):
         where = {"collective": collective, "baseline": baselines[0]}
         curves = [("lockstep", "8 chips of a node (executed)", s.column("lockstep_busbw_GBps", **where))]
@@ -46,8 +46,9 @@ def main():
             axes[0][i].plot(sizes, busbw, marker=".", label=label)
             axes[1][i].plot(sizes, [100 * b / CHANNELS[machine] for b in busbw], marker=".",
                             label=f"{label}, of {CHANNELS[machine]:g} GB/s")
-        axes[0][i].set_title(collective)
+        axes[0][i].set_title(collective.replace("_", "-"))
         axes[0][i].set_yscale("log")
+        study.numbers(axes[0][i].yaxis)
         axes[0][i].set_ylabel("bus bandwidth, GB/s")
         axes[1][i].set_ylabel("bus bandwidth, % of channel bandwidth")
         # A switch that adds carries more than its ports; room for the legend above.
@@ -55,7 +56,8 @@ def main():
         for a, place in ((axes[0][i], "lower right"), (axes[1][i], "upper left")):
             study.size_axis(a)
             a.legend(fontsize=7, loc=place)
-    s.save(figure)
+    s.save(figure, "Bandwidth of collectives by message size: eight chips of a GroqNode beside "
+                   "eight GPUs")
 
 
 if __name__ == "__main__":

@@ -36,17 +36,25 @@ def main():
     left.set_ylabel("all-reduce, us (emulated)")
     left.set_xscale("log")
     left.set_yscale("log")
-    left.set_xlabel("chips: node, rack, 33 nodes, 8 and 10 racks")
+    study.numbers(left.yaxis)
+    left.set_yticks([1, 2, 5, 10, 20])
+    left.set_ylim(1, 20)
+    counts = [int(c) for c in s.column("chips", scaling="strong")]
+    left.set_xticks(counts, [f"{c}" for c in counts], fontsize=8, rotation=45)
+    left.set_xticks([], minor=True)
+    left.set_xlabel("chips")
     bottom = [0.0] * len(topologies)
+    names = [f"{t}\n{c} chips" for t, c in zip(topologies, counts)]
     for part in ("compile", "verify", "run"):
         seconds = s.column(f"{part}_s", scaling="strong")
-        right.bar(topologies, seconds, bottom=bottom, label=part)
+        right.bar(names, seconds, bottom=bottom, label=part)
         bottom = [a + b for a, b in zip(bottom, seconds)]
     right.set_ylabel(f"the emulator's time on this host for {STRONG >> 10} KiB, s")
     right.tick_params(axis="x", labelsize=7)
-    for a in (left, right):
-        a.legend(fontsize=8)
-    s.save(figure)
+    right.grid(axis="x", visible=False)
+    left.legend(fontsize=8, loc="upper left")
+    right.legend(fontsize=8)
+    s.save(figure, "An all-reduce over more and more chips, and how long the emulator takes for it")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ def draw(s, cases, a):
         axis.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
         axis.set_xlabel(unit)
         axis.set_xscale("log")
+        study.numbers(axis.xaxis)
         axis.set_xlim(min(values) / 2, 3 * max(values))
         axis.invert_yaxis()
         axis.tick_params(axis="y", labelsize=7)
@@ -74,13 +75,13 @@ def draw(s, cases, a):
         for factor, colour in ((0.5, "tab:blue"), (2.0, "tab:orange")):
             value = dollars(row, {**a, name: a[name] * factor})
             change.barh(at, 100 * (value / base - 1), color=colour,
-                        label=None if at else f"times {factor:g}")
+                        label=None if at else f"assumption times {factor:g}")
     change.set_yticks(range(len(ASSUMPTIONS)), [f"{n} = {a[n]:g}" for n, *_ in ASSUMPTIONS])
     change.tick_params(axis="y", labelsize=7)
     change.invert_yaxis()
     change.set_xlabel(f"cost of {row['model']} {row['weights']}, change in %")
     change.legend(fontsize=8)
-    s.save(figure)
+    s.save(figure, "Energy and cost of a generated token; on the right, what the cost rests on")
 
 
 def main():

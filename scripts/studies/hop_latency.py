@@ -10,6 +10,9 @@ import study
 # Name, preset, factor on assumed latencies.
 CASES = (("A", "A", 1.0), ("B", "B", 1.0), ("C", "C", 1.0),
          ("B -50%", "B", 0.5), ("B +50%", "B", 1.5))
+LABELS = {"A": "preset A", "B": "preset B (default)", "C": "preset C",
+          "B -50%": "B, units' latencies halved",
+          "B +50%": "B, units' latencies half as much again"}
 UNITS = ("read", "write", "receive", "send", "add", "or")
 
 
@@ -44,20 +47,21 @@ def main():
 
     s.measure([(case, size) for case in cases for size in sizes], measure)
     plt = study.pyplot()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8))
     for case in cases:
         us = s.column("time_us", case=case)
-        left.plot(sizes, us, marker=".", label=f"preset {case}")
+        left.plot(sizes, us, marker=".", label=LABELS[case])
         base = s.column("time_us", case="B")
         right.plot(sizes, [100 * (a / b - 1) for a, b in zip(us, base)], marker=".",
-                   label=f"preset {case}")
+                   label=LABELS[case])
     left.set_yscale("log")
+    study.numbers(left.yaxis)
     left.set_ylabel("all-reduce of 8 chips, us")
-    right.set_ylabel("time against preset B, %")
+    right.set_ylabel("time, % more or less than with preset B")
     for a in (left, right):
         study.size_axis(a)
-        a.legend(fontsize=8)
-    s.save(figure)
+        study.legend_above(a, 2)
+    s.save(figure, "An all-reduce of eight chips by hop latency and by assumed latencies of units")
 
 
 if __name__ == "__main__":

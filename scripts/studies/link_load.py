@@ -51,8 +51,9 @@ def main():
         axis.set_ylabel("from chip")
         mean = 100 * sum(shares) / len(shares)
         axis.set_title(f"{case}\n{len(shares)} links {mean:.1f} % busy, busiest "
-                       f"{100 * max(shares):.1f} %; grey: no cable", fontsize=9)
-    s.save(figure)
+                       f"{100 * max(shares):.1f} %", fontsize=9)
+    s.save(figure, "How busy the links of a rack are; grey: no cable, or between chips that have "
+                   "no work")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ prompt of n positions takes the cycles of one and n - 1 periods. All nodes of th
 fp16 each has one layer. What does not fit says by how many bytes.
 """
 import json
+import math
 import re
 
 import jobs
@@ -45,8 +46,9 @@ def main():
     points = [(r, w, c, hop) for hop in ("B" if arguments.quick else "BAC") for r in racks
               for w in ("int8", "fp16") for c in contexts]
 
+    model = "llama-2-7b" if arguments.quick else "llama-2-70b"
+
     def measure(count, weights, context, hop):
-        model = "llama-2-7b" if arguments.quick else "llama-2-70b"
         report, missing = run(s, model, study.racks_topology(count), int(count) * NODES_A_RACK,
                               weights, int(context), hop)
         if report is None:
@@ -62,28 +64,38 @@ def main():
                [out["cycles_by_work"][k] for k in KINDS] + [report["output"]["timing_digest"]]
 
     s.measure(points, measure)
-    draw(s, contexts, racks)
+    draw(s, model, contexts, racks)
 
 
-def draw(s, contexts, racks):
+def racks_text(count):
+    return f"{count} rack{'s' if count > 1 else ''}"
+
+
+def draw(s, model, contexts, racks):
     plt = study.pyplot()
-    figure, (speed, first, use) = plt.subplots(1, 3, figsize=(13, 4.2))
+    figure, (speed, first, use) = plt.subplots(1, 3, figsize=(14, 4.8), width_ratios=(1, 1, 1.3))
     fits = [(r, w) for r in racks for w in ("int8", "fp16")
             if s.column("tokens_per_s_user", bytes_too_few=0, racks=r, weights=w, hop="B")]
-    for r, w in fits:
+    for (r, w), mark in zip(fits, "osd^v<"):
         where = dict(bytes_too_few=0, racks=r, weights=w, hop="B")
         xs = s.column("context", **where)
-        label = f"{w}, {r} racks"
-        speed.plot(xs, s.column("tokens_per_s_user", **where), marker="o", label=label)
-        first.plot(xs, s.column("ttft_ms", **where), marker="o", label=label)
-    for axes, label in ((speed, "tokens/s of a user"), (first, "first token of such a prompt, ms")):
+        label = f"{w}, {racks_text(r)}"
+        style = dict(marker=mark, label=label, linestyle="--" if w == "fp16" else "-", alpha=0.8)
+        speed.plot(xs, s.column("tokens_per_s_user", **where), **style)
+        first.plot(xs, s.column("ttft_ms", **where), **style)
+    for axes, label in ((speed, "tokens/s of one user"),
+                        (first, "first token of a prompt that fills the context, ms")):
         axes.set_xscale("log", base=2)
         axes.set_xticks(contexts, [str(c) for c in contexts])
         axes.set_xlabel("context, positions (hop latency B)")
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0)
-        axes.legend(fontsize=8)
-    names = [f"{w}\n{r} racks\n{c}" for r, w in fits for c in (contexts[0], contexts[-1])]
+        study.legend_above(axes, 2)
+    speed.set_ylim(0, 1.08 * speed.get_ylim()[1])
+    first.set_yscale("log")
+    low, high = map(math.log10, first.get_ylim())
+    first.set_ylim(10 ** math.floor(low), 10 ** math.ceil(high))
+    study.numbers(first.yaxis)
+    names = [f"{w}\n{racks_text(r)}\n{c}" for r, w in fits for c in (contexts[0], contexts[-1])]
     bottom = [0.0] * len(names)
     for kind in KINDS:
         cycles = [s.column(f"{kind}_cycles", racks=r, weights=w, context=c, hop="B")[0] / CLOCK_HZ * 1e3
@@ -91,9 +103,13 @@ def draw(s, contexts, racks):
         use.bar(names, cycles, bottom=bottom, label=kind)
         bottom = [a + b for a, b in zip(bottom, cycles)]
     use.set_ylabel("a token, ms")
-    use.tick_params(axis="x", labelsize=6)
-    use.legend(fontsize=8)
-    s.save(figure)
+    use.set_ylim(0, 1.05 * max(bottom))
+    use.set_xlabel("weights, racks, context")
+    use.grid(axis="x", visible=False)
+    use.tick_params(axis="x", labelsize=7)
+    study.legend_above(use, len(KINDS))
+    s.save(figure, f"{model} over racks, a sequence at a time: what a user sees, and where a token's "
+                   "time goes")
 
 
 if __name__ == "__main__":

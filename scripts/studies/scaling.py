@@ -61,15 +61,16 @@ def main():
                             marker=mark, label=f"{scaling} scaling")
         axes[0][i].set_title("chips of a node (tensor parallel, one sequence)" if by == "tensor" else
                              "nodes of a rack (pipeline, a sequence a node)", fontsize=9)
+        axes[0][i].yaxis.set_major_formatter("{x:,.0f}")
         axes[0][i].set_ylabel("tokens/s, all sequences, without host link")
         axes[1][i].set_ylabel("parallel efficiency, %")
         for axis in (axes[0][i], axes[1][i]):
             axis.set_xscale("log", base=2)
             axis.set_xticks(chips, [f"{c:g}" for c in chips])
             axis.set_xlabel("chips")
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
             axis.legend(fontsize=8)
-    s.save(figure)
+    s.save(figure, "Decoding on more chips: one model (strong), or as many weights a chip (weak)")
 
 
 if __name__ == "__main__":

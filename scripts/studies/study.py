@@ -180,12 +180,13 @@ class Study:
         return [float(r[at]) for r in self.rows.values()
                 if all(r[self.columns.index(k)] == str(v) for k, v in where.items())]
 
-    def save(self, figure):
+    def save(self, figure, title):
         """NAME.png and NAME.svg with command, commit and digest in the picture and in the file."""
         from matplotlib import rcParams
         rcParams["svg.hashsalt"] = self.name
         origin = f"{self.command}   commit {commit()}   rows {self.digest()}"
-        figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))  # room for the origin
+        figure.suptitle(title, fontsize=11)
+        figure.get_layout_engine().set(rect=(0.005, 0.03, 0.99, 0.95))  # room for the origin
         figure.text(0.01, 0.005, origin, fontsize=6, color="gray")
         for kind in ("png", "svg"):
             metadata = {"Title": self.name}
@@ -215,6 +216,19 @@ def pyplot():
 
 def racks_topology(count):
     return "groqrack" if int(count) == 1 else f"groqrack-x{count}"
+
+
+def numbers(axis):
+    """Ticks as 0.1, 10, 1000; of an axis with a logarithmic scale."""
+    from matplotlib.ticker import NullFormatter
+    axis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(axes, columns):
+    """Outside the plot, which it might cover."""
+    axes.legend(fontsize=7.5, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns,
+                frameon=False)
 
 
 def size_text(value, _=None):
