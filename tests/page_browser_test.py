@@ -11,7 +11,7 @@ import tempfile
 
 import matplotlib.image
 
-SOURCE, LOCKSTEP = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
+SOURCE, LOCKSTEP = (pathlib.Path(a).resolve() for a in sys.argv[1:])
 FILES = ["--report", "report.json", "--links", "links.csv"]
 SHOWN = ("Runs beside each other", "Plan and figures", "SRAM of the fullest chip",
          "Where a token's cycles go", "Pipeline", "Links", "Timeline, the first cycles",

@@ -14,6 +14,7 @@ std::string CollectiveJson(const CollectiveOutcome& o) {
                {"algorithm", Name(o.algorithm)},
                {"topology", o.topology},
                {"chips", o.chips},
+               {"chips_per_node", o.chips_per_node},
                {"links", o.links},
                {"bytes", o.bytes},
                {"padded_bytes", o.padded_bytes},

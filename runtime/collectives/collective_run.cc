@@ -306,6 +306,7 @@ absl::StatusOr<CollectiveOutcome> RunCollective(const Topology& topology,
                                            request.algorithm));
   out.compile_seconds = watch.Lap();
   out.algorithm = c.algorithm, out.chips = c.chips, out.programs = c.programs;
+  out.chips_per_node = topology.chips_per_node();
   out.padded_bytes = int64_t{c.words} * 4 * kVectorBytes;
   out.sram_bytes = c.sram_bytes, out.cycles = c.cycles;
   ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, c.chips, links, timing));

@@ -33,7 +33,7 @@ struct CollectiveOutcome {
   CollectiveKind kind = CollectiveKind::kAllReduce;
   CollectiveAlgorithm algorithm = CollectiveAlgorithm::kTrees;
   std::string topology, links;  // name; LinkModel::ToString()
-  int chips = 0;
+  int chips = 0, chips_per_node = 0;
   int programs = 0;  // different ones
   int64_t bytes = 0, padded_bytes = 0;
   int64_t vectors = 0;         // over all links

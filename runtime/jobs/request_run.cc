@@ -42,6 +42,7 @@ std::string FieldOfMessage(absl::string_view message, const std::string& kind) {
       {"--prefill-batch", "prefill_batch"},
       {"--prompt-flight", "prompt_flight"},
       {"--timeline-steps", "timeline_steps"},
+      {"--timeline", "keep_timeline"},
       {"hop latency", "machine.hop_latency"},
       {"--context", "context"},
       {"context of", "tokens"},

@@ -23,4 +23,11 @@ absl::StatusOr<ModelConfig> FindModelShape(const std::string& name) {
                                           std::string(shape.status().message())));
 }
 
+std::string ModelTitle(const std::string& name) {
+  std::filesystem::path path = std::filesystem::path(name).lexically_normal();
+  if (path.filename() == "config.json" && path.has_parent_path()) path = path.parent_path();
+  if (!path.has_filename()) path = path.parent_path();  // after a last slash
+  return path.has_filename() ? path.filename().string() : name;
+}
+
 }  // namespace lockstep

@@ -12,4 +12,8 @@ namespace lockstep {
 // llama-2-70b (ShapeNames()), looked for in this order. Errors name what was tried.
 absl::StatusOr<ModelConfig> FindModelShape(const std::string& name);
 
+// What reports call it: "story" for "/srv/models/story/" and "/srv/models/story/config.json", so that
+// they are the same on every host; other names as they are.
+std::string ModelTitle(const std::string& name);
+
 }  // namespace lockstep

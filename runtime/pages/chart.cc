@@ -4,9 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/files/portable_math.h"
 
@@ -14,8 +12,7 @@ namespace lockstep {
 namespace {
 
 using Anchor = Svg::Anchor;
-constexpr char kGrid[] = "#dddddd", kInk[] = "#333333", kNothing[] = "#eeeeee";
-constexpr double kLetter = 6.2;  // width of a letter of 11, for room
+constexpr char kGrid[] = "#dddddd", kInk[] = "#333333";
 
 struct Axis {
   double low = 0, high = 1;
@@ -142,90 +139,6 @@ void DrawChart(Svg& svg, const Box& box, const Chart& chart) {
     const double at = plot.y + plot.height + 50 + 16.0 * static_cast<double>(i);
     svg.Line({plot.x, at - 4}, {plot.x + 24, at - 4}, SeriesColour(i), 2);
     svg.Text({plot.x + 30, at}, s.label);
-  }
-}
-
-void DrawHeatMap(Svg& svg, const Box& box, const HeatMap& map) {
-  const double side = std::min(box.width - 150, box.height - 76);
-  const Box plot = {box.x + 52, box.y + 26, side, side};
-  const double cell = side / std::max(1, map.size);
-  svg.Rect(plot, kNothing);
-  for (int row = 0; row < map.size; ++row) {
-    for (int column = 0; column < map.size; ++column) {
-      const double share = map.shares[static_cast<size_t>(row) * map.size + column];
-      if (share < 0) continue;
-      svg.Rect({plot.x + column * cell, plot.y + row * cell, cell, cell},
-               HeatColour(share / map.most),
-               absl::StrFormat("%d to %d: %.2f %s", row, column, 100 * share, map.unit));
-    }
-  }
-  const int group = map.group > 0 ? map.group : map.size;
-  for (int i = 0; group > 0 && i <= map.size; i += group) {
-    svg.Line({plot.x + i * cell, plot.y}, {plot.x + i * cell, plot.y + side}, "#999999");
-    svg.Line({plot.x, plot.y + i * cell}, {plot.x + side, plot.y + i * cell}, "#999999");
-    if (i == map.size) break;
-    svg.Text({plot.x + (i + 0.5) * cell, plot.y + side + 14}, absl::StrCat(i), Anchor::kMiddle, 9);
-    svg.Text({plot.x - 4, plot.y + (i + 0.5) * cell + 3}, absl::StrCat(i), Anchor::kEnd, 9);
-  }
-  svg.Text({plot.x + side / 2, plot.y - 8}, map.title, Anchor::kMiddle, 13);
-  svg.Text({plot.x + side / 2, plot.y + side + 32}, map.x_label, Anchor::kMiddle);
-  svg.Text({plot.x - 36, plot.y + side / 2}, map.y_label, Anchor::kMiddle, 11, true);
-  constexpr int kSteps = 24;
-  const double left = plot.x + side + 18, step = side / kSteps;
-  for (int i = 0; i < kSteps; ++i) {
-    svg.Rect({left, plot.y + side - (i + 1) * step, 14, step + 0.5},
-             HeatColour((i + 0.5) / kSteps));
-  }
-  for (int i = 0; i <= 4; ++i) {
-    svg.Text({left + 20, plot.y + side - side * i / 4 + 4},
-             absl::StrFormat("%.3g", 100 * map.most * i / 4));
-  }
-  svg.Text({left, plot.y - 8}, map.unit);
-}
-
-double SpansHeight(const Spans& spans) {
-  return 96 + 20.0 * static_cast<double>(spans.tracks.size());
-}
-
-void DrawSpans(Svg& svg, const Box& box, const Spans& spans) {
-  size_t letters = 4;
-  for (const Track& t : spans.tracks) letters = std::max(letters, t.name.size());
-  const double left = 14 + kLetter * static_cast<double>(letters);
-  const Box plot = {box.x + left, box.y + 26, box.width - left - 16,
-                    20.0 * static_cast<double>(spans.tracks.size())};
-  const double scale = plot.width / static_cast<double>(std::max<int64_t>(1, spans.to - spans.from));
-  std::map<std::string, size_t> colours;  // by name, in the order of appearance
-  std::vector<std::string> names;
-  svg.Text({plot.x + plot.width / 2, plot.y - 8}, spans.title, Anchor::kMiddle, 13);
-  for (size_t i = 0; i < spans.tracks.size(); ++i) {
-    const double top = plot.y + 20.0 * static_cast<double>(i);
-    svg.Text({plot.x - 6, top + 14}, spans.tracks[i].name, Anchor::kEnd);
-    for (const Span& s : spans.tracks[i].spans) {
-      const int64_t first = std::max(s.first, spans.from), last = std::min(s.last, spans.to - 1);
-      if (first > last) continue;
-      const auto [colour, added] = colours.emplace(s.name, colours.size());
-      if (added) names.push_back(s.name);
-      svg.Rect({plot.x + static_cast<double>(first - spans.from) * scale, top + 2,
-                std::max(0.5, static_cast<double>(last - first + 1) * scale), 16},
-               SeriesColour(colour->second),
-               absl::StrFormat("%s: cycles %d to %d", s.name, s.first, s.last));
-    }
-  }
-  svg.Frame(plot, kInk);
-  const double below = plot.y + plot.height;
-  for (int i = 0; i <= 4; ++i) {
-    svg.Text({plot.x + plot.width * i / 4, below + 15},
-             absl::StrCat(spans.from + (spans.to - spans.from) * i / 4),
-             i == 0 ? Anchor::kStart : i == 4 ? Anchor::kEnd : Anchor::kMiddle);
-  }
-  svg.Text({plot.x + plot.width / 2, below + 32}, "cycles", Anchor::kMiddle);
-  double x = plot.x;
-  for (size_t i = 0; i < names.size(); ++i) {
-    const double width = 28 + kLetter * static_cast<double>(names[i].size());
-    if (x + width > plot.x + plot.width) break;
-    svg.Rect({x, below + 44, 12, 12}, SeriesColour(i));
-    svg.Text({x + 16, below + 54}, names[i]);
-    x += width;
   }
 }
 

@@ -1,7 +1,6 @@
 #pragma once
-// Charts on an Svg: curves over an axis of sizes, heat maps, bars of spans over cycles.
+// Curves over an axis of sizes, on an Svg.
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,34 +24,5 @@ struct Chart {
   std::vector<Series> series;
 };
 void DrawChart(Svg& svg, const Box& box, const Chart& chart);
-
-// A matrix of shares 0..1, negative: nothing there (grey). Lines part groups of `group` rows and
-// columns; 0: none.
-struct HeatMap {
-  std::string title, x_label, y_label, unit;  // unit: of the scale, such as "% busy"
-  int size = 0;                               // rows and columns
-  int group = 0;
-  std::vector<double> shares;  // size * size, row by row
-  double most = 1;             // share of the darkest colour, above 0
-};
-void DrawHeatMap(Svg& svg, const Box& box, const HeatMap& map);
-
-// Tracks of spans between two cycles.
-struct Span {
-  std::string name;
-  int64_t first = 0, last = 0;  // cycles, inclusive
-};
-struct Track {
-  std::string name;
-  std::vector<Span> spans;
-};
-struct Spans {
-  std::string title;
-  int64_t from = 0, to = 1;  // cycles shown
-  std::vector<Track> tracks;
-};
-double SpansHeight(const Spans& spans);
-// Names are coloured alike in all tracks, and explained below.
-void DrawSpans(Svg& svg, const Box& box, const Spans& spans);
 
 }  // namespace lockstep

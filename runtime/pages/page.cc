@@ -1,8 +1,6 @@
 // The frame of a page (runtime/pages/page.h).
 #include "runtime/pages/page.h"
 
-#include <cstdlib>
-
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -19,13 +17,13 @@ constexpr char kHead[] =
     "style-src 'unsafe-inline'; img-src data:\">\n"
     "<meta name=\"viewport\" content=\"width=device-width\">\n<link rel=\"icon\" href=\"data:,\">\n"
     "<title>Lockstep report</title>\n<style>\n"
-    "body { font-family: sans-serif; color: #222; max-width: 960px; margin: 2em auto; padding: 0 "
+    "body { font-family: sans-serif; color: #222; max-width: 1080px; margin: 2em auto; padding: 0 "
     "1em; }\n"
     "h2 { border-top: 2px solid #0072b2; padding-top: 0.6em; margin-top: 2em; }\n"
     "table { border-collapse: collapse; margin: 0.6em 0; }\n"
     "th, td { border: 1px solid #ccc; padding: 0.25em 0.7em; text-align: right; }\n"
     "th { background: #f0f4f8; }\ntd:first-child, th:first-child { text-align: left; }\n"
-    "pre { background: #f7f7f7; padding: 0.8em; overflow-x: auto; font-size: 85%; }\n"
+    "pre { background: #f7f7f7; padding: 0.8em; overflow-x: auto; font-size: 80%; }\n"
     "svg { max-width: 100%; height: auto; }\np { line-height: 1.4; }\n"
     "</style>\n</head>\n<body>\n<h1>Lockstep report</h1>\n";
 
@@ -75,6 +73,17 @@ std::string RunsSection(const std::vector<PageJob>& jobs) {
   return absl::StrCat("<h2>Runs beside each other</h2>\n", HtmlTable(rows));
 }
 
+// Of the topology, whose chips links.csv names; 0 if unknown.
+int ChipsOfANode(const PageJson& report) {
+  if (!report.is_object()) return 0;
+  int chips = 0, nodes = 0;
+  if (absl::SimpleAtoi(JsonText(report, "chips_per_node"), &chips)) return chips;
+  return absl::SimpleAtoi(JsonText(report, "machine.topology_chips"), &chips) &&
+                 absl::SimpleAtoi(JsonText(report, "machine.topology_nodes"), &nodes) && nodes > 0
+             ? chips / nodes
+             : 0;
+}
+
 std::string JobSection(const PageJob& job) {
   std::string out = absl::StrCat("<h2>", Escaped(job.title), "</h2>\n");
   const PageJson report = ReportOf(job);
@@ -84,11 +93,12 @@ std::string JobSection(const PageJob& job) {
     out += RunSections(report);
   } else if (report.is_object() && report.contains("stages")) {
     out += PlanSections(report);
+  } else if (report.is_object() && report.contains("padded_bytes")) {
+    out += CollectiveSection(report);
   }
-  const std::string nodes = report.is_object() ? JsonText(report, "machine.topology_nodes") : "";
   if (const auto* csv = FileOf(job, "report.csv")) out += ComparisonSection(*csv);
   if (const auto* csv = FileOf(job, "links.csv")) {
-    out += LinkSection(*csv, std::atoi((nodes.empty() ? JsonText(report, "nodes") : nodes).c_str()));
+    out += LinkSection(*csv, ChipsOfANode(report));
   }
   if (const auto* json = FileOf(job, "timeline.json")) out += TimelineSection(*json);
   if (const auto* text = FileOf(job, "table.txt")) {

@@ -8,13 +8,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "runtime/pages/chart.h"
+#include "absl/types/span.h"
+#include "runtime/pages/spans.h"
 
 namespace lockstep {
 namespace {
 
 constexpr double kWidth = 920;
-constexpr int kMostTracks = 48;
+constexpr int kMostTracks = 240;
 
 const PageJson* At(const PageJson& json, const std::string& path) {
   const PageJson* at = &json;
@@ -36,8 +37,6 @@ int64_t CountAt(const PageJson& json, const std::string& path) {
   const double value = NumberAt(json, path);
   return value >= 0 && value < 9e15 ? static_cast<int64_t>(value) : 0;
 }
-
-std::string Heading(const char* text) { return absl::StrCat("<h3>", text, "</h3>\n"); }
 
 // Parts of a whole as one bar with a legend; `rest`: what the parts leave of `whole`.
 std::string SharesBar(const std::vector<std::pair<std::string, double>>& parts, double whole,
@@ -68,16 +67,36 @@ std::vector<std::pair<std::string, double>> PartsOf(const PageJson* object,
         std::find(without.begin(), without.end(), name) != without.end()) {
       continue;
     }
-    parts.emplace_back(name, value.get<double>());
+    parts.emplace_back(name == "kv_cache" ? "KV cache" : name, value.get<double>());
   }
   return parts;
+}
+
+struct Figure {
+  const char *name, *path;
+};
+
+std::string FigureTable(const PageJson& report, absl::Span<const Figure> figures) {
+  std::vector<std::vector<std::string>> rows = {{"", ""}};
+  for (const Figure& f : figures) rows.push_back({f.name, FigureText(report, f.path)});
+  return HtmlTable(rows);
+}
+
+// [first, end) as "0 to 1"; empty for an empty or no range.
+std::string RangeText(const PageJson* range) {
+  if (range == nullptr || !range->is_array() || range->size() != 2) return "";
+  const PageJson &first = (*range)[0], &end = (*range)[1];
+  if (!IsWhole(first) || !IsWhole(end) || !(first < end)) return "";
+  return absl::StrCat(Grouped(first.get<int64_t>()), " to ", Grouped(end.get<int64_t>() - 1));
 }
 
 // Programs of a step, a track a stage.
 std::string StagesPicture(const PageJson& programs, int64_t cycles) {
   Spans spans{"programs of one token's step, by stage", 0, cycles, {}};
+  int64_t stages = 0;
   for (const PageJson& part : programs) {
     const int64_t stage = CountAt(part, "stage");
+    stages = std::max(stages, stage + 1);
     if (stage >= kMostTracks) continue;
     while (static_cast<int64_t>(spans.tracks.size()) <= stage) {
       spans.tracks.push_back({absl::StrCat("stage ", spans.tracks.size()), {}});
@@ -89,9 +108,12 @@ std::string StagesPicture(const PageJson& programs, int64_t cycles) {
         {name, CountAt(part, "start_cycle"), CountAt(part, "end_cycle") - 1});
   }
   if (spans.tracks.size() < 2) return "";
-  Svg svg(kWidth, SpansHeight(spans));
-  DrawSpans(svg, {0, 0, kWidth, SpansHeight(spans)}, spans);
-  return Heading("Pipeline") + svg.Finish();
+  Svg svg(kWidth, SpansHeight(spans, kWidth));
+  DrawSpans(svg, kWidth, spans);
+  const std::string more =
+      stages > kMostTracks
+          ? absl::StrCat("<p>The first ", kMostTracks, " of ", stages, " stages.</p>\n") : "";
+  return Heading("Pipeline") + svg.Finish() + more;
 }
 
 }  // namespace
@@ -108,9 +130,23 @@ std::string JsonText(const PageJson& json, const std::string& path) {
   return deep ? "" : at->dump(-1, ' ', false, PageJson::error_handler_t::replace);
 }
 
+bool IsWhole(const PageJson& value) {
+  return value.is_number_integer() && value.get<double>() >= 0 && value.get<double>() < 9e15;
+}
+
+std::string FigureText(const PageJson& json, const std::string& path) {
+  const PageJson* at = At(json, path);
+  return at != nullptr && IsWhole(*at) ? Grouped(at->get<int64_t>()) : JsonText(json, path);
+}
+
+std::string Heading(const char* text) { return absl::StrCat("<h3>", text, "</h3>\n"); }
+
 std::string HtmlTable(const std::vector<std::vector<std::string>>& rows) {
   std::string out = "<table>\n";
   for (size_t i = 0; i < rows.size(); ++i) {
+    const bool empty = std::all_of(rows[i].begin(), rows[i].end(),
+                                   [](const std::string& cell) { return cell.empty(); });
+    if (i == 0 && empty) continue;
     out += "<tr>";
     for (const std::string& cell : rows[i]) {
       absl::StrAppend(&out, i == 0 ? "<th>" : "<td>", Escaped(cell), i == 0 ? "</th>" : "</td>");
@@ -121,7 +157,7 @@ std::string HtmlTable(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string RunSections(const PageJson& report) {
-  static constexpr const char* kPlan[][2] = {
+  static constexpr Figure kPlan[] = {
       {"model", "model.model"},          {"parameters", "model.parameters"},
       {"topology", "machine.topology"},  {"partition", "machine.partition"},
       {"stages", "machine.stages"},      {"chips", "machine.chips"},
@@ -131,9 +167,7 @@ std::string RunSections(const PageJson& report) {
       {"cycles a token", "emulated.cycles_per_token"},
       {"first token, us", "emulated.first_token_us"},
       {"digest of timing", "output.timing_digest"}};
-  std::vector<std::vector<std::string>> rows = {{"", ""}};
-  for (const auto& row : kPlan) rows.push_back({row[0], JsonText(report, row[1])});
-  std::string out = Heading("Plan and figures") + HtmlTable(rows);
+  std::string out = Heading("Plan and figures") + FigureTable(report, kPlan);
   const PageJson* sram = At(report, "plan.sram_bytes_per_chip");
   out += Heading("SRAM of the fullest chip");
   out += SharesBar(PartsOf(sram, {"capacity", "used"}),
@@ -151,26 +185,49 @@ std::string RunSections(const PageJson& report) {
 }
 
 std::string PlanSections(const PageJson& report) {
-  std::vector<std::vector<std::string>> rows = {{"", ""}};
-  for (const char* key : {"model", "topology", "weights", "kv_cache", "context", "chips",
-                          "tensor_parallel", "hop_latency", "bound.cycles_per_token_and_user",
-                          "compiled.cycles_per_token", "digest"}) {
-    rows.push_back({key, JsonText(report, key)});
-  }
-  std::string out = Heading("Plan") + HtmlTable(rows);
+  static constexpr Figure kPlan[] = {
+      {"model", "model"},
+      {"topology", "topology"},
+      {"weights", "weights"},
+      {"KV cache", "kv_cache"},
+      {"context", "context"},
+      {"chips", "chips"},
+      {"chips of a stage", "tensor_parallel"},
+      {"hop latency", "hop_latency"},
+      {"bound: cycles a token", "bound.cycles_per_token_and_user"},
+      {"compiled: cycles a token", "compiled.cycles_per_token"},
+      {"digest", "digest"}};
+  std::string out = Heading("Plan") + FigureTable(report, kPlan);
   const PageJson* stages = At(report, "stages");
   if (stages == nullptr || !stages->is_array()) return out;
-  rows = {{"node", "first chip", "layers", "SRAM used, B a chip", "free, B", "stream cycles",
+  std::vector<std::vector<std::string>> rows = {{"node", "first chip", "layers", "SRAM used, B a chip", "free, B", "stream cycles",
            "cables to next"}};
   for (const PageJson& stage : *stages) {
     std::vector<std::string> row;
     for (const char* key : {"node", "first_chip", "layers", "sram_bytes_per_chip.total",
                             "sram_bytes_per_chip.free", "stream_cycles", "cables_to_next"}) {
-      row.push_back(JsonText(stage, key));
+      row.push_back(FigureText(stage, key));
     }
+    row[2] = RangeText(At(stage, "layers"));
     rows.push_back(std::move(row));
   }
   return out + Heading("Stages") + HtmlTable(rows);
+}
+
+std::string CollectiveSection(const PageJson& report) {
+  static constexpr Figure kFigures[] = {
+      {"collective", "kind"},
+      {"algorithm", "algorithm"},
+      {"topology", "topology"},
+      {"chips", "chips"},
+      {"message, bytes", "bytes"},
+      {"cycles", "cycles"},
+      {"time, us", "time_us"},
+      {"algorithm bandwidth, GB/s", "algbw_GBps"},
+      {"bus bandwidth, GB/s", "busbw_GBps"},
+      {"vectors over links", "vectors"},
+      {"digest of timing", "timing_digest"}};
+  return Heading("Figures") + FigureTable(report, kFigures);
 }
 
 }  // namespace lockstep

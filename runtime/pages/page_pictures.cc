@@ -10,7 +10,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "runtime/pages/chart.h"
+#include "runtime/pages/heat_map.h"
 #include "runtime/pages/page_parts.h"
+#include "runtime/pages/spans.h"
 
 namespace lockstep {
 namespace {
@@ -19,9 +21,8 @@ constexpr double kWidth = 920;
 constexpr int kMostCells = 128;        // rows of a heat map
 constexpr int kMostChips = 1 << 20;    // that a file may name
 constexpr int64_t kExcerptCycles = 1200;
+constexpr int64_t kMostCycles = int64_t{1} << 52;  // of a time in a file
 constexpr size_t kMostTracks = 32;
-
-std::string Heading(const char* text) { return absl::StrCat("<h3>", text, "</h3>\n"); }
 
 // Lines of a CSV file with these heads, cell by cell; empty if the heads differ.
 std::vector<std::vector<std::string>> Cells(const std::string& csv, absl::string_view heads) {
@@ -55,29 +56,55 @@ std::vector<LinkLine> LinksOf(const std::string& csv) {
   return links;
 }
 
+// A cell a chip, or of many chips a cell as many nodes as it takes; the busiest link of each.
+HeatMap MapOf(const std::vector<LinkLine>& links, int per_node) {
+  int chips = 0;
+  for (const LinkLine& link : links) chips = std::max({chips, link.from + 1, link.to + 1});
+  const auto over = [](int a, int b) { return (a + b - 1) / b; };
+  per_node = per_node > 0 ? std::min(per_node, chips) : 8;
+  const int nodes = chips > kMostCells ? over(over(chips, per_node), kMostCells) : 0;  // of a cell
+  const int per_cell = nodes > 0 ? nodes * per_node : 1;
+  const std::string what = nodes == 0   ? "chip"
+                           : nodes == 1 ? "node"
+                                        : absl::StrCat("group of ", nodes, " nodes");
+  HeatMap map{absl::StrCat("busiest link from ", what, " to ", what), "to " + what, "from " + what,
+              "% of the time", over(chips, per_cell), nodes > 0 ? 0 : per_node, {}};
+  map.shares.assign(static_cast<size_t>(map.size) * map.size, -1);
+  double busiest = 0;
+  for (const LinkLine& link : links) {
+    double& cell = map.shares[static_cast<size_t>(link.from / per_cell) * map.size +
+                              link.to / per_cell];
+    cell = std::max(cell, link.busy);
+    busiest = std::max(busiest, link.busy);
+  }
+  for (const double step : {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0}) {  // a round end of the scale
+    map.most = step;
+    if (busiest <= step) break;
+  }
+  return map;
+}
+
 // The names of tracks and the spans of one process of a trace.
 struct Trace {
   std::map<int64_t, Track> tracks;  // by thread
   int64_t first = std::numeric_limits<int64_t>::max();
 };
 
-// Whole numbers from 0 to what a double holds.
-bool IsWhole(const PageJson& event, const char* key) {
-  if (!event.contains(key) || !event[key].is_number_integer()) return false;
-  const double value = event[key].get<double>();
-  return value >= 0 && value < 9e15;
+bool HasWhole(const PageJson& event, const char* key) {
+  return event.contains(key) && IsWhole(event[key]);
 }
 
 Trace TraceOf(const PageJson& events, int64_t process) {
   Trace trace;
   for (const PageJson& e : events) {
-    if (!e.is_object() || !IsWhole(e, "pid") || !IsWhole(e, "tid") || e["pid"] != process) continue;
+    if (!e.is_object() || !HasWhole(e, "pid") || !HasWhole(e, "tid") || e["pid"] != process) continue;
     const int64_t thread = e["tid"];
     const std::string phase = JsonText(e, "ph");
     if (phase == "M" && JsonText(e, "name") == "thread_name") {
       trace.tracks[thread].name = JsonText(e, "args.name");
-    } else if (phase == "X" && IsWhole(e, "ts") && IsWhole(e, "dur")) {
+    } else if (phase == "X" && HasWhole(e, "ts") && HasWhole(e, "dur")) {
       const int64_t start = e["ts"], length = e["dur"];
+      if (start < 0 || start > kMostCycles || length < 0 || length > kMostCycles) continue;
       trace.tracks[thread].spans.push_back({JsonText(e, "name"), start, start + length - 1});
       trace.first = std::min(trace.first, start);
     }
@@ -116,40 +143,19 @@ std::string OneComparison(const std::vector<std::vector<std::string>>& rows) {
 
 }  // namespace
 
-std::string LinkSection(const std::string& csv, int nodes) {
+std::string LinkSection(const std::string& csv, int per_node) {
   const std::vector<LinkLine> links = LinksOf(csv);
-  int chips = 0;
-  for (const LinkLine& link : links) chips = std::max({chips, link.from + 1, link.to + 1});
-  if (chips == 0) return Heading("Links") + "<p>links.csv has no links to show.</p>\n";
-  const int per_node = nodes > 0 ? std::max(1, chips / nodes) : 8;
-  const bool by_node = chips > kMostCells;
-  const int per_cell = by_node ? std::max(per_node, (chips + kMostCells - 1) / kMostCells) : 1;
-  HeatMap map;
-  map.size = (chips + per_cell - 1) / per_cell;
-  map.group = by_node ? 0 : per_node;
-  map.title = by_node ? absl::StrCat("busiest link from ", per_cell, " chips to ", per_cell)
-                      : std::string("busiest link from chip to chip");
-  map.x_label = by_node ? "to group of chips" : "to chip";
-  map.y_label = by_node ? "from group of chips" : "from chip";
-  map.unit = "% of the time";
-  map.shares.assign(static_cast<size_t>(map.size) * map.size, -1);
+  if (links.empty()) return Heading("Links") + "<p>links.csv has no links to show.</p>\n";
+  const HeatMap map = MapOf(links, per_node);
   double sum = 0, busiest = 0;
-  for (const LinkLine& link : links) {
-    double& cell = map.shares[static_cast<size_t>(link.from / per_cell) * map.size +
-                              link.to / per_cell];
-    cell = std::max(cell, link.busy);
-    busiest = std::max(busiest, link.busy);
-    sum += link.busy;
-  }
+  for (const LinkLine& link : links) sum += link.busy, busiest = std::max(busiest, link.busy);
   const std::string text = absl::StrFormat(
-      "<p>%d links, %.2f %% busy on average, the busiest %.2f %%. Grey: no cable.</p>\n",
-      links.size(), 100 * sum / static_cast<double>(links.size()), 100 * busiest);
-  for (const double step : {0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0}) {  // a round end of the scale
-    map.most = step;
-    if (busiest <= step) break;
-  }
-  Svg svg(kWidth, 700);
-  DrawHeatMap(svg, {0, 0, kWidth, 700}, map);
+      "<p>%s links, %.2f %% busy on average, the busiest %.2f %%. White: a cable without a vector; "
+      "grey: no cable, or between chips without work.</p>\n",
+      Grouped(static_cast<int64_t>(links.size())), 100 * sum / static_cast<double>(links.size()),
+      100 * busiest);
+  Svg svg(kWidth, HeatMapHeight(map));
+  DrawHeatMap(svg, {0, 0, kWidth, HeatMapHeight(map)}, map);
   return Heading("Links") + text + svg.Finish();
 }
 
@@ -174,8 +180,8 @@ std::string TimelineSection(const std::string& text) {
   if (spans.tracks.empty()) {
     return Heading("Timeline") + "<p>timeline.json has no events of chip 0 to show.</p>\n";
   }
-  Svg svg(kWidth, SpansHeight(spans));
-  DrawSpans(svg, {0, 0, kWidth, SpansHeight(spans)}, spans);
+  Svg svg(kWidth, SpansHeight(spans, kWidth));
+  DrawSpans(svg, kWidth, spans);
   const std::string more =
       left > 0 ? absl::StrCat("<p>", left, " more queues are busy in these cycles.</p>\n") : "";
   return absl::StrCat(Heading("Timeline, the first cycles"), svg.Finish(), more);

@@ -40,9 +40,22 @@ std::string Escaped(const std::string& text) {
   return out;
 }
 
+std::string Grouped(int64_t number) {
+  const std::string digits = absl::StrCat(number);
+  const size_t first = number < 0 ? 1 : 0;
+  std::string out;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > first && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
 std::string SeriesColour(size_t number) {
-  static constexpr std::array<const char*, 7> kColours = {
-      "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"};
+  static constexpr std::array<const char*, 21> kColours = {
+      "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555",
+      "#7fb8d8", "#eaae7f", "#7fceb9", "#e5bcd3", "#f2cf7f", "#abd9f4", "#aaaaaa",
+      "#003959", "#6a2f00", "#004f39", "#663c53", "#735000", "#2b5a74", "#f0e442"};
   return kColours[number % kColours.size()];
 }
 

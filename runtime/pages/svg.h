@@ -2,6 +2,7 @@
 // Pictures as SVG text: shapes, then charts made of them. No font is embedded and nothing is loaded.
 // The same calls give the same bytes on every host: numbers have one decimal.
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,7 +19,11 @@ struct Box {
 // & < > " as entities: for text and attributes of SVG and HTML. Bytes that are no text become '?'.
 std::string Escaped(const std::string& text);
 
-// Colours that most people can tell apart (Okabe and Ito); `number` wraps around.
+// 1234567 -> "1,234,567".
+std::string Grouped(int64_t number);
+
+// Colours that most people can tell apart (Okabe and Ito), then lighter and darker ones; `number`
+// wraps around.
 std::string SeriesColour(size_t number);
 
 // White (0) over yellow and red to nearly black (1).

@@ -9,6 +9,7 @@
 #include "chip/geometry.h"
 #include "fabric/node_chain.h"
 #include "runtime/machine/machine.h"
+#include "runtime/model/model_source.h"
 
 namespace lockstep {
 namespace {
@@ -153,7 +154,7 @@ std::string PlanJson(const PlanReport& report) {
   const StageBalance balance = BalanceOf(d);
   Json spares = Json::array();
   for (NodeId node : d.free_spares) spares.push_back(NodeName(report.topology, node));
-  Json json = {{"model", report.model},
+  Json json = {{"model", ModelTitle(report.model)},
                {"topology", report.topology.name()},
                {"weights", NumberFormatName(report.request.weights)},
                {"kv_cache", NumberFormatName(report.request.kv_cache)},

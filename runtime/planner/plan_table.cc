@@ -7,6 +7,7 @@
 #include "fabric/counted.h"
 #include "fabric/node_chain.h"
 #include "runtime/files/table_row.h"
+#include "runtime/model/model_source.h"
 #include "runtime/planner/plan_report.h"
 #include "runtime/run/report.h"
 
@@ -36,7 +37,7 @@ std::string HeadRows(const PlanReport& r) {
   const Deployment& d = r.choice.deployment;
   const DeploymentRequest& q = r.request;
   std::string rows = absl::StrFormat(
-      "%s on %s: weights %s, KV cache %s, context %d, %s\n", r.model, r.topology.name(),
+      "%s on %s: weights %s, KV cache %s, context %d, %s\n", ModelTitle(r.model), r.topology.name(),
       NumberFormatName(q.weights), NumberFormatName(q.kv_cache), q.context,
       q.sequences == 1 ? "1 sequence" : absl::StrCat(q.sequences, " sequences in flight"));
   rows += Row(

@@ -6,6 +6,7 @@
 #include "fabric/counted.h"
 #include "fabric/link_model.h"
 #include "runtime/files/table_row.h"
+#include "runtime/model/model_source.h"
 #include "runtime/run/report.h"
 
 namespace lockstep {
@@ -132,7 +133,7 @@ std::string HostRows(const RunReport& r) {
 
 Json ModelJson(const RunReport& r) {
   const ModelConfig& m = r.model;
-  return {{"model", r.options.model},     {"architecture", m.architecture},
+  return {{"model", ModelTitle(r.options.model)}, {"architecture", m.architecture},
           {"hidden_size", m.hidden_size}, {"intermediate_size", m.intermediate_size},
           {"layers", m.layers},           {"heads", m.heads},
           {"kv_heads", m.kv_heads},       {"head_dim", m.head_dim},

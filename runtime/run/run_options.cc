@@ -2,6 +2,8 @@
 // believes that it has one.
 #include "runtime/run/run_options.h"
 
+#include <iterator>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -101,8 +103,8 @@ absl::Status CheckSampling(const RunOptions& o) {
 
 absl::Status CheckFiles(const RunOptions& o) {
   const std::string files[] = {o.logits, o.report, o.timeline, o.table, o.links};
-  for (int i = 0; i < 4; ++i) {
-    for (int j = i + 1; j < 4; ++j) {
+  for (size_t i = 0; i < std::size(files); ++i) {
+    for (size_t j = i + 1; j < std::size(files); ++j) {
       if (!files[i].empty() && files[i] == files[j]) {
         return Bad(absl::StrCat("two outputs to one file: ", files[i]));
       }

@@ -21,6 +21,8 @@ namespace {
 
 // Programs are not compiled for less, so that short runs of one model share one program.
 constexpr int kLeastContext = 8;
+// Of a timeline, which takes some 70 MB a chip for layers of billions of parameters.
+constexpr int kMostTimelineChips = 128;
 
 absl::StatusOr<ModelConfig> LoadShape(const RunOptions& options) {
   std::error_code error;
@@ -137,6 +139,14 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
   return absl::OkStatus();
 }
 
+absl::Status CheckTimeline(const RunOptions& options, const Pipeline& pipeline) {
+  size_t chips = 0;
+  for (const PipelineStage& stage : pipeline.stages) chips += stage.chips.size();
+  if (options.timeline.empty() || chips <= kMostTimelineChips) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--timeline: ", chips, " chips; of at most ",
+                                                 kMostTimelineChips, " a timeline can be kept"));
+}
+
 // Takes what is written and drops it.
 class Nowhere : public HostMemory {
  public:
@@ -168,6 +178,7 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
   RETURN_IF_ERROR(ChooseBatch(options, static_cast<int>(ids.size()), &pipeline));
   RETURN_IF_ERROR(ChooseFlight(options, static_cast<int>(ids.size()), &pipeline));
+  RETURN_IF_ERROR(CheckTimeline(options, pipeline));
   uint32_t last_chip = 0;
   for (const PipelineStage& stage : pipeline.stages) {
     last_chip = std::max(last_chip, *std::max_element(stage.chips.begin(), stage.chips.end()));

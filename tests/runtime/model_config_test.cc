@@ -8,6 +8,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "runtime/model/model_source.h"
 #include "tests/runtime/model_files.h"
 
 namespace lockstep {
@@ -207,6 +208,16 @@ TEST(ModelConfigSampleTest, RealConfigsOfOtherFamiliesAreRefusedByName) {
     EXPECT_EQ(config.status().code(), absl::StatusCode::kUnimplemented);
     EXPECT_THAT(std::string(config.status().message()), HasSubstr("architecture not supported"));
   }
+}
+
+TEST(ModelSourceTest, AReportsTitleDoesNotSayWhereTheFolderIs) {
+  for (const char* name : {"/srv/models/story", "models/story/", "./story", "a/story/config.json"}) {
+    EXPECT_EQ(ModelTitle(name), "story") << name;
+  }
+  EXPECT_EQ(ModelTitle("llama-2-70b"), "llama-2-70b");
+  EXPECT_EQ(ModelTitle("shapes/wide.json"), "wide.json");
+  EXPECT_EQ(ModelTitle("config.json"), "config.json");
+  EXPECT_EQ(ModelTitle("/"), "/");
 }
 
 TEST(ModelConfigSampleTest, RealCheckpointFoldersLoad) {

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/pages/chart.h"
 
 namespace lockstep {
@@ -48,6 +49,62 @@ TEST(PageTest, ATimelineShowsTheFirstCyclesOfChip0) {
   EXPECT_THAT(page, HasSubstr("read: cycles 40 to 49"));
   EXPECT_THAT(page, Not(HasSubstr("late")));
   EXPECT_THAT(page, Not(HasSubstr("elsewhere")));
+}
+
+TEST(PageTest, AboveSoManyChipsACellIsANode) {
+  std::string links = "from,port,to,vectors,busy_share\n0,0,1,1,0.5\n0,7,9,1,0.25\n";
+  links += "143,0,136,1,0.125\n";  // inside the last of 18 nodes of 8
+  const std::string report = R"({"padded_bytes": 8, "chips_per_node": 8, "vectors": 12345678})";
+  const std::string page = ReportPage({{"x", {{"report.json", report}, {"links.csv", links}}}});
+  EXPECT_THAT(page, HasSubstr("busiest link from node to node"));
+  EXPECT_THAT(page, HasSubstr("<title>0 to 0: 50.00 % of the time</title>"));
+  EXPECT_THAT(page, HasSubstr("<title>0 to 1: 25.00 % of the time</title>"));
+  EXPECT_THAT(page, HasSubstr("<title>17 to 17: 12.50 % of the time</title>"));
+  EXPECT_THAT(page, HasSubstr("<td>vectors over links</td><td>12,345,678</td>"));
+}
+
+TEST(PageTest, EveryStageOfAPipelineHasATrack) {
+  std::string programs;
+  for (int stage = 0; stage < 80; ++stage) {
+    absl::StrAppend(&programs, stage > 0 ? "," : "", "{\"stage\":", stage, ",\"start_cycle\":",
+                    stage, ",\"end_cycle\":", stage + 1, "}");
+  }
+  const std::string report = absl::StrCat(R"({"emulated": {"cycles_per_token": 80, "programs": [)",
+                                          programs, "]}}");
+  const std::string page = ReportPage({{"x", {{"report.json", report}}}});
+  EXPECT_THAT(page, HasSubstr("layers: cycles 79 to 79"));
+  EXPECT_THAT(page, HasSubstr(">stage 79<"));
+  EXPECT_THAT(page, Not(HasSubstr("<th></th>"))) << "heads without a word";
+}
+
+TEST(PageTest, StagesOfAPlanNameTheirLayers) {
+  const std::string report = R"({"stages": [{"node": "0.1", "layers": [2, 4]},
+      {"node": "0.2", "layers": [4, 4]}, {"node": "0.3", "layers": [-1, 18446744073709551615]}]})";
+  const std::string page = ReportPage({{"x", {{"report.json", report}}}});
+  EXPECT_THAT(page, HasSubstr("<td>2 to 3</td>"));
+  EXPECT_THAT(page, Not(HasSubstr("<td>4 to"))) << "none";
+  EXPECT_THAT(page, Not(HasSubstr("<td>-1"))) << "no range";
+}
+
+TEST(PageTest, ALegendNamesAllThatATimelineShows) {
+  std::string events;
+  for (int i = 0; i < 30; ++i) {
+    absl::StrAppend(&events, i > 0 ? "," : "", R"({"ph": "X", "pid": 0, "tid": 8, "ts": )", 10 * i,
+                    R"(, "dur": 5, "name": "kernel number )", i, "\"}");
+  }
+  const std::string trace = absl::StrCat(R"({"traceEvents": [)", events, "]}");
+  const std::string page = ReportPage({{"x", {{"timeline.json", trace}}}});
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_THAT(page, HasSubstr(absl::StrCat(">kernel number ", i, "</text>")));
+  }
+}
+
+TEST(SvgTest, DigitsStandInGroupsOfThree) {
+  EXPECT_EQ(Grouped(0), "0");
+  EXPECT_EQ(Grouped(999), "999");
+  EXPECT_EQ(Grouped(1000), "1,000");
+  EXPECT_EQ(Grouped(-123456), "-123,456");
+  EXPECT_EQ(Grouped(68976648192), "68,976,648,192");
 }
 
 TEST(PageTest, RunsAreSetBesideEachOther) {

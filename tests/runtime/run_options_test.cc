@@ -88,6 +88,7 @@ TEST(RunOptionsTest, TheSamplersOwnRulesHold) {
 
 TEST(RunOptionsTest, TwoOutputsNeedTwoFiles) {
   EXPECT_THAT(ErrorAfter([](auto& o) { o.report = o.timeline = "x"; }), HasSubstr("one file: x"));
+  EXPECT_THAT(ErrorAfter([](auto& o) { o.table = o.links = "x"; }), HasSubstr("one file: x"));
 }
 
 TEST(RunOptionsTest, RankArgumentsHoldWhatWasGivenAndNothingElse) {

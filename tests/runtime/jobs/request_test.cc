@@ -130,6 +130,9 @@ TEST_F(RequestTest, WrongFieldsOfARunAreNamed) {
   refused("placement.sram_limit_bytes", R"("placement": {"sramLimitBytes": 1000})");
   refused("placement.sram_limit_bytes", R"("placement": {"threads": 1, "sramLimitBytes": -1})");
   refused("placement.rank_per_core", R"("placement": {"rankPerCore": false})");
+  EXPECT_EQ(Refused(R"({"run": {"model": "llama-2-70b", "machine": {"topology": "groqrack-x10"},
+                                "tokens": 1, "keepTimeline": true}})"),
+            "spec.run.keep_timeline") << "of 640 chips";
   EXPECT_EQ(Refused(Run(R"("placement": {"threads": 1, "sramLimitBytes": 1000})")),
             "spec.run.placement.sram_limit_bytes");
 }
