@@ -21,7 +21,7 @@ set_tests_properties(layer_check_small PROPERTIES LABELS smoke ENVIRONMENT OPENB
 add_test(NAME beyond_memory_small
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_SOURCE_DIR}/scripts/beyond_memory.py
                  --lockstep $<TARGET_FILE:lockstep> --topology groqrack --nodes 7 --layers 7
-                 --hidden 1024 --ffn 4096 --heads 16 --kv-heads 8 --memory 100000000)
+                 --hidden 1024 --ffn 6144 --heads 16 --kv-heads 8 --memory 130000000)
 set_tests_properties(beyond_memory_small PROPERTIES LABELS smoke SKIP_RETURN_CODE 77 TIMEOUT 300
                      ENVIRONMENT OPENBLAS_NUM_THREADS=1)
 

@@ -1,6 +1,5 @@
 // Links, timeline and comparison as pictures (runtime/pages/page_parts.h).
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <vector>
 
@@ -87,7 +86,7 @@ HeatMap MapOf(const std::vector<LinkLine>& links, int per_node) {
 // The names of tracks and the spans of one process of a trace.
 struct Trace {
   std::map<int64_t, Track> tracks;  // by thread
-  int64_t first = std::numeric_limits<int64_t>::max();
+  int64_t first = kMostCycles;
 };
 
 bool HasWhole(const PageJson& event, const char* key) {
