@@ -47,7 +47,8 @@ set_tests_properties(mpi_without_mpirun_is_refused PROPERTIES LABELS mpi
 # --- end of transports over MPI -------------------------------------------------------------------
 
 # --- lockstep run over MPI ------------------------------------------------------------------------
-foreach(case same by_hand killed stopped abandoned errors heads int8 prefill stories tiny)
+foreach(case same by_hand killed stopped abandoned errors heads int8 int8_cache prefill stories
+             tiny)
   add_test(NAME run_smoke_${case}
            COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/run_smoke.py
                    ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR} ${case})

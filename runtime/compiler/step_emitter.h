@@ -12,6 +12,7 @@
 #include "runtime/compiler/stage.h"
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/collective.h"
+#include "runtime/kernels/int8_cache.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/kernels/norm.h"
 
@@ -39,7 +40,8 @@ class StepEmitter {
   bool SumsTravelAsHalf(const SplitMatrix& w) const;
   // Adds vector `index` of the residual the sum of `from` over the chips.
   void AddOverChips(Quad from, int index, bool half);
-  Attention::ValueTables ValueTables() const;
+  // Keys and values of a layer into its cache, then the queries' attention, into heads_out.
+  void Attend(const LayerMap& layer);
   // Layout, program, and what is counted of it.
   void Finish(CompiledChip& out);
 
@@ -57,6 +59,7 @@ class StepEmitter {
   Kernels kernels_;
   Collectives collectives_;
   Attention attention_;
+  Int8Cache int8_cache_;
   // Whether products begin with the words of a layer's norm that are there (runtime/kernels/norm.h): not
   // where a hidden vector has few, nor in int8, whose scale wants all of them.
   const bool streamed_;
@@ -64,6 +67,8 @@ class StepEmitter {
 
  private:
   Pair HalfLanding() const;
+  Attention::ValueTables ValueTables() const;
+  void AttendInt8(const LayerMap& layer);
 };
 
 }  // namespace lockstep

@@ -95,6 +95,8 @@ struct CacheScales {
   Quad keys, values;
 };
 
+inline constexpr int kTransposeMaps = kWeightSlices / 2;  // of Attention::AppendValue
+
 struct Attention {
   const ChipTiming& timing;
   Placer& placer;

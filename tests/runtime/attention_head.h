@@ -176,7 +176,8 @@ class AttentionHead {
   void Reread(int at, std::vector<float>* key, std::vector<float>* value) {
     if (!shape.int8()) return;
     *key = CachedKey(at), *value = CachedValue(at);
-    const float k_scale = CachedScale(scales.keys, at), v_scale = CachedScale(scales.values, at) / 127;
+    const float k_scale = CachedScale(scales.keys, at),
+                v_scale = CachedScale(scales.values, at) / 127;
     for (float& x : *key) x *= k_scale;
     for (float& x : *value) x *= v_scale;
   }
