@@ -1,6 +1,6 @@
 #pragma once
-// What an int8 KV cache takes in the activation columns (runtime/kernels/int8_cache.h): where keys and
-// values of a step are quantised, and what attention keeps of the two halves of its blocks.
+// What an int8 KV cache takes in the activation columns (runtime/kernels/int8_cache.h): where keys
+// and values of a step are quantised, and what attention keeps of the two halves of its blocks.
 
 #include "runtime/compiler/memory_map.h"
 #include "runtime/compiler/plan.h"

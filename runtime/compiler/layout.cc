@@ -13,7 +13,6 @@ namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
-
 int SlotsOf(int elements, NumberFormat format) {
   return CeilDiv(elements, format == NumberFormat::kInt8 ? kLanes : kHalfLanes);
 }

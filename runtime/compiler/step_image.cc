@@ -80,7 +80,8 @@ void WriteCachePlaces(const CacheShape& shape, int position, int count, const Ca
                       HostMemory& memory) {
   const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
   const int first = shape.key_tile_row(position / kTileRows), middle = kSuperlanes / 2;
-  // Maps of a tile whose row r lies at place r % places: those of `count` rows from r on say `value`.
+  // Maps of a tile whose row r lies at place r % places: those of `count` rows from r on say
+  // `value`.
   const auto write = [&](Single maps, int places, int value, int in_half) {
     for (int place = 0; place < places; ++place) {
       const bool here = place >= r % places && place < r % places + count;

@@ -76,9 +76,9 @@ void Attention::AppendValue(Pair v, int stride, const ValueTables& tables, int v
 void Attention::MergeValues(const ValueTables& tables, int elements, int address) {
   const TandemPlanes mxm{timing, side};
   const int d_gather = mxm.d(Opcode::kGather), d_read = mxm.d(Opcode::kRead);
-  // Rows go by sixteens, one a slice pair (int8: by thirty-twos, one a slice); a slice reads its next
-  // row and writes an earlier one, which must not fall into one cycle: groups of rows are as far
-  // apart as that takes. Gather to scatter at distance 0.
+  // Rows go by sixteens, one a slice pair (int8: by thirty-twos, one a slice); a slice reads its
+  // next row and writes an earlier one, which must not fall into one cycle: groups of rows are as
+  // far apart as that takes. Gather to scatter at distance 0.
   const int rows = shape.rows_a_word(), planes = kWeightSlices / rows;
   const int type = shape.int8() ? kTypeI8 : kTypeF16;
   const int turn = d_gather + mxm.d(Opcode::kMask) + mxm.d(Opcode::kOr);
@@ -132,8 +132,7 @@ void Attention::MergeValues(const ValueTables& tables, int elements, int address
          n);
     b.At(VxmQueue(1), ops::Convert(kTypeF32, type, mxm.OutStream(0), half), to_half + at, n);
     b.At(VxmQueue(2), ops::Binary(Opcode::kMask, type, half, hot_in, placed), place + at, n);
-    b.At(VxmQueue(3), ops::BinaryImm(Opcode::kXor, type, hot_in, 0xffff, others), invert + at,
-         n);
+    b.At(VxmQueue(3), ops::BinaryImm(Opcode::kXor, type, hot_in, 0xffff, others), invert + at, n);
     b.At(VxmQueue(4), ops::Binary(Opcode::kMask, type, in, others, kept), place + at, n);
     b.At(VxmQueue(5), ops::Binary(Opcode::kOr, type, placed, kept, out), merge + at, n);
   }
@@ -284,7 +283,8 @@ void Attention::ScaledSoftmax(Quad scores, Quad bias, const CacheScales& scales,
   Kernels{timing, placer}.LaneSum(partial, sums, queries);
 }
 
-// Queries first .. first + count - 1, an accumulator each (int8: two), against one group of elements.
+// Queries first .. first + count - 1, an accumulator each (int8: two), against one group of
+// elements.
 void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, int value_address,
                            const std::array<Quad, 2>& out, int stride) {
   const TandemPlanes mxm{timing, side};

@@ -12,8 +12,8 @@
 //           and denominator of the softmax come out of one product. Elements go by groups of 160.
 //
 // In int8 rows are integers times a scale of their position (runtime/kernels/int8_cache.h), and lie
-// two to a word of fp16: row r in slice r % 32, word r / 32 of a tile. They are widened on their way
-// to the planes (runtime/kernels/widen.h), so that products stay fp16. A block of values is 320
+// two to a word of fp16: row r in slice r % 32, word r / 32 of a tile. They are widened on their
+// way to the planes (runtime/kernels/widen.h), so that products stay fp16. A block of values is 320
 // positions then, the lower 160 in lanes 0..159; queries meet one half after the other, each with
 // sums of its own, and the denominator is summed over lanes.
 //
@@ -105,9 +105,9 @@ struct Attention {
   int batch = 1;  // positions: 1, 2, 4, 8 or 16
 
   // Stores a key a position (fp16; int8: in the one slice k): slot j of position b is vector
-  // k + b * stride + j, its elements in lanes 0.. and again in lanes 160... maps: a vector a pair of
-  // weight slices (int8: a slice), in order: offset of the row that takes a key there, else 0xffff.
-  // The i-th takes position i % batch.
+  // k + b * stride + j, its elements in lanes 0.. and again in lanes 160... maps: a vector a pair
+  // of weight slices (int8: a slice), in order: offset of the row that takes a key there, else
+  // 0xffff. The i-th takes position i % batch.
   void AppendKey(Pair k, int stride, Single maps, int key_address);
 
   // Writes values (fp16; group g of position b is vector v + b * stride + g, lanes 0..159; int8:
@@ -146,8 +146,8 @@ struct Attention {
   // y = numerator / denominator of `count` vectors, as fp16 on both sides; low_half: all bits in
   // lanes 0..159.
   void Normalise(Quad weighed, Quad low_half, int count, Pair west, Pair east);
-  // The same of ScaledSoftmax's sums and Weigh's halves of an int8 cache, for `heads` queries of each
-  // position. sums in another column.
+  // The same of ScaledSoftmax's sums and Weigh's halves of an int8 cache, for `heads` queries of
+  // each position. sums in another column.
   void NormaliseHalves(Quad weighed, Quad upper, Quad sums, Quad low_half, int heads, int stride,
                        Pair west, Pair east);
 

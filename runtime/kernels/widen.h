@@ -1,7 +1,7 @@
 #pragma once
-// fp16 weights of a tile whose rows lie in SRAM as int8, two to a word of fp16. Each of the VXM's 16
-// ALUs converts a vector a cycle, which is what fills the 32 streams of a hemisphere: rows pass the
-// VXM on their way and reach the planes as fast as fp16 rows do.
+// fp16 weights of a tile whose rows lie in SRAM as int8, two to a word of fp16. Each of the VXM's
+// 16 ALUs converts a vector a cycle, which is what fills the 32 streams of a hemisphere: rows pass
+// the VXM on their way and reach the planes as fast as fp16 rows do.
 //
 //   cycle      weight row     slices of the hemisphere     word
 //   2 i        2 i            0..15                        address + i
