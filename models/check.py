@@ -2,7 +2,7 @@
 """Runs a Llama-family Hugging Face folder in plain numpy: the independent reference of the project.
 
     check.py --model DIR [--prompt TEXT | --prompt-ids 1,2,3] [--tokens N] [--logits FILE]
-             [--weights int8 --chips N]
+             [--weights int8 --chips N] [--kv int8]
 
 Prints ids, text and the smallest gap between the best and the second-best logit of the greedy run.
 All arithmetic is in double precision on the weights as stored, so what an emulated machine prints
@@ -23,6 +23,7 @@ import numpy as np
 
 import checkpoint
 
+LARGEST = 127  # of an int8
 DEFAULT_MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "story")
 
 
@@ -49,6 +50,13 @@ def rms_norm(x, weight, eps):
     return x / np.sqrt(np.mean(x * x) + eps) * weight
 
 
+def quantise(x):
+    """Integers (as int64) and scale of a vector, or of each row of a matrix; zeros have scale 0."""
+    largest = np.max(np.abs(x), axis=-1, keepdims=True)
+    scaled = np.divide(x * LARGEST, largest, out=np.zeros_like(x), where=largest > 0)
+    return np.rint(scaled).astype(np.int64), largest[..., 0] / LARGEST
+
+
 class Llama:
     """One sequence with its KV cache. step() feeds one id and returns the logits (float64)."""
 
@@ -71,7 +79,15 @@ class Llama:
         self.frequency = rotary_frequencies(config, self.head_dim)
         tied = config.get("tie_word_embeddings", False)
         self.head = self.w["model.embed_tokens.weight" if tied else "lm_head.weight"]
+        self.int8_cache = False
         self.cache = [([], []) for _ in range(self.layers)]
+
+    def kept(self, x):
+        """Keys or values of a position, kv_heads x head_dim, as the cache keeps them."""
+        if not self.int8_cache:
+            return x
+        q, scale = quantise(x)
+        return q * scale[:, None]
 
     def rotate(self, x, position):
         """x: heads x head_dim; element i turns with element i + head_dim / 2."""
@@ -84,8 +100,8 @@ class Llama:
         keys, values = self.cache[layer]
         position = len(keys)
         query = self.rotate((w["q"] @ x).reshape(self.heads, -1), position)
-        keys.append(self.rotate((w["k"] @ x).reshape(self.kv_heads, -1), position))
-        values.append((w["v"] @ x).reshape(self.kv_heads, -1))
+        keys.append(self.kept(self.rotate((w["k"] @ x).reshape(self.kv_heads, -1), position)))
+        values.append(self.kept((w["v"] @ x).reshape(self.kv_heads, -1)))
         k, v = np.array(keys), np.array(values)  # positions x kv_heads x head_dim
         out = []
         for head in range(self.heads):
@@ -140,6 +156,8 @@ def parse_arguments():
     parser.add_argument("--ignore-eos", action="store_true", help="go on after </s>")
     parser.add_argument("--weights", choices=("stored", "int8"), default="stored",
                         help="int8: as machines with int8 weights compute")
+    parser.add_argument("--kv", choices=("stored", "int8"), default="stored",
+                        help="int8: keys and values kept as integers, one scale a head and position")
     parser.add_argument("--chips", type=int, help="of --weights int8: over how many (default 1)")
     parser.add_argument("--logits", metavar="FILE", help="write positions x vocab_size fp32 values")
     args = parser.parse_args()
@@ -164,6 +182,7 @@ def main():
         model = quantised.Int8Llama(args.model, args.chips or 1)
     else:
         model = Llama(args.model)
+    model.int8_cache = args.kv == "int8"
     generated, logits = greedy(model, prompt, args.tokens, args.ignore_eos)
     print("prompt", *prompt)
     print("generated", *generated)

@@ -1,16 +1,18 @@
 #!/usr/bin/python3
-"""What int8 weights change in the answers of emulated chips: one table a model folder.
+"""What int8 changes in the answers of emulated chips: one table a model folder.
 
-    int8_error.py --lockstep BIN [--chips N] [--tokens N] [--stories N] DIR...
+    int8_error.py --lockstep BIN [--weights fp16|int8] [--kv fp16|int8] [--chips N] [--tokens N]
+                  [--stories N] DIR...
 
-Every figure comes from `lockstep run` on emulated chips, with fp16 and with int8 weights:
+Every figure comes from `lockstep run` on emulated chips, all in fp16 and with what is asked for in int8
+(by default the weights):
 
     greedy ids     how many of the ids generated after a prompt are the same from the first on; and, fed
                    with the fp16 run's ids, at how many positions int8 would choose the same next id
     logits         largest and mean difference over those positions and the whole vocabulary
     loss           nats an id of stories of corpus.py, made with a seed that no training used
-    exact ints     the same fed positions against quantised.py: from the first one on, how many have all
-                   logits within 1e-4 of it. Then a value has fallen to the other side of a tie, and as
+    exact ints     int8 weights: the same fed positions against quantised.py: from the first one on, how
+                   many have all logits within 1e-4 of it. Then a value has fallen to the other side of a tie, and as
                    keys and values are kept, it stays different
 
 Folders without tokenizer.model are fed with ids 1, 2, 3, ... Needs python3-numpy, and
@@ -34,11 +36,12 @@ CLOSE = 1e-4
 
 
 class Machine:
-    """Emulated chips with a model, in one format of weights."""
+    """Emulated chips with a model, weights and KV cache in one format each."""
 
-    def __init__(self, args, folder, weights):
+    def __init__(self, args, folder, weights, kv):
         self.command = [args.lockstep, "run", "--model", folder, "--topology", "groqnode",
-                        "--transport", "local", "--chips", str(args.chips), "--weights", weights]
+                        "--transport", "local", "--chips", str(args.chips), "--weights", weights,
+                        "--kv", kv]
 
     def logits(self, ids, tokens=1):
         """Logits of every position fed: `ids`, then all ids generated greedily but the last."""
@@ -82,12 +85,23 @@ def leading(equal):
     return int(np.argmin(equal)) if not np.all(equal) else len(equal)
 
 
+def exact_integers(args, folder, fed, logits):
+    if args.weights != "int8":
+        return ""
+    reference = quantised.Int8Llama(folder, args.chips)
+    reference.int8_cache = args.kv == "int8"
+    exact = np.array([reference.step(i) for i in fed])
+    close = np.abs(logits - exact).max(axis=1) < CLOSE
+    return f"; exact ints {leading(close)} of {len(fed)} positions"
+
+
 def compare(args, folder):
     config, _ = checkpoint.load(folder)
     context = config.get("max_position_embeddings", 2048)
     prompts, stories = texts_of(folder, context, args.stories)
-    half, int8 = Machine(args, folder, "fp16"), Machine(args, folder, "int8")
-    print(f"{os.path.basename(os.path.normpath(folder))}, {args.chips} chips")
+    half, int8 = Machine(args, folder, "fp16", "fp16"), Machine(args, folder, args.weights, args.kv)
+    print(f"{os.path.basename(os.path.normpath(folder))}, {args.chips} chips, "
+          f"weights {args.weights}, KV cache {args.kv}")
     for name, prompt in prompts:
         tokens = min(args.tokens, context + 1 - len(prompt))
         ids, rows = half.greedy(prompt, tokens)
@@ -96,13 +110,10 @@ def compare(args, folder):
         forced = int8.logits(fed)
         difference = np.abs(forced - rows)
         same = np.argmax(forced, axis=1)[len(prompt) - 1:] == ids
-        reference = quantised.Int8Llama(folder, args.chips)
-        exact = np.array([reference.step(i) for i in fed])
-        close = np.abs(forced - exact).max(axis=1) < CLOSE
         print(f"  {name}: greedy ids equal {leading(np.equal(ids, own))} of {tokens}, "
               f"fed {int(same.sum())} of {tokens}; logits differ by {difference.max():.3f} at most, "
-              f"{difference.mean():.4f} on average, of a spread of {rows.std():.2f}; "
-              f"exact ints {leading(close)} of {len(fed)} positions")
+              f"{difference.mean():.4f} on average, of a spread of {rows.std():.2f}"
+              + exact_integers(args, folder, fed, forced))
     if stories:
         losses = half.loss(stories), int8.loss(stories)
         print(f"  loss on {len(stories)} stories, {sum(map(len, stories))} ids: fp16 {losses[0]:.4f}, "
@@ -112,6 +123,8 @@ def compare(args, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--lockstep", default="build/release/bin/lockstep", help="the executable")
+    parser.add_argument("--weights", choices=("fp16", "int8"), default="int8")
+    parser.add_argument("--kv", choices=("fp16", "int8"), default="fp16")
     parser.add_argument("--chips", type=int, default=8, help="of a groqnode; default 8")
     parser.add_argument("--tokens", type=int, default=100, help="to generate; default 100")
     parser.add_argument("--stories", type=int, default=8, help="for the loss; default 8")

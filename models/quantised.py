@@ -16,20 +16,14 @@ part of the vectors that meet "o" and "down".
 import numpy as np
 
 import check
+from check import quantise
 
-LARGEST = 127
+TINY = 1e-30
 INT8_MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 
 
 def half(x):
     return np.asarray(x).astype(np.float16).astype(np.float64)
-
-
-def quantise(x):
-    """Integers (as int64) and scale of a vector, or of each row of a matrix; zeros have scale 0."""
-    largest = np.max(np.abs(x), axis=-1, keepdims=True)
-    scaled = np.divide(x * LARGEST, largest, out=np.zeros_like(x), where=largest > 0)
-    return np.rint(scaled).astype(np.int64), largest[..., 0] / LARGEST
 
 
 def part(total, parts, index):
@@ -89,14 +83,19 @@ class Int8Llama(check.Llama):
         keys, values = self.cache[layer]
         position = len(keys)
         query = half(self.rotate(q.reshape(self.heads, -1), position) / np.sqrt(self.head_dim))
-        keys.append(half(self.rotate(k.reshape(self.kv_heads, -1), position)))
-        values.append(half(v.reshape(self.kv_heads, -1)))
+        keys.append(self.kept(half(self.rotate(k.reshape(self.kv_heads, -1), position))))
+        values.append(self.kept(half(v.reshape(self.kv_heads, -1))))
         k, v = np.array(keys), np.array(values)
         out = []
         for head in range(self.heads):
             group = head * self.kv_heads // self.heads
             scores = k[:, group] @ query[head]
-            weights = half(np.exp(scores - scores.max()))
+            weights = np.exp(scores - scores.max())
+            if self.int8_cache:  # rounded with the largest value of each position, not by itself
+                largest = np.maximum(np.abs(v[:, group]).max(axis=1), TINY)
+                out.append(half(half(weights * largest) / largest @ v[:, group] / weights.sum()))
+                continue
+            weights = half(weights)
             out.append(half(weights @ v[:, group] / weights.sum()))
         return self.sharded(f"{name}o_proj.weight", np.concatenate(out), self.head_shards)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """`lockstep run` over MPI, as a user runs it. One case a call:
 
-    run_smoke.py BIN_DIR SOURCE_DIR same|by_hand|killed|stopped|abandoned|errors|heads|int8|prefill|
-               stories|tiny
+    run_smoke.py BIN_DIR SOURCE_DIR same|by_hand|killed|stopped|abandoned|errors|heads|int8|int8_cache|
+               prefill|stories|tiny
 
 The cases `stories` and `tiny` need checkpoints that are not part of the tree: $LOCKSTEP_SHARED, or
 ../shared beside it. Without them the exit code is 77, which ctest counts as skipped.
@@ -271,6 +271,36 @@ def int8(folder):
         # Two layers of fp32 roundings, but where one of them tips a value over a tie of fp16 or int8.
         assert len(worst) == positions and worst[positions // 2] <= 1e-5 * size, worst
         assert worst[-1] <= size / 64, worst
+
+
+def int8_cache(folder):
+    """--kv int8 against models/check.py, with weights of both formats, and one digest everywhere."""
+    ids = "1,403,407,262,385,283,5,9,2,7,7,1,403,407,262,385,283,5"
+    logits, want, report = (os.path.join(folder, name) for name in "lwr")
+    prompt = ["--prompt-ids", ids, "--tokens", "1"]
+    for stored, weights in (("stored", "fp16"), ("int8", "int8")):
+        chips = ["--chips", "8"] if weights == "int8" else []
+        subprocess.run([sys.executable, "-B", os.path.join(SOURCE, "models", "check.py"), *prompt,
+                        "--model", STORY[1], "--weights", stored, *chips, "--kv", "int8",
+                        "--logits", want], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
+        machine = [*STORY, *prompt, "--weights", weights, "--kv", "int8", "--report", report]
+        digests = set()
+        for place in (["--engine", "timing", "--transport", "local"],
+                      [*PLACES[2], "--logits", logits], [*PLACES[4], "--logits", logits]):
+            run(*machine, "--prefill-batch", "1", *place)
+            digests.add(deterministic(report)["output"]["timing_digest"])
+        assert len(digests) == 1, digests
+        got, expected = read_floats(logits), read_floats(want)
+        size = max(map(abs, expected))
+        worst = difference(got, expected)
+        print(f"weights {weights}: largest logit difference {worst:.5f} of {size:.2f}")
+        # Roundings, and integers that they tip over a tie.
+        assert worst <= size / 64, worst
+        if weights == "fp16":
+            run(*machine, "--prefill-batch", "16", *PLACES[3], "--logits", logits)
+            assert read_floats(logits) == got, "batches"
+    run(*STORY, *prompt, "--kv", "fp16", *PLACES[3], "--logits", logits)
+    assert difference(read_floats(logits), got) > 1e-4  # it is not the same cache
 
 
 def prefill(folder):

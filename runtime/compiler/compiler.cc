@@ -152,20 +152,8 @@ class Compiler : public StepEmitter {
   void AttentionPart(const LayerMap& layer) override {
     Quantise(at_.normed.half[0], words_, at_.normed);
     QueriesKeysValues(layer);
-    const Attention::ValueTables tables = ValueTables();
-    const int queries = plan_.queries_per_slot, slots = cache_.key_slots();
-    const int groups = cache_.value_groups();
-    for (int kv = 0; kv < plan_.kv_slots; ++kv) {
-      attention_.AppendKey(at_.k + kv * slots, 0, map_.key_maps, layer.keys[kv]);
-      attention_.Scores(at_.q, 0, kv * queries * slots, queries, layer.keys[kv], at_.scores);
-      attention_.AppendValue(at_.v + kv * groups, 0, tables, layer.values[kv]);
-      attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
-      attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups, 0);
-    }
-    const int outputs = plan_.query_heads() * groups;
-    attention_.Normalise(at_.weighed, map_.low_half, outputs, at_.heads_out.half[0],
-                         at_.heads_out.half[1]);
-    const OperandMap& x = PackOutputs(layer, outputs);
+    Attend(layer);
+    const OperandMap& x = PackOutputs(layer, plan_.outputs());
     BeginNorm(layer.mlp_gain, streamed_);
     AddToResidual("o", layer.o, x, false);
   }

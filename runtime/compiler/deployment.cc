@@ -15,12 +15,6 @@
 namespace lockstep {
 namespace {
 
-absl::Status CheckFormats(const DeploymentRequest& request) {
-  if (request.kv_cache == NumberFormat::kFp16) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat("KV cache in ", NumberFormatName(request.kv_cache),
-                                               ": layouts are made for fp16"));
-}
-
 absl::StatusOr<int> ChooseTensorParallel(const DeploymentRequest& request,
                                          const Topology& topology) {
   const int node = std::min(topology.chips_per_node(), topology.num_chips());
@@ -130,7 +124,6 @@ uint64_t Deployment::Digest() const {
 
 absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
                                           const Topology& topology) {
-  RETURN_IF_ERROR(CheckFormats(request));
   for (NodeId node : request.failed) {
     if (static_cast<int>(node.value()) < topology.num_nodes()) continue;
     return absl::InvalidArgumentError(absl::StrCat("failed node ", node.value(), ": topology ",
@@ -139,7 +132,7 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
   ASSIGN_OR_RETURN(const int chips, ChooseTensorParallel(request, topology));
   Deployment out;
   ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context, request.sequences,
-                                      request.weights));
+                                      request.weights, request.kv_cache));
   const std::vector<NodeId> usable = UsableNodes(topology, chips);
   const int most = std::min<int>(static_cast<int>(usable.size()), request.model.layers);
   if (request.nodes && (*request.nodes < 1 || *request.nodes > most)) {

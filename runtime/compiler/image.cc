@@ -250,6 +250,11 @@ class ModelWriter {
       StorePair(memory_, map_.identity + e, hot);
     }
     for (const LayerMap& layer : map_.layers) HeadsMask(layer);
+    if (plan_.kv_cache != NumberFormat::kInt8) OnesBesideValues();
+  }
+
+  // An fp16 cache's, in the upper lanes of its values.
+  void OnesBesideValues() {
     std::array<uint16_t, kHalfLanes> ones;
     ones.fill(kHalfOne);
     for (int pair = 0; pair < kWeightSlices / 2; ++pair) {

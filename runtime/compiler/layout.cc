@@ -13,8 +13,6 @@ namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
-constexpr int kStepMaps = kWeightSlices / 2;  // of keys, and of values, for one step
-
 int SlotsOf(int elements, NumberFormat format) {
   return CeilDiv(elements, format == NumberFormat::kInt8 ? kLanes : kHalfLanes);
 }
@@ -126,6 +124,7 @@ class LayoutMaker {
     for (int s = 0; s < plan_.sequences * plan_.kv_slots; ++s) {
       layer.keys.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().key_rows()));
       layer.values.push_back(memory_.WeightRows(kAttentionSide, plan_.cache().value_rows()));
+      if (plan_.cache().int8()) layer.scales.push_back(MapScales(plan_, memory_));
     }
     Count(&SramUse::kv_cache);
   }
@@ -217,8 +216,8 @@ class LayoutMaker {
     map_.cos = memory_.Words(kWest, 0, rotary);
     map_.sin_low = memory_.Words(kWest, 1, rotary);
     map_.sin_high = memory_.Words(kEast, 0, rotary);
-    map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, n * kStepMaps);
-    map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, n * kStepMaps);
+    map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, n * plan_.cache().rows_a_word());
+    map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, n * kTransposeMaps);
     map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, n);
     map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 2, n);
     map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, n);
@@ -236,7 +235,7 @@ class LayoutMaker {
     const int logits = plan_.sequences * plan_.ShardWords(stage_.head);
     ScratchMap& s = scratch_;
     s.residual = memory_.Words(kWest, 0, words);
-    s.maxima = memory_.Words(kWest, 0, 2 * queries);
+    s.maxima = memory_.Words(kWest, 0, (cache.int8() ? 3 : 2) * queries);
     s.bias = memory_.Words(kWest, 1, tiles * batch);
     s.norm_scratch = memory_.Words(kEast, 2, Norm::kScratch * batch);
     s.norm_rest = memory_.Words(kEast, 1, batch);
@@ -278,6 +277,7 @@ class LayoutMaker {
     s.p = memory_.PairWords(kAttentionSide, 1, 0, queries * tiles);
     s.scores = memory_.Words(kAttentionSide, 2, queries * tiles);
     s.weighed = memory_.Words(kAttentionSide, 2, outputs);
+    s.int8_cache = MapInt8Cache(plan_, memory_);
     Count(&SramUse::activations);
   }
 
@@ -317,15 +317,17 @@ ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
   for (Quad* rotary : {&map.cos, &map.sin_low, &map.sin_high}) {
     *rotary = *rotary + sequence * plan.cache().rotary_tables();
   }
-  map.key_maps = map.key_maps + sequence * kStepMaps;
-  map.transpose_maps = map.transpose_maps + sequence * kStepMaps;
+  map.key_maps = map.key_maps + sequence * plan.cache().rows_a_word();
+  map.transpose_maps = map.transpose_maps + sequence * kTransposeMaps;
   map.position = map.position + sequence;
   map.one_hot = map.one_hot + sequence;
   const int first = sequence * plan.kv_slots;
   for (LayerMap& layer : map.layers) {
-    for (std::vector<int>* rows : {&layer.keys, &layer.values}) {
-      *rows = std::vector<int>(rows->begin() + first, rows->begin() + first + plan.kv_slots);
-    }
+    const auto own = [&](auto& all) {
+      if (all.empty()) return;
+      all = std::decay_t<decltype(all)>(all.begin() + first, all.begin() + first + plan.kv_slots);
+    };
+    own(layer.keys), own(layer.values), own(layer.scales);
   }
   return map;
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/compiler/cache_layout.h"
 #include "runtime/compiler/memory_map.h"
 #include "runtime/compiler/stage.h"
 
@@ -42,6 +43,7 @@ struct LayerMap {
   Pair heads_mask{};  // if heads_lane > 0: all bits in lanes that o has there
   Quad attention_gain, mlp_gain;
   std::vector<int> keys, values;  // weight rows of the cache, by sequence, then KV slot
+  std::vector<CacheScales> scales;  // of an int8 cache, likewise
 };
 
 // Everything in a chip's SRAM that the host fills.
@@ -86,6 +88,7 @@ struct ScratchMap {
   Quad residual{}, maxima{}, bias{}, norm_scratch{}, landing{};
   Quad norm_rest{}, norm_half{};  // of a streamed norm (runtime/kernels/norm.h), a vector a position
   Quad scores{}, weighed{};
+  Int8CacheMap int8_cache{};
   Pair q{}, k{}, v{}, p{};
   OperandMap normed{}, mlp{}, heads_out{};
   OperandMap heads_end_to_end{};

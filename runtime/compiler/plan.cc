@@ -77,12 +77,13 @@ uint64_t Plan::Digest() const {
                    m.rope.original_max_positions),
       ";", chips, ",", context, ",", sequences, ",", batch, ",", batch_logits,
       weights == NumberFormat::kInt8 ? ",int8" : "",
+      kv_cache == NumberFormat::kInt8 ? ",cache int8" : "",
       flight > 1 ? absl::StrCat(",flight", flight) : "");
   return XXH64(all.data(), all.size(), 0);
 }
 
 absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, int sequences,
-                              NumberFormat weights) {
+                              NumberFormat weights, NumberFormat kv_cache) {
   if (chips < 1 || chips > 8) {
     return absl::InvalidArgumentError(
         absl::StrCat("tensor parallel over ", chips, " chips: a node has 1..8"));
@@ -98,7 +99,8 @@ absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, 
             .chips = chips,
             .context = context,
             .sequences = sequences,
-            .weights = weights};
+            .weights = weights,
+            .kv_cache = kv_cache};
   const int sharing = ChipsPerKvHead(plan);
   plan.kv_slots = sharing == 1 ? CeilDiv(model.kv_heads, chips) : 1;
   plan.queries_per_slot = CeilDiv(model.heads / model.kv_heads, sharing);

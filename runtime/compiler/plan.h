@@ -37,6 +37,7 @@ struct Plan {
   int sequences = 1;  // that are in flight, each with a KV cache of its own
   // Of q k v o gate up down; embedding and head stay fp16: they are looked up and decide the token.
   NumberFormat weights = NumberFormat::kFp16;
+  NumberFormat kv_cache = NumberFormat::kFp16;
   int kv_slots = 0, queries_per_slot = 0;
   int ffn_rows = 0;
   // Positions of a prompt that a second program takes at once; 1: there is none.
@@ -54,7 +55,7 @@ struct Plan {
   // Vectors of a position's queries, two slots each; and of its attention output, a slot each.
   int query_vectors() const { return CeilDiv(query_heads() * cache().key_slots(), 2); }
   int outputs() const { return query_heads() * cache().value_groups(); }
-  CacheShape cache() const { return {context, model.head_dim}; }
+  CacheShape cache() const { return {context, model.head_dim, kv_cache}; }
 
   // What chip `chip` of the group holds.
   AttentionSlot SlotOf(int chip, int slot) const;
@@ -79,6 +80,7 @@ struct Plan {
 // Errors name what cannot be planned: more chips than a node has, a context beyond the model's,
 // sums of int8 products that int32 may not hold.
 absl::StatusOr<Plan> MakePlan(const ModelConfig& model, int chips, int context, int sequences = 1,
-                              NumberFormat weights = NumberFormat::kFp16);
+                              NumberFormat weights = NumberFormat::kFp16,
+                              NumberFormat kv_cache = NumberFormat::kFp16);
 
 }  // namespace lockstep

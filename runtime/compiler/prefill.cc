@@ -101,24 +101,10 @@ class PrefillCompiler : public StepEmitter {
   }
 
   void AttentionPart(const LayerMap& layer) override {
-    const int slots = cache_.key_slots(), groups = cache_.value_groups();
-    const int keys = plan_.kv_slots * slots, values = plan_.kv_slots * groups;
-    Project(layer, keys, values);
-    const Attention::ValueTables tables = ValueTables();
-    const int queries = plan_.queries_per_slot, outputs = plan_.outputs();
-    for (int kv = 0; kv < plan_.kv_slots; ++kv) {
-      attention_.AppendKey(at_.k + kv * slots, keys, map_.key_maps, layer.keys[kv]);
-      attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots, queries, layer.keys[kv],
-                        at_.scores);
-      attention_.AppendValue(at_.v + kv * groups, values, tables, layer.values[kv]);
-      attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
-      attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups,
-                       outputs);
-    }
-    attention_.Normalise(at_.weighed, map_.low_half, batch_ * outputs, at_.heads_out.half[0],
-                         at_.heads_out.half[1]);
+    Project(layer, plan_.kv_slots * cache_.key_slots(), plan_.kv_slots * cache_.value_groups());
+    Attend(layer);
     BeginNorm(layer.mlp_gain, streamed_);
-    AddToResidual("o", layer.o, at_.heads_out, outputs);
+    AddToResidual("o", layer.o, at_.heads_out, plan_.outputs());
   }
 
   void GateAndUp(const LayerMap& layer) override {

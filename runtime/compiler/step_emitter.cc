@@ -61,6 +61,7 @@ StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, const PartSh
       kernels_{timing_, placer_},
       collectives_(timing_, placer_, group),
       attention_{timing_, placer_, cache_, kAttentionSide, batch},
+      int8_cache_{timing_, placer_, cache_, batch, plan.kv_slots},
       streamed_(plan.weights == NumberFormat::kFp16 && words_ >= kLeastStreamed) {}
 
 CompiledChip StepEmitter::Emit() {
@@ -101,6 +102,7 @@ void StepEmitter::Masks() {
   for (int i = 0; i < batch_; ++i) {
     kernels_.MaskBias(map_.iota, map_.position + i, tiles, at_.bias + i * tiles);
   }
+  if (cache_.int8()) int8_cache_.Mask(map_.iota, map_.position, at_.int8_cache.masks);
 }
 
 void StepEmitter::Embedding() {
@@ -214,6 +216,48 @@ void StepEmitter::AddOverChips(Quad from, int index, bool half) {
                                    true, to);
   } else {
     collectives_.AllReduceDirect(from, at_.landing + landing, 1, to, true, to);
+  }
+}
+
+void StepEmitter::Attend(const LayerMap& layer) {
+  if (cache_.int8()) return AttendInt8(layer);
+  const int slots = cache_.key_slots(), groups = cache_.value_groups();
+  const int queries = plan_.queries_per_slot, outputs = plan_.outputs();
+  for (int kv = 0; kv < plan_.kv_slots; ++kv) {
+    attention_.AppendKey(at_.k + kv * slots, plan_.kv_slots * slots, map_.key_maps, layer.keys[kv]);
+    attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots, queries, layer.keys[kv],
+                      at_.scores);
+    attention_.AppendValue(at_.v + kv * groups, plan_.kv_slots * groups, ValueTables(),
+                           layer.values[kv]);
+    attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
+    attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups,
+                     outputs);
+  }
+  attention_.Normalise(at_.weighed, map_.low_half, batch_ * outputs, at_.heads_out.half[0],
+                       at_.heads_out.half[1]);
+}
+
+void StepEmitter::AttendInt8(const LayerMap& layer) {
+  const Int8CacheMap& at = at_.int8_cache;
+  const int slots = cache_.key_slots(), groups = cache_.value_groups();
+  const int queries = plan_.queries_per_slot, outputs = plan_.outputs();
+  int8_cache_.QuantiseKeys(at_.k, at.keys, at.key_bytes);
+  int8_cache_.QuantiseValues(at_.v, at.values, at.value_integers);
+  const Pair keys{at.key_bytes.side, at.key_bytes.column, at.key_bytes.plane, at.key_bytes.address};
+  for (int kv = 0; kv < plan_.kv_slots; ++kv) {
+    const CacheScales& scales = layer.scales[kv];
+    attention_.AppendKey(keys + kv * slots, plan_.kv_slots * slots, map_.key_maps, layer.keys[kv]);
+    attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots, queries, layer.keys[kv],
+                      at_.scores);
+    int8_cache_.KeepScales(at.keys, kv, at.masks, scales.keys);
+    int8_cache_.KeepScales(at.values, kv, at.masks, scales.values);
+    attention_.AppendValue(at.value_integers + kv * groups, plan_.kv_slots * groups, ValueTables(),
+                           layer.values[kv]);
+    attention_.ScaledSoftmax(at_.scores, at_.bias, scales, at_.maxima, queries, at_.p, at.sums);
+    const int out = kv * queries * groups;
+    attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + out, outputs, at.upper + out);
+    attention_.NormaliseHalves(at_.weighed + out, at.upper + out, at.sums, map_.low_half, queries,
+                               outputs, at_.heads_out.half[0] + out, at_.heads_out.half[1] + out);
   }
 }
 

@@ -18,6 +18,7 @@
 #include "runtime/compiler/stage.h"
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/collective.h"
+#include "runtime/kernels/int8_cache.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/transfer.h"
@@ -63,7 +64,8 @@ class StepEmitter {
   bool SumsTravelAsHalf(const SplitMatrix& w) const;
   // Adds vector `index` of the residual the sum of `from` over the chips.
   void AddOverChips(Quad from, int index, bool half);
-  Attention::ValueTables ValueTables() const;
+  // Keys and values of a layer into its cache, then the queries' attention, into heads_out.
+  void Attend(const LayerMap& layer);
 
   const Plan& plan_;
   const StageShape stage_;
@@ -80,6 +82,7 @@ class StepEmitter {
   Kernels kernels_;
   Collectives collectives_;
   Attention attention_;
+  Int8Cache int8_cache_;
   // Whether products begin with the words of a layer's norm that are there (runtime/kernels/norm.h): not
   // where a hidden vector has few, nor in int8, whose scale wants all of them.
   const bool streamed_;
@@ -96,6 +99,8 @@ class StepEmitter {
   void EmitLast(CompiledChip& out, const std::function<void()>& emit);
   void Layers(CompiledChip& out);
   Pair HalfLanding() const;
+  Attention::ValueTables ValueTables() const;
+  void AttendInt8(const LayerMap& layer);
   Pace pace() const { return batch_ == 1 ? Pace::kWords : Pace::kVectors; }
   Positions Arriving() const;
   Positions Leaving() const;

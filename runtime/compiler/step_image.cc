@@ -79,26 +79,30 @@ void WriteStep(const Plan& plan, const StageShape& stage, int chip, const ModelM
 void WriteCachePlaces(const CacheShape& shape, int position, int count, const CachePlaces& places,
                       HostMemory& memory) {
   const int row = position % kTileRows, half = row / kHalfLanes, r = row % kHalfLanes;
-  const int tile = position / kTileRows * (kHalfLanes / 16), row_of_tile = r / 16;
-  const int middle = kSuperlanes / 2;
-  for (int pair = 0; pair < kWeightSlices / 2; ++pair) {
-    const bool here = pair >= r % 16 && pair < r % 16 + count;
-    StoreSingle(memory, places.key_maps + pair,
-                MapVector(here ? tile + row_of_tile : kNoRow, half * middle, (half + 1) * middle));
-    StoreSingle(memory, places.transpose_maps + pair,
-                MapVector(here ? row_of_tile : kNoRow, 0, middle));
-  }
-  const int value_row = position / kHalfLanes * shape.block_rows();
+  const int first = shape.key_tile_row(position / kTileRows), middle = kSuperlanes / 2;
+  // Maps of a tile whose row r lies at place r % places: those of `count` rows from r on say
+  // `value`.
+  const auto write = [&](Single maps, int places, int value, int in_half) {
+    for (int place = 0; place < places; ++place) {
+      const bool here = place >= r % places && place < r % places + count;
+      StoreSingle(memory, maps + place,
+                  MapVector(here ? value : kNoRow, in_half * middle, (in_half + 1) * middle));
+    }
+  };
+  write(places.key_maps, shape.rows_a_word(), first + r / shape.rows_a_word(), half);
+  write(places.transpose_maps, kWeightSlices / 2, r / 16, half % shape.block_halves());
+  const int block = shape.block_positions(), value_row = position / block * shape.block_rows();
   StoreSingle(memory, places.value_map_read, MapVector(value_row));
   StoreSingle(memory, places.value_map_write, MapVector(value_row));
   std::array<uint16_t, kLanes> hot{};
-  std::fill_n(hot.begin() + position % kHalfLanes, count, 0xffff);
+  std::fill_n(hot.begin() + position % block, count, 0xffff);
   StorePair(memory, places.one_hot, hot);
 }
 
 int64_t StepInputBytes(const Plan& plan, int positions) {
   const int64_t rotary = 3 * plan.cache().rotary_tables();
-  return (positions * (1 + 4 * (1 + rotary)) + kWeightSlices + 2 + 2) * kVectorBytes;
+  const int maps = plan.cache().rows_a_word() + kWeightSlices / 2;
+  return (positions * (1 + 4 * (1 + rotary)) + maps + 2 + 2) * kVectorBytes;
 }
 
 }  // namespace lockstep

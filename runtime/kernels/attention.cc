@@ -23,29 +23,32 @@ int CacheShape::KeyElement(int slot, int lane) const {
   return within < half && element < head_dim ? element : -1;
 }
 
-void Attention::AppendRows(const char* name, Pair rows, int stride, Single maps, int address) {
+void Attention::AppendRows(const char* name, Pair rows, int stride, Single maps, int address,
+                           int planes) {
   LOCKSTEP_CHECK(kPairs % batch == 0, "a batch of %d positions", batch);
+  const int places = kWeightSlices / planes;
   Block b(name);
   b.Reach(std::max(shape.key_slot_rows(), shape.transpose_rows()));
   const int d_read = timing.d_func[static_cast<int>(Opcode::kRead)];
   const int data = StreamNumber(Outward(side), kDataStream);
   const int map = StreamNumber(Outward(side), kMapStream);
-  // Cycle i: map i and its position's vector pass the VXM-side edge together; pair i scatters them.
-  for (int plane = 0; plane < 2; ++plane) {
+  // Cycle i: map i and its position's vector pass the VXM-side edge together; pair (int8: slice) i
+  // scatters them.
+  for (int plane = 0; plane < planes; ++plane) {
     const int slice = ColumnSlice(side, rows.column, rows.plane + plane);
     const int64_t at = Hops(kVxm, SlicePosition(slice)) - d_read;
-    const int count = batch == 1 ? kPairs : batch;
-    for (int i = 0; i < kPairs; i += count) {
+    const int count = batch == 1 ? places : batch;
+    for (int i = 0; i < places; i += count) {
       b.At(MemQueue(slice), ops::Read(rows.address, batch == 1 ? 0 : stride, data + plane), at + i,
            count);
     }
   }
   const int map_slice = ColumnSlice(side, maps.column, maps.plane);
   b.At(MemQueue(map_slice), ops::Read(maps.address, 1, map),
-       Hops(kVxm, SlicePosition(map_slice)) - d_read, kPairs);
-  for (int i = 0; i < kPairs; ++i) {
-    for (int plane = 0; plane < 2; ++plane) {
-      const int slice = WeightSlice(side, 2 * i + plane);
+       Hops(kVxm, SlicePosition(map_slice)) - d_read, places);
+  for (int i = 0; i < places; ++i) {
+    for (int plane = 0; plane < planes; ++plane) {
+      const int slice = WeightSlice(side, planes * i + plane);
       b.At(MemQueue(slice), ops::Scatter(address, 0, map, data + plane),
            i + Hops(kVxm, SlicePosition(slice)));
     }
@@ -55,13 +58,14 @@ void Attention::AppendRows(const char* name, Pair rows, int stride, Single maps,
 
 void Attention::AppendKey(Pair k, int stride, Single maps, int key_address) {
   for (int slot = 0; slot < shape.key_slots(); ++slot) {
-    AppendRows("append key", k + slot, stride, maps, key_address + slot * shape.key_slot_rows());
+    AppendRows("append key", k + slot, stride, maps, key_address + slot * shape.key_slot_rows(),
+               shape.int8() ? 1 : 2);
   }
 }
 
 void Attention::AppendValue(Pair v, int stride, const ValueTables& tables, int value_address) {
   for (int group = 0; group < shape.value_groups(); ++group) {
-    AppendRows("stage value", v + group, stride, tables.transpose_maps, tables.transpose_row);
+    AppendRows("stage value", v + group, stride, tables.transpose_maps, tables.transpose_row, 2);
     MergeValues(tables, shape.group_elements(group), value_address + group * shape.group_rows());
   }
 }
@@ -72,11 +76,13 @@ void Attention::AppendValue(Pair v, int stride, const ValueTables& tables, int v
 void Attention::MergeValues(const ValueTables& tables, int elements, int address) {
   const TandemPlanes mxm{timing, side};
   const int d_gather = mxm.d(Opcode::kGather), d_read = mxm.d(Opcode::kRead);
-  // Rows go by sixteens, one a slice pair; a pair reads its next row and writes an earlier one,
-  // which must not fall into one cycle: groups of rows are as far apart as that takes. Gather to
-  // scatter at distance 0.
+  // Rows go by sixteens, one a slice pair (int8: by thirty-twos, one a slice); a slice reads its
+  // next row and writes an earlier one, which must not fall into one cycle: groups of rows are as
+  // far apart as that takes. Gather to scatter at distance 0.
+  const int rows = shape.rows_a_word(), planes = kWeightSlices / rows;
+  const int type = shape.int8() ? kTypeI8 : kTypeF16;
   const int turn = d_gather + mxm.d(Opcode::kMask) + mxm.d(Opcode::kOr);
-  int group_period = kPairs;
+  int group_period = rows;
   const auto collides = [&](int period) {
     for (int j = 0; j < kWeightSlices; ++j) {
       const int between = turn + 2 * Hops(kVxm, SlicePosition(WeightSlice(side, j)));
@@ -85,7 +91,7 @@ void Attention::MergeValues(const ValueTables& tables, int elements, int address
     return false;
   };
   while (collides(group_period)) ++group_period;
-  const auto when = [&](int row) { return int64_t{row} / kPairs * group_period + row % kPairs; };
+  const auto when = [&](int row) { return int64_t{row} / rows * group_period + row % rows; };
 
   Block b("append value");
   b.Reach(shape.group_rows());
@@ -116,29 +122,28 @@ void Attention::MergeValues(const ValueTables& tables, int elements, int address
   const int64_t invert = place - mxm.d(Opcode::kXor);
   read_pair(tables.one_hot, hot_in, kVxm, invert,
             static_cast<int>(place + when(elements - 1) - invert) + 1, 0);
-  for (int first = 0; first < elements; first += kPairs) {
-    const int n = std::min(kPairs, elements - first);
+  for (int first = 0; first < elements; first += rows) {
+    const int n = std::min(rows, elements - first);
     const int64_t at = when(first);
     read_pair(tables.identity + first, mxm.InStream(0), mxm.position(), feed + at, n, 1);
     b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcStream(kTypeF16, 0, mxm.InStream(0)), feed + at,
          n);
     b.At(MxmQueue(mxm.plane(), kMxmAcc), ops::Acc(kTypeF16, 0, 0, 0, mxm.OutStream(0)), take + at,
          n);
-    b.At(VxmQueue(1), ops::Convert(kTypeF32, kTypeF16, mxm.OutStream(0), half), to_half + at, n);
-    b.At(VxmQueue(2), ops::Binary(Opcode::kMask, kTypeF16, half, hot_in, placed), place + at, n);
-    b.At(VxmQueue(3), ops::BinaryImm(Opcode::kXor, kTypeF16, hot_in, 0xffff, others), invert + at,
-         n);
-    b.At(VxmQueue(4), ops::Binary(Opcode::kMask, kTypeF16, in, others, kept), place + at, n);
-    b.At(VxmQueue(5), ops::Binary(Opcode::kOr, kTypeF16, placed, kept, out), merge + at, n);
+    b.At(VxmQueue(1), ops::Convert(kTypeF32, type, mxm.OutStream(0), half), to_half + at, n);
+    b.At(VxmQueue(2), ops::Binary(Opcode::kMask, type, half, hot_in, placed), place + at, n);
+    b.At(VxmQueue(3), ops::BinaryImm(Opcode::kXor, type, hot_in, 0xffff, others), invert + at, n);
+    b.At(VxmQueue(4), ops::Binary(Opcode::kMask, type, in, others, kept), place + at, n);
+    b.At(VxmQueue(5), ops::Binary(Opcode::kOr, type, placed, kept, out), merge + at, n);
   }
   // The maps flow outward past all slices for as long as any of them needs one.
   int64_t read_first = INT64_MAX, read_last = INT64_MIN;
   for (int row = 0; row < elements; ++row) {
-    for (int plane = 0; plane < 2; ++plane) {
-      const int slice = WeightSlice(side, 2 * (row % kPairs) + plane);
+    for (int plane = 0; plane < planes; ++plane) {
+      const int slice = WeightSlice(side, planes * (row % rows) + plane);
       const int hops = Hops(kVxm, SlicePosition(slice));
       const int64_t gather = place + when(row) - hops - d_gather;
-      const int at = address + row / kPairs;
+      const int at = address + row / rows;
       b.At(MemQueue(slice), ops::Gather(at, 0, read_map, in + plane), gather);
       b.At(MemQueue(slice), ops::Scatter(at, 0, write_map, out + plane), result + when(row) + hops);
       read_first = std::min(read_first, gather - hops);
@@ -195,8 +200,8 @@ void Attention::ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, 
   TileLoop loop(mxm, b, load);
   for (int tile = 0; tile < tiles; ++tile) {
     for (int slot = 0; slot < slots; ++slot) {
-      const int row = key_address + slot * shape.key_slot_rows() + tile * (kHalfLanes / 16);
-      const int64_t feed = loop.Next(row, shape.key_tile_cycles(tile), queries);
+      const int row = key_address + slot * shape.key_slot_rows() + shape.key_tile_row(tile);
+      const int64_t feed = loop.Next(row, shape.key_tile_cycles(tile), queries, shape.format);
       int64_t at = feed;
       for (const Chunk& c : group) {
         b.At(abc, ops::AbcFeed(kTypeF16, c.entry + slot, slots), at, c.heads);
@@ -252,12 +257,40 @@ void Attention::Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p) 
   }
 }
 
-// Queries first .. first + count - 1, one accumulator each, against one group of elements.
+// A chain over the tiles of each query, since it sums over them, too.
+void Attention::ScaledSoftmax(Quad scores, Quad bias, const CacheScales& scales, Quad maxima,
+                              int heads, Pair p, Quad sums) {
+  const int tiles = shape.key_tiles(), queries = batch * heads;
+  const auto masked = [&](Chain& c, int i) {
+    const Chain::Value s = c.Op(Opcode::kMul, c.Load(scores + i * tiles), c.Load(scales.keys));
+    return c.Op(Opcode::kAdd, s, c.Load(bias + i / heads * tiles));
+  };
+  for (int i = 0; i < queries; ++i) {
+    Chain c(timing, "softmax mask", tiles, AccumulatePeriod(timing, Opcode::kMax));
+    c.Store(c.Accumulate(Opcode::kMax, masked(c, i)), maxima + i);
+    placer.Place(c.Build());
+  }
+  const Quad top = maxima + queries, partial = maxima + 2 * queries;
+  Kernels{timing, placer}.LaneMax(maxima, top, queries);
+  for (int i = 0; i < queries; ++i) {
+    Chain c(timing, "softmax exp", tiles, AccumulatePeriod(timing, Opcode::kAdd));
+    const Chain::Value s = c.Op(Opcode::kSub, masked(c, i), c.Load(top + i, 0));
+    const Chain::Value e = c.Unary(Opcode::kExp, s);
+    c.Store16(c.To16(c.Op(Opcode::kMul, e, c.Load(scales.values))), p + i * tiles);
+    c.Store(c.Accumulate(Opcode::kAdd, e), partial + i);
+    placer.Place(c.Build());
+  }
+  Kernels{timing, placer}.LaneSum(partial, sums, queries);
+}
+
+// Queries first .. first + count - 1, an accumulator each (int8: two), against one group of
+// elements.
 void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, int value_address,
-                           Quad out, int stride) {
+                           const std::array<Quad, 2>& out, int stride) {
   const TandemPlanes mxm{timing, side};
   const int tiles = shape.key_tiles(), cycles = TileCycles(shape.group_elements(group));
   const int per_segment = std::max(1, kActivationPairs / count), stream = mxm.OutStream(0);
+  const int per_block = shape.block_halves();
   for (int begin = 0; begin < tiles; begin += per_segment) {
     const int n = std::min(per_segment, tiles - begin);
     Block b("weigh values");
@@ -265,18 +298,24 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
       mxm.Activate(b, p + ((first + i) * tiles + begin), i * n, n, int64_t{i} * n);
     }
     TileLoop loop(mxm, b, int64_t{count} * n);
-    const int end = std::min(shape.blocks(), 2 * (begin + n));
-    for (int block = 2 * begin; block < end; ++block) {
-      const int row = value_address + group * shape.group_rows() + block * shape.block_rows();
-      const int64_t feed = loop.Next(row, cycles, count), take = mxm.ResultAt(feed);
-      b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, block - 2 * begin, 2 * n), feed,
+    int64_t feed = 0;
+    for (int half = 2 * begin; half < std::min(shape.halves(), 2 * (begin + n)); ++half) {
+      const int block = half / per_block, in_block = half % per_block;
+      if (in_block == 0) {
+        const int row = value_address + group * shape.group_rows() + block * shape.block_rows();
+        const int halves = std::min(per_block, shape.halves() - half);
+        feed = loop.Next(row, cycles, int64_t{count} * halves, shape.format);
+      }
+      const int64_t at = feed + int64_t{in_block} * count, take = mxm.ResultAt(at);
+      b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, half - 2 * begin, 2 * n), at,
            count);
-      const bool last = block == shape.blocks() - 1;
+      const bool last = half + per_block >= shape.halves();
       b.At(MxmQueue(mxm.plane(), kMxmAcc),
-           ops::Acc(kTypeF16, 0, 1, block > 0, last ? stream : kNoStream), take, count);
+           ops::Acc(kTypeF16, in_block * count, 1, block > 0, last ? stream : kNoStream), take,
+           count);
       for (int i = first; last && i < first + count;) {
         const int h = i % heads, run = std::min(heads - h, first + count - i);
-        const Quad to = out + (i / heads * stride + h * shape.value_groups() + group);
+        const Quad to = out[in_block] + (i / heads * stride + h * shape.value_groups() + group);
         mxm.StoreResult(b, stream, to, take + i - first, run, 1, shape.value_groups());
         i += run;
       }
@@ -286,12 +325,12 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
   }
 }
 
-void Attention::Weigh(Pair p, int heads, int value_address, Quad out, int stride) {
-  const int queries = batch * heads;
+void Attention::Weigh(Pair p, int heads, int value_address, Quad out, int stride, Quad upper) {
+  const int queries = batch * heads, most = kAccumulators / shape.block_halves();
   for (int group = 0; group < shape.value_groups(); ++group) {
-    for (int first = 0; first < queries; first += kAccumulators) {
-      WeighGroup(p, first, std::min(kAccumulators, queries - first), heads, group, value_address,
-                 out, stride);
+    for (int first = 0; first < queries; first += most) {
+      WeighGroup(p, first, std::min(most, queries - first), heads, group, value_address,
+                 {out, upper}, stride);
     }
   }
 }
@@ -307,6 +346,28 @@ void Attention::Normalise(Quad weighed, Quad low_half, int count, Pair west, Pai
     const Chain::Value clean = c.Op(Opcode::kMask, y, c.Load(low_half, 0));
     c.Store16(c.To16(clean), west + i);
     c.Store16(c.To16(clean), east + i);
+    placer.Place(c.Build());
+  }
+}
+
+void Attention::NormaliseHalves(Quad weighed, Quad upper, Quad sums, Quad low_half, int heads,
+                                int stride, Pair west, Pair east) {
+  const int groups = shape.value_groups();
+  for (int first = 0; first < batch * groups; ++first) {
+    const int position = first / groups, at = position * stride + first % groups;
+    Chain c(timing, "normalise", heads);
+    Chain::Value y = c.Load(weighed + at, groups);
+    if (shape.halves() > 1) {
+      y = c.Op(Opcode::kAdd, y, c.LoadShifted(upper + at, -kHalfLanes, groups));
+    }
+    // 1 / sum, as the square of its reciprocal root; it is at least 1.
+    const Chain::Value root = c.Unary(Opcode::kRsqrt, c.Load(sums + position * heads));
+    y = c.Op(Opcode::kMul, y, c.Op(Opcode::kMul, root, root));
+    // Values were scaled so that their largest is 127.
+    y = c.OpImm(Opcode::kMul, y, 1.0f / 127);
+    y = c.Op(Opcode::kMask, y, c.Load(low_half, 0));
+    c.Store16(c.To16(y), west + at, groups);
+    c.Store16(c.To16(y), east + at, groups);
     placer.Place(c.Build());
   }
 }

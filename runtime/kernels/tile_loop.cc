@@ -1,10 +1,16 @@
 // Loads, installs and holds of a sequence of tiles (runtime/kernels/tile_loop.h).
 #include "runtime/kernels/tile_loop.h"
 
+#include "runtime/kernels/widen.h"
+
 namespace lockstep {
 
-int64_t TileLoop::Next(int row, int cycles, int64_t feeds) {
-  mxm_.Stream(block_, row, cycles, load_);
+int64_t TileLoop::Next(int row, int cycles, int64_t feeds, NumberFormat stored) {
+  if (stored == NumberFormat::kInt8) {
+    StreamWidened(mxm_, block_, row, cycles, load_);
+  } else {
+    mxm_.Stream(block_, row, cycles, load_);
+  }
   return Install(cycles, feeds);
 }
 

@@ -26,8 +26,8 @@ class TileLoop {
 
   // Loads weight rows row .. row + cycles - 1 (they come in `cycles` cycles) and installs them as
   // soon as the tile before has been fed. Returns the first cycle for its feeds; the last may come
-  // feeds - 1 cycles later.
-  int64_t Next(int row, int cycles, int64_t feeds);
+  // feeds - 1 cycles later. stored: kInt8: rows that are widened on their way (widen.h).
+  int64_t Next(int row, int cycles, int64_t feeds, NumberFormat stored = NumberFormat::kFp16);
   // The same for a slot of a matrix.
   int64_t Next(const WeightWords& words, int cycles, int64_t feeds);
 

@@ -23,9 +23,19 @@ void ForEachCacheWord(const Plan& plan, const ModelMap& map,
       for (int r = 0; r < count; ++r) visit(WeightSlice(kAttentionSide, i), first + r);
     }
   };
+  const auto quads = [&](Quad first, int count) {
+    for (int k = 0; k < kSlicesPerColumn; ++k) {
+      for (int w = 0; w < count; ++w) {
+        visit(ColumnSlice(first.side, first.column, k), first.address + w);
+      }
+    }
+  };
   for (const LayerMap& layer : map.layers) {
     for (int first : layer.keys) rows(first, plan.cache().key_rows());
     for (int first : layer.values) rows(first, plan.cache().value_rows());
+    for (const CacheScales& scales : layer.scales) {
+      for (const Quad& of : {scales.keys, scales.values}) quads(of, plan.cache().key_tiles());
+    }
   }
 }
 

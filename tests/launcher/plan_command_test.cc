@@ -126,7 +126,6 @@ TEST_F(PlanCommandTest, ARunOnTheSpareNodeSaysTheSame) {
   EXPECT_EQ(failed.exit_code, 0) << failed.output;
   EXPECT_EQ(failed.output, healthy.output);
   EXPECT_THAT(Lockstep(run + " --failed 0.1 --failed 0.2").output, HasSubstr("of which 1 works"));
-  EXPECT_THAT(Lockstep(run + " --kv int8").output, HasSubstr("KV cache in int8"));
 }
 
 TEST_F(PlanCommandTest, AConfigFileIsAModelAndOtherArchitecturesAreRefused) {

@@ -42,6 +42,22 @@ TEST(LayoutTest, Int8HalvesTheLayersAndLeavesTheRest) {
   EXPECT_EQ(int8.kv_cache, half.kv_cache);
 }
 
+// A tile of 320 positions: of fp16 10 words of 32 slices for keys and, of heads of 48, two blocks
+// of 3 for values; of int8 5 and 2, and a vector of scales each.
+TEST(LayoutTest, AnInt8CacheTakesTwoFifthsOfTheBytes) {
+  const auto use = [](NumberFormat kv_cache, NumberFormat weights) {
+    return LayOut(*MakePlan(Model(), 3, 4000, 2, weights, kv_cache), WholeModel(Model())).use;
+  };
+  const int64_t heads = int64_t{6} * 2, tiles = 4000 / 320 + 1,
+                word = 320;  // the last of half a tile
+  const SramUse half = use(NumberFormat::kFp16, NumberFormat::kFp16);
+  const SramUse int8 = use(NumberFormat::kInt8, NumberFormat::kFp16);
+  EXPECT_EQ(half.kv_cache, heads * 32 * word * (10 * tiles + 3 * 25));
+  EXPECT_EQ(int8.kv_cache, heads * word * (32 * (5 * tiles + 2 * tiles) + 2 * 4 * tiles));
+  EXPECT_EQ(int8.layers, half.layers);
+  EXPECT_EQ(use(NumberFormat::kInt8, NumberFormat::kInt8).kv_cache, int8.kv_cache);
+}
+
 TEST(LayoutTest, StagesShareTheLayersAndEachHasItsOwnTables) {
   const SramUse whole = Use(WholeModel(Model())), none = Use({});
   const SramUse first = Use({{0, 2}, {0, 1001}, {}});

@@ -20,12 +20,14 @@ struct Case {
   bool tied;
   const char* dtype;
   int context, steps;
+  NumberFormat kv_cache = NumberFormat::kFp16;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << c.chips << " chips, hidden " << c.hidden << ", ffn " << c.ffn << ", heads "
              << c.heads << "/" << c.kv_heads << " x " << c.head_dim << ", vocab " << c.vocab
-             << (c.tied ? " tied " : " ") << c.dtype << ", context " << c.context;
+             << (c.tied ? " tied " : " ") << c.dtype << ", context " << c.context << ", cache in "
+             << NumberFormatName(c.kv_cache);
 }
 
 ModelConfig ConfigOf(const Case& c) {
@@ -41,8 +43,8 @@ ModelConfig ConfigOf(const Case& c) {
 class Node {
  public:
   Node(const ModelConfig& config, const TempFolder& folder, int chips, int context,
-       const ChipTiming& timing = ChipTiming::Default(),
-       NumberFormat format = NumberFormat::kFp16) {
+       const ChipTiming& timing = ChipTiming::Default(), NumberFormat format = NumberFormat::kFp16,
+       NumberFormat kv_cache = NumberFormat::kFp16) {
     weights = std::make_unique<Checkpoint>(*Checkpoint::Open(folder.path()));
     const auto links = LinkModel::Create();
     const int flight = static_cast<int>(links->flight_cycles());
@@ -59,8 +61,8 @@ class Node {
       }
       groups.push_back(group);
     }
-    SessionSetup setup{OneStage(*MakePlan(config, chips, context, 1, format), std::move(groups)),
-                       timing, EngineKind::kFunctional};
+    const Plan plan = *MakePlan(config, chips, context, 1, format, kv_cache);
+    SessionSetup setup{OneStage(plan, std::move(groups)), timing, EngineKind::kFunctional};
     for (EngineKind kind : {EngineKind::kFunctional, EngineKind::kTiming}) {
       auto wiring = Wiring::Create(chips, wires, setup.timing.link_ticks);
       auto fabric = LocalFabric::Create(*wiring, 1);
@@ -101,11 +103,12 @@ TEST_P(ModelTest, LogitsAgreeWithDoublePrecision) {
   const RandomModel model(ConfigOf(c), c.dtype, 11);
   TempFolder folder;
   model.WriteTo(folder);
-  Node node(model.config, folder, c.chips, c.context);
+  Node node(model.config, folder, c.chips, c.context, ChipTiming::Default(), NumberFormat::kFp16,
+            c.kv_cache);
   ASSERT_TRUE(node.ok());
-  ReferenceModel exact(model, 0);
+  ReferenceModel exact(model, 0, c.kv_cache);
   std::vector<ReferenceModel> moved;
-  for (uint32_t seed = 1; seed <= 4; ++seed) moved.emplace_back(model, seed);
+  for (uint32_t seed = 1; seed <= 4; ++seed) moved.emplace_back(model, seed, c.kv_cache);
   std::mt19937 random(5);
   for (int t = 0; t < c.steps; ++t) {
     const int token = static_cast<int>(random() % c.vocab);
@@ -161,6 +164,18 @@ INSTANTIATE_TEST_SUITE_P(LongTexts, ModelTest,
                          ::testing::Values(Case{1, 16, 24, 1, 4, 2, 8, 17, true, "F32", 330, 330},
                                            Case{2, 24, 20, 2, 3, 1, 8, 17, false, "F16", 170,
                                                 170}));
+
+// Integers of the cache are those of the reference but where rounding tips one over a tie, which it
+// does to the moved ones, too.
+constexpr NumberFormat kInt8 = NumberFormat::kInt8;
+INSTANTIATE_TEST_SUITE_P(
+    Int8Cache, ModelTest,
+    ::testing::Values(Case{1, 96, 192, 2, 6, 2, 16, 105, true, "F16", 40, 5, kInt8},
+                      Case{8, 96, 192, 2, 6, 2, 16, 105, true, "BF16", 40, 5, kInt8},
+                      Case{3, 330, 33, 2, 7, 1, 322, 11, true, "F32", 20, 4, kInt8},
+                      Case{2, 96, 64, 1, 64, 1, 12, 11, false, "F16", 20, 4, kInt8},
+                      Case{1, 1300, 330, 1, 4, 2, 32, 350, true, "F16", 12, 2, kInt8},
+                      Case{1, 16, 24, 1, 4, 2, 8, 17, true, "F32", 330, 330, kInt8}));
 
 // SRAM so full that matrices take words of the activation columns, heads lie end to end before o
 // and a key and its value are one tile, as in Llama-2-70B on ten racks. Rows of the embedding fill

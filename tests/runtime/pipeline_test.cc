@@ -34,8 +34,8 @@ ModelConfig Model(int layers, int hidden) {
 // One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on
 // the last `heads`.
 Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8,
-                  int sequences = 1) {
-  Deployment d{*MakePlan(model, chips, 20, sequences), {}, {}};
+                  int sequences = 1, NumberFormat kv_cache = NumberFormat::kFp16) {
+  Deployment d{*MakePlan(model, chips, 20, sequences, NumberFormat::kFp16, kv_cache), {}, {}};
   const auto part = [](int total, int parts, int i) {
     return i < 0 || i >= parts ? Range{} : Range{total * i / parts, total * (i + 1) / parts};
   };
@@ -174,15 +174,17 @@ TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMem
   TempFolder folder;
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
-  Machine machine(Deploy(model.config, 6, 2, 3), ChipTiming::Default());
-  const auto want = machine.Run(EngineKind::kFunctional, &weights, 1);
-  const uint64_t digest = machine.digest;
-  const int64_t touched = machine.touched;
-  const auto compiled = *CompiledPipeline::Create(machine.pipeline, machine.timing);
-  const int64_t largest = LargestStage(*compiled);
-  EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1, {7}, largest), want);
-  EXPECT_EQ(machine.digest, digest);
-  EXPECT_LT(machine.touched * 3, touched);
+  for (const NumberFormat kv_cache : {NumberFormat::kFp16, NumberFormat::kInt8}) {
+    Machine machine(Deploy(model.config, 6, 2, 3, 8, 1, kv_cache), ChipTiming::Default());
+    const auto want = machine.Run(EngineKind::kFunctional, &weights, 1);
+    const uint64_t digest = machine.digest;
+    const int64_t touched = machine.touched;
+    const auto compiled = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+    const int64_t largest = LargestStage(*compiled);
+    EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1, {7}, largest), want);
+    EXPECT_EQ(machine.digest, digest);
+    EXPECT_LT(machine.touched * 3, touched);
+  }
 }
 
 TEST(PipelineVisitsTest, AStageAboveTheLimitIsRefusedWithTheBytes) {
@@ -206,20 +208,22 @@ TEST(PipelineSequencesTest, EachHasTheLogitsItHasAlone) {
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
   const ChipTiming timing = ChipTiming::Default();
-  Machine machine(Deploy(model.config, 3, 2, 2, 8, 3), timing);
   const std::vector<int> first = {7, 70, 33};
-  const auto all = machine.Run(EngineKind::kFunctional, &weights, 2, first);
-  const uint64_t digest = machine.digest;
-  machine.Run(EngineKind::kTiming, nullptr, 1, first);
-  EXPECT_EQ(machine.digest, digest);
-  EXPECT_TRUE(machine.Verify().ok()) << machine.Verify().status();
-  for (size_t i = 0; i < first.size(); ++i) {
-    const auto alone = Machine(Deploy(model.config, 1, 1, 1), timing)
-                           .Run(EngineKind::kFunctional, &weights, 1, {first[i]});
-    for (size_t position = 0; position < all.size(); ++position) {
-      const std::vector<float> mine(all[position].begin() + i * 105,
-                                    all[position].begin() + (i + 1) * 105);
-      EXPECT_EQ(mine, alone[position]) << "sequence " << i << ", position " << position;
+  for (const NumberFormat kv_cache : {NumberFormat::kFp16, NumberFormat::kInt8}) {
+    Machine machine(Deploy(model.config, 3, 2, 2, 8, 3, kv_cache), timing);
+    const auto all = machine.Run(EngineKind::kFunctional, &weights, 2, first);
+    const uint64_t digest = machine.digest;
+    machine.Run(EngineKind::kTiming, nullptr, 1, first);
+    EXPECT_EQ(machine.digest, digest);
+    EXPECT_TRUE(machine.Verify().ok()) << machine.Verify().status();
+    for (size_t i = 0; i < first.size(); ++i) {
+      const auto alone = Machine(Deploy(model.config, 1, 1, 1, 8, 1, kv_cache), timing)
+                             .Run(EngineKind::kFunctional, &weights, 1, {first[i]});
+      for (size_t position = 0; position < all.size(); ++position) {
+        const std::vector<float> mine(all[position].begin() + i * 105,
+                                      all[position].begin() + (i + 1) * 105);
+        EXPECT_EQ(mine, alone[position]) << "sequence " << i << ", position " << position;
+      }
     }
   }
 }

@@ -77,6 +77,8 @@ TEST(PlanTest, DigestTellsPlansApart) {
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 2), 4, 65)->Digest());
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 2), 3, 64)->Digest());
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 2), 4, 64, 1, NumberFormat::kInt8)->Digest());
+  EXPECT_NE(plan->Digest(),
+            MakePlan(Model(6, 2), 4, 64, 1, NumberFormat::kFp16, NumberFormat::kInt8)->Digest());
   EXPECT_NE(plan->Digest(), MakePlan(Model(6, 3), 4, 64)->Digest());
   for (auto change : {+[](ModelConfig& m) { m.rope.theta = 500000; },
                       +[](ModelConfig& m) { m.rope.original_max_positions = 8192; },

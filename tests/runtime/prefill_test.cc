@@ -20,8 +20,9 @@ ModelConfig Model(int hidden, int ffn, int heads, int kv_heads, int head_dim, in
 // One chip that holds a whole model, with the programs for one position and for a batch.
 class Chip {
  public:
-  Chip(const RandomModel& model, int context, int batch, bool all_logits)
-      : plan(*MakePlan(model.config, 1, context)),
+  Chip(const RandomModel& model, int context, int batch, bool all_logits,
+       NumberFormat kv_cache = NumberFormat::kFp16)
+      : plan(*MakePlan(model.config, 1, context, 1, NumberFormat::kFp16, kv_cache)),
         stage(WholeModel(model.config)),
         engine(0, timing, nullptr, Sram::Pages::kSmall),
         check(0, timing),
@@ -82,10 +83,12 @@ struct Case {
   ModelConfig config;
   int batch, count;
   bool all_logits;
+  NumberFormat kv_cache = NumberFormat::kFp16;
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << c.count << " positions by " << c.batch << ", " << c.config.heads << "/"
-             << c.config.kv_heads << " heads of " << c.config.head_dim;
+             << c.config.kv_heads << " heads of " << c.config.head_dim << ", cache in "
+             << NumberFormatName(c.kv_cache);
 }
 
 class PrefillTest : public ::testing::TestWithParam<Case> {};
@@ -97,7 +100,8 @@ TEST_P(PrefillTest, GivesTheBitsOfSinglePositions) {
   std::mt19937 random(3);
   for (int i = 0; i < c.count; ++i)
     tokens.push_back(static_cast<int>(random() % c.config.vocab_size));
-  Chip one(model, c.count, c.batch, c.all_logits), many(model, c.count, c.batch, c.all_logits);
+  Chip one(model, c.count, c.batch, c.all_logits, c.kv_cache);
+  Chip many(model, c.count, c.batch, c.all_logits, c.kv_cache);
   std::vector<std::vector<float>> want;
   for (int t = 0; t < c.count; ++t) want.push_back(one.Step(std::span(tokens).subspan(t, 1), t)[0]);
   // Whole batches, then single positions, which read the cache that the batches wrote.
@@ -123,6 +127,14 @@ INSTANTIATE_TEST_SUITE_P(Shapes, PrefillTest,
                                            // Enough words for norms to be streamed.
                                            Case{Model(1300, 330, 4, 2, 32, 105), 16, 18, false},
                                            Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false}));
+constexpr NumberFormat kInt8 = NumberFormat::kInt8;
+INSTANTIATE_TEST_SUITE_P(Int8Cache, PrefillTest,
+                         ::testing::Values(Case{Model(96, 192, 6, 2, 16, 105), 8, 19, true, kInt8},
+                                           Case{Model(330, 701, 3, 3, 48, 350), 4, 9, true, kInt8},
+                                           Case{Model(70, 33, 4, 1, 200, 105), 16, 18, true, kInt8},
+                                           Case{Model(64, 64, 18, 1, 8, 11), 2, 5, false, kInt8},
+                                           Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false,
+                                                kInt8}));
 
 TEST(PrefillProgramTest, StreamsTheWeightsOfLargeMatricesOnceABatch) {
   const RandomModel model(Model(1300, 1700, 4, 2, 64, 105), "F16", 5);

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/half.h"
+#include "runtime/files/number_format.h"
 #include "runtime/model/model_config.h"
 #include "tests/runtime/model_files.h"
 
@@ -89,11 +90,14 @@ class RandomModel {
 
 class ReferenceModel {
  public:
-  // seed 0: exact; else values that the chip rounds to fp16 are moved at random.
-  ReferenceModel(const RandomModel& model, uint32_t seed)
+  // seed 0: exact; else values that the chip rounds to fp16 are moved at random. kv_cache: kInt8:
+  // keys and values are kept as integers, one scale a head.
+  ReferenceModel(const RandomModel& model, uint32_t seed,
+                 NumberFormat kv_cache = NumberFormat::kFp16)
       : m_(model),
         c_(model.config),
         moves_(seed != 0),
+        int8_cache_(kv_cache == NumberFormat::kInt8),
         random_(seed),
         keys_(c_.layers),
         values_(c_.layers) {}
@@ -156,10 +160,21 @@ class ReferenceModel {
     }
     return Moved(x);
   }
+  // Keys or values as the cache has them.
+  std::vector<double> Kept(std::vector<double> x) const {
+    const size_t d = c_.head_dim;
+    for (size_t head = 0; int8_cache_ && head < x.size(); head += d) {
+      double largest = 1e-300;
+      for (size_t i = head; i < head + d; ++i) largest = std::max(largest, std::abs(x[i]));
+      for (size_t i = head; i < head + d; ++i)
+        x[i] = std::nearbyint(x[i] / largest * 127) * largest / 127;
+    }
+    return x;
+  }
   std::vector<double> Attend(int l, const std::string& p, const std::vector<double>& n) {
     const int d = c_.head_dim;
-    keys_[l].push_back(Rotated(Product(p + "self_attn.k_proj.weight", n), 1));
-    values_[l].push_back(Moved(Product(p + "self_attn.v_proj.weight", n)));
+    keys_[l].push_back(Kept(Rotated(Product(p + "self_attn.k_proj.weight", n), 1)));
+    values_[l].push_back(Kept(Moved(Product(p + "self_attn.v_proj.weight", n))));
     const std::vector<double> q =
         Rotated(Product(p + "self_attn.q_proj.weight", n), 1 / std::sqrt(double{1} * d));
     std::vector<double> out(q.size(), 0.0);
@@ -184,7 +199,7 @@ class ReferenceModel {
 
   const RandomModel& m_;
   const ModelConfig& c_;
-  const bool moves_;
+  const bool moves_, int8_cache_;
   std::mt19937 random_;
   int position_ = 0;
   std::vector<std::vector<std::vector<double>>> keys_, values_;  // by layer, position

@@ -63,6 +63,7 @@ TEST_F(RequestTest, FieldsOfARunAreItsFlags) {
   };
   has(R"("weights": "int8")", "--weights=int8");
   has(R"("kvCache": "fp16")", "--kv=fp16");
+  has(R"("kvCache": "int8")", "--kv=int8");
   has(R"("sequences": 2)", "--sequences=2");
   has(R"("nodes": 2)", "--nodes=2");
   has(R"("failedNodes": ["0.1"])", "--failed=0.1");
@@ -110,7 +111,7 @@ TEST_F(RequestTest, WrongFieldsOfARunAreNamed) {
   };
   refused("weights", R"("weights": "fp8")");
   refused("kv_cache", R"("kvCache": "")");
-  refused("kv_cache", R"("kvCache": "int8")");
+  refused("kv_cache", R"("kvCache": "fp8")");
   refused("nodes", R"("nodes": 0)");
   refused("machine.topology", R"("nodes": 2147483647)");
   refused("sequences", R"("sequences": 0)");
