@@ -63,7 +63,12 @@ endforeach()
 add_test(NAME studies_quick
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/studies_test.py
                  ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)
-set_tests_properties(studies_quick PROPERTIES LABELS study TIMEOUT 600)
+set_tests_properties(studies_quick PROPERTIES LABELS study TIMEOUT 900)
+add_test(NAME readme_shows_what_is_printed
+         COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/readme_test.py
+                 ${CMAKE_SOURCE_DIR} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+set_tests_properties(readme_shows_what_is_printed PROPERTIES LABELS "study;mpi" TIMEOUT 600
+                     PROCESSORS 2)
 add_test(NAME page_in_a_browser
          COMMAND ${DEBIAN_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/page_browser_test.py
                  ${CMAKE_SOURCE_DIR} $<TARGET_FILE:lockstep>)

@@ -42,12 +42,13 @@ def parse_arguments(description, *more):
 
 
 def commit():
-    """Short commit of the tree, `+` when files were changed since; `unknown` without git."""
+    """Short commit of the tree, `+` when files were changed since; `unknown` without git. Results do
+    not count, or those of one study would change the commit of the next."""
     git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run(git + ["rev-parse", "--short=12", "HEAD"], capture_output=True,
                               text=True, check=True).stdout.strip()
-        changed = subprocess.run(git + ["status", "--porcelain", "--untracked-files=no"],
+        changed = subprocess.run(git + ["status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/results"],
                                  capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
