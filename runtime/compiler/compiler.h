@@ -7,6 +7,7 @@
 // One program serves every position of a run. Before each step the host writes the step's inputs
 // (StepInputs), after it the host reads the logits.
 
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -37,6 +38,8 @@ struct PartShape {
   // What goes out, and without layers what comes in, is meant for a head alone: of a batch the last
   // position's vector, unless the plan has logits of all.
   bool to_head = false;
+  // Only copies hidden vectors as the embedding gave them, into a row of the inbox or back from it.
+  std::optional<int> keep = std::nullopt, take = std::nullopt;
 };
 inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
 

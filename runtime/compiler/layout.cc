@@ -278,6 +278,10 @@ class LayoutMaker {
     s.scores = memory_.Words(kAttentionSide, 2, queries * tiles);
     s.weighed = memory_.Words(kAttentionSide, 2, outputs);
     s.int8_cache = MapInt8Cache(plan_, memory_);
+    for (int half : {0, 1}) {
+      if (stage_.layers.begin > 0) break;
+      s.inbox[half] = memory_.PairWords(kEast, 2, 2 * half, CeilDiv(plan_.inbox, 2) * words);
+    }
     Count(&SramUse::activations);
   }
 

@@ -97,6 +97,7 @@ struct ScratchMap {
   ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{}, keys_values32{};
   Quad key_twice{};  // of keys_values32
   Quad logits[2]{};
+  Pair inbox[2]{};  // of the first stage: rows of hidden vectors as fp16, even and odd ones
 };
 
 inline constexpr Hemisphere kAttentionSide = Hemisphere::kEast;

@@ -4,7 +4,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -134,7 +133,9 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipel
   }
   out->ListParts();
   if (threads > 0) RETURN_IF_ERROR(out->CompileAll(threads));
-  RETURN_IF_ERROR(out->SetStarts());
+  RETURN_IF_ERROR(out->SetStarts(out->parts_));
+  out->latency_ = out->cycles();
+  if (out->pipeline_.plan.sequences > 1) out->Repeat();
   return out;
 }
 
@@ -170,19 +171,23 @@ void CompiledPipeline::ListParts() {
   }
 }
 
-absl::Status CompiledPipeline::SetStarts() {
-  int64_t first_sent = 0, earliest = 0;
-  for (PipelinePart& part : parts_) {
+// A part starts so that it receives what the one before it sends, or, where it goes on with what that one
+// left on its node, as soon as that is done.
+absl::Status CompiledPipeline::SetStarts(std::vector<PipelinePart>& row) {
+  int64_t first_sent = 0, earliest = 0, done = 0;
+  for (PipelinePart& part : row) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
-    if (part.shape.receive != nullptr) part.start = first_sent - role->compiled.received_from;
+    const bool receives = part.shape.receive != nullptr;
+    part.start = receives ? first_sent - role->compiled.received_from : done;
     part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
     part.weight_stream_bytes = role->compiled.weight_stream_bytes;
     part.sram = role->compiled.layout.use;
     first_sent = part.start + role->compiled.sent_from;
     earliest = std::min(earliest, part.start);
+    done = part.end + DrainCycles(timing_);
   }
   std::map<int, const PipelinePart*> before;
-  for (PipelinePart& part : parts_) {
+  for (PipelinePart& part : row) {
     part.start -= earliest, part.end -= earliest;
     const PipelinePart*& last = before[part.stage];
     if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
@@ -191,96 +196,6 @@ absl::Status CompiledPipeline::SetStarts() {
                        ", the one before ends in cycle ", last->end, "; use fewer stages"));
     }
     last = &part;
-  }
-  latency_ = cycles();
-  if (pipeline_.plan.sequences > 1) Repeat();
-  return absl::OkStatus();
-}
-
-namespace {
-
-// The least period in which no part of `first` meets one of the same node of `later`, 1 .. most
-// periods behind: whatever still meets, k periods apart, moves it up.
-int64_t LeastPeriod(const std::vector<PipelinePart>& first, const std::vector<PipelinePart>& later,
-                    int most, int64_t drain, int64_t period) {
-  const auto next = [&] {
-    for (const PipelinePart& a : first) {
-      for (const PipelinePart& b : later) {
-        if (a.stage != b.stage) continue;
-        for (int k = 1; k <= most; ++k) {
-          const int64_t start = b.start + k * period, end = b.end + drain + k * period;
-          if (start >= a.end + drain) break;  // and so are all that follow
-          if (end <= a.start) continue;
-          return (a.end + drain - b.start + k - 1) / k;
-        }
-      }
-    }
-    return period;
-  };
-  for (int64_t at = next(); at != period; at = next()) period = at;
-  return period;
-}
-
-}  // namespace
-
-void CompiledPipeline::Repeat() {
-  const int sequences = pipeline_.plan.sequences;
-  const std::vector<PipelinePart> one = parts_;
-  period_ = LeastPeriod(one, one, sequences - 1, DrainCycles(timing_), 1);
-  for (int s = 1; s < sequences; ++s) {
-    for (PipelinePart part : one) {
-      part.shape.sequence = s;
-      part.start += s * period_, part.end += s * period_;
-      parts_.push_back(part);
-    }
-  }
-}
-
-absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight(
-    const CompiledPipeline& one) {
-  std::shared_ptr<CompiledPipeline> out(
-      new CompiledPipeline(one.pipeline_, one.timing_, one.step_));
-  out->seats_ = one.seats_;
-  out->roles_ = one.roles_;
-  out->ListParts();
-  RETURN_IF_ERROR(out->SetStarts());
-  RETURN_IF_ERROR(out->FollowOn());
-  return out;
-}
-
-absl::Status CompiledPipeline::FollowOn() {
-  const int positions = pipeline_.plan.flight, rows = positions / batch();
-  LOCKSTEP_CHECK(rows > 1 && positions % batch() == 0 && pipeline_.plan.sequences == 1 &&
-                     pipeline_.stages.size() > 1,
-                 "%d positions in flight", positions);
-  const std::vector<PipelinePart> last = parts_;
-  std::vector<PipelinePart> one;
-  for (PipelinePart part : last) {
-    if (part.shape.head && !part.shape.layers) break;  // what follows brings the vector to heads
-    const bool ends = part.stage + 1 == static_cast<int>(pipeline_.stages.size());
-    if (ends && part.shape.layers) {
-      part.shape.head = part.shape.to_head = false, part.shape.send = nullptr;
-      ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
-      part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
-      part.weight_stream_bytes = role->compiled.weight_stream_bytes;
-    }
-    one.push_back(part);
-  }
-  const int64_t drain = DrainCycles(timing_);
-  // For any number of positions, so that the time of many follows from that of a few.
-  constexpr int kAny = std::numeric_limits<int>::max();
-  for (int64_t before = period_ = 1;; before = period_) {
-    period_ = LeastPeriod(one, one, kAny, drain, period_);
-    period_ = LeastPeriod(one, last, kAny, drain, period_);
-    if (period_ == before) break;
-  }
-  parts_.clear();
-  for (int r = 0; r < rows; ++r) {
-    for (PipelinePart part : r + 1 < rows ? one : last) {
-      part.position = r * batch();
-      part.start += r * period_, part.end += r * period_;
-      parts_.push_back(part);
-    }
   }
   return absl::OkStatus();
 }

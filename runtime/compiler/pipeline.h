@@ -15,7 +15,11 @@
 //
 // Positions of a prompt in flight, or batches of them, have the same row of parts on the same
 // programs, inputs and rows of the cache: a part of the next one finds what the one before left. Only
-// the last one has a head.
+// the last one has a head. Where several stages hold rows of the embedding they go in groups, whose
+// embeddings wait in the first stage's inbox:
+//
+//   embedding  p0 p1 p2 p3                     p4 p5 p6 p7
+//   layers                 p0   p1   p2   p3                p4 ..
 //
 // Chips in one role share one program: the same part on the same shapes, by the same member of a
 // node, with the same cables in use. Starts differ.
@@ -113,6 +117,9 @@ class CompiledPipeline {
   int64_t latency() const { return latency_; }  // of one sequence's step
   // From the step of one sequence, position or batch to the next one's; 0: there is one.
   int64_t period() const { return period_; }
+  // Positions of a flight's groups, and from one group to the next; 0: there are none.
+  int group() const { return group_; }
+  int64_t group_period() const { return group_period_; }
 
   // Where a chip of the fabric stands; nothing for chips without work.
   struct Seat {
@@ -136,10 +143,13 @@ class CompiledPipeline {
  private:
   CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step)
       : pipeline_(std::move(pipeline)), timing_(timing), step_(step) {}
+  struct RowGroup;
   void ListParts();
-  absl::Status SetStarts();
+  absl::Status SetStarts(std::vector<PipelinePart>& row);
   void Repeat();
-  absl::Status FollowOn();
+  absl::StatusOr<std::vector<PipelinePart>> WithoutHeads(const std::vector<PipelinePart>& row);
+  absl::Status FollowOn(int rows);
+  absl::Status FollowInGroups(int rows);
   // Of all parts and members, on threads.
   absl::Status CompileAll(int threads);
   absl::StatusOr<std::shared_ptr<const Role>> CompileRole(const PipelinePart& part, int member,
@@ -150,7 +160,8 @@ class CompiledPipeline {
   const ChipTiming timing_;
   const Step step_;
   std::vector<PipelinePart> parts_;
-  int64_t latency_ = 0, period_ = 0;
+  int64_t latency_ = 0, period_ = 0, group_period_ = 0;
+  int group_ = 0;
   std::map<uint32_t, Seat> seats_;
   std::map<std::string, std::shared_ptr<const Role>> roles_;  // by picture
 };

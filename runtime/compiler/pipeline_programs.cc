@@ -17,8 +17,12 @@ std::string CompiledPipeline::Picture(const PipelinePart& part, int member) cons
   const Group& group = stage.groups[member];
   std::string out = absl::StrCat(
       stage.shape.layers.size(), "+", pipeline_.plan.ShardRows(stage.shape.embedding), "+",
-      pipeline_.plan.ShardRows(stage.shape.head), "/", part.shape.embedding, part.shape.layers,
-      part.shape.head, "#", part.shape.sequence, "/", group.self, "@", group.flight_cycles);
+      pipeline_.plan.ShardRows(stage.shape.head));
+  if (part.shape.keep) return absl::StrCat(out, "keep", *part.shape.keep);
+  if (part.shape.take) return absl::StrCat(out, "take", *part.shape.take);
+  if (pipeline_.plan.inbox > 0 && part.stage == 0) out += "inbox";
+  absl::StrAppend(&out, "/", part.shape.embedding, part.shape.layers, part.shape.head, "#",
+                  part.shape.sequence, "/", group.self, "@", group.flight_cycles);
   for (int port : group.port) absl::StrAppend(&out, ",", port);
   // Of one position all of it goes to the head.
   if (step_ == Step::kBatch && part.shape.to_head) out += "^";

@@ -78,7 +78,8 @@ uint64_t Plan::Digest() const {
       ";", chips, ",", context, ",", sequences, ",", batch, ",", batch_logits,
       weights == NumberFormat::kInt8 ? ",int8" : "",
       kv_cache == NumberFormat::kInt8 ? ",cache int8" : "",
-      flight > 1 ? absl::StrCat(",flight", flight) : "");
+      flight > 1 ? absl::StrCat(",flight", flight) : "",
+      inbox > 0 ? absl::StrCat(",inbox", inbox) : "");
   return XXH64(all.data(), all.size(), 0);
 }
 

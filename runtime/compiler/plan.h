@@ -46,6 +46,9 @@ struct Plan {
   // program; the host writes the inputs of each before it. 1: one at a time.
   int flight = 1;
   bool batch_logits = false;  // it gives the logits of all of them, not of the last alone
+  // Of a flight, for how many positions (or batches) the first stage keeps what the embedding gave until
+  // their layers begin (runtime/compiler/pipeline.h); 0: for none.
+  int inbox = 0;
 
   // Positions of a prompt in one step.
   int prompt_positions() const { return std::max(batch, flight); }

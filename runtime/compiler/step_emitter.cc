@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/isa.h"
+#include "runtime/kernels/chain.h"
 
 namespace lockstep {
 namespace {
@@ -66,6 +67,7 @@ StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, const PartSh
 
 CompiledChip StepEmitter::Emit() {
   CompiledChip out;
+  if (part_.take) Take(*part_.take);
   if (part_.embedding) Embedding();
   if (part_.receive != nullptr) Receive(out);
   if (part_.layers) {
@@ -79,6 +81,7 @@ CompiledChip StepEmitter::Emit() {
       PassOn();
     });
   }
+  if (part_.keep) Keep(*part_.keep);
   if (part_.head) out.logits = Head();
   out.layout = layout_;
   out.program = placer_.Finish();
@@ -134,6 +137,20 @@ std::vector<int> StepEmitter::InOrder(Positions of) const {
     for (int i = 0; i < of.count; ++i) order.push_back((of.first + i) * words_ + w);
   }
   return order;
+}
+
+Pair StepEmitter::InboxRow(int row) const {
+  return at_.inbox[row % 2] + row / 2 * batch_ * words_;
+}
+
+// An embedding is fp16, so nothing is lost.
+void StepEmitter::Keep(int row) {
+  kernels_.ToHalf(at_.residual, batch_ * words_, InboxRow(row));
+}
+void StepEmitter::Take(int row) {
+  Chain c(timing_, "from half", batch_ * words_);
+  c.Store(c.To32(c.Load16(InboxRow(row))), at_.residual);
+  placer_.Place(c.Build());
 }
 
 // Hidden vectors into the residual, or, if they are to be added there, beside it.

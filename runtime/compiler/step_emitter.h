@@ -94,6 +94,9 @@ class StepEmitter {
   void Embedding();
   void BeginNorm(Quad gain, bool streamed, Positions of);
   std::vector<int> InOrder(Positions of) const;
+  void Keep(int row);
+  void Take(int row);
+  Pair InboxRow(int row) const;
   void Receive(CompiledChip& out);
   void PassOn();
   void EmitLast(CompiledChip& out, const std::function<void()>& emit);

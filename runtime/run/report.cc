@@ -77,6 +77,9 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.link_ticks = setup.session.timing.link_ticks;
   r.batch = plan.batch;
   r.flight = plan.flight;
+  if (const CompiledPipeline* prompt = session.batches()) {
+    r.group = prompt->group(), r.group_cycles = prompt->group_period();
+  }
   r.cost = session.cost();
   r.batch_cost = session.batch_cost();
   for (const PipelinePart& part : session.compiled().parts()) {

@@ -42,6 +42,8 @@ struct RunReport {
   int64_t hop_cycles = 0, link_ticks = 0;
   int batch = 1;                    // positions of the prompt that a program takes
   int flight = 1;                   // or that follow each other over the stages in one step
+  int group = 0;                    // of these, whose embeddings go before their layers
+  int64_t group_cycles = 0;         // from one group to the next
   StepCost cost, batch_cost;        // of a token, of a batch
   SramUse sram;                     // of the chip with the most
   std::vector<PipelinePart> parts;  // of one sequence's step

@@ -88,9 +88,11 @@ std::string EmulatedRows(const RunReport& r) {
     const std::string what = r.batch > 1 ? absl::StrCat("batch of ", r.batch) : "position";
     const std::string each =
         flight ? absl::StrFormat(", a %s each %d cycles", what, r.batch_cost.period) : "";
+    const std::string groups =
+        r.group > 0 ? absl::StrFormat(", groups of %d each %d", r.group, r.group_cycles) : "";
     rows += Row(flight ? "a flight" : "a batch",
-                absl::StrFormat("%d cycles%s; with host link %s*", r.batch_cost.cycles, each,
-                                Time(r.BatchSeconds())));
+                absl::StrFormat("%d cycles%s%s; with host link %s*", r.batch_cost.cycles, each,
+                                groups, Time(r.BatchSeconds())));
   }
   rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.latency,
                                          Time(r.ProgramSeconds()), Time(r.LatencySeconds())));
@@ -226,7 +228,9 @@ Json EmulatedJson(const RunReport& r) {
           {"instructions", r.Instructions()},
           {"prefill_batch", r.batch},
           {"prompt_flight", r.flight},
-          {"cycles_between_batches", r.batch_cost.period},
+          {"cycles_between_positions", r.batch_cost.period},
+          {"prompt_group", r.group},
+          {"cycles_between_groups", r.group_cycles},
           {"cycles_per_batch", r.batch_cost.cycles},
           {"batches", r.result.batches},
           {"steps", r.result.steps}};

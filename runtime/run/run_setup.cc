@@ -117,6 +117,18 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
   return absl::OkStatus();
 }
 
+// Where several stages hold rows of the embedding, as large an inbox as the first one has room for.
+void ChooseInbox(Pipeline* pipeline) {
+  constexpr int kMost = 64;  // more rows hardly bring them closer together
+  Plan& plan = pipeline->plan;
+  if (pipeline->stages[1].shape.embedding.size() == 0) return;
+  for (plan.inbox = std::min(kMost, plan.flight / plan.batch); plan.inbox > 1; plan.inbox /= 2) {
+    const StageShape& first = pipeline->stages.front().shape;
+    if ((plan.batch > 1 ? PrefillFits(plan, first) : LayOut(plan, first).fits).ok()) return;
+  }
+  plan.inbox = 0;
+}
+
 // Positions that follow each other through the stages, singly or in batches.
 absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
   const int flight = options.prompt_flight.value_or(1), batch = pipeline->plan.batch;
@@ -136,6 +148,7 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
   if (flight % batch != 0) return refuse(": not a multiple of --prefill-batch ", batch);
   if (flight == batch) return refuse(" has no effect with batches of ", batch, " positions");
   pipeline->plan.flight = flight;
+  ChooseInbox(pipeline);
   return absl::OkStatus();
 }
 

@@ -54,7 +54,7 @@ def main():
         if report is None:
             return ["", missing] + [""] * (7 + len(KINDS))
         out = report["emulated"]
-        cycles, period = out["cycles_per_token"], out["cycles_between_batches"]
+        cycles, period = out["cycles_per_token"], out["cycles_between_positions"]
         assert out["cycles_per_batch"] == cycles + period, "two positions take one period more"
         prompt = (cycles + (int(context) - 1) * period) / CLOCK_HZ
         return [report["machine"]["chips"], 0, f"{out['tokens_per_second_per_user']:.1f}",

@@ -243,8 +243,8 @@ TEST(PipelineSequencesTest, FollowEachOtherAsCloselyAsTheSlowestStageAllows) {
   EXPECT_EQ(together->cycles(), alone->latency() + 4 * slowest);
 }
 
-Deployment InFlight(Deployment d, int positions, int batch = 1) {
-  d.plan.flight = positions, d.plan.batch = batch;
+Deployment InFlight(Deployment d, int positions, int batch = 1, int inbox = 0) {
+  d.plan.flight = positions, d.plan.batch = batch, d.plan.inbox = inbox;
   return d;
 }
 
@@ -273,33 +273,14 @@ std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
   return logits;
 }
 
-TEST(PipelineFlightTest, PositionsInFlightGiveTheLogitsOfOneByOne) {
-  const RandomModel model(Model(4, 96), "F16", 5);
-  TempFolder folder;
-  model.WriteTo(folder);
-  const Checkpoint weights = *Checkpoint::Open(folder.path());
-  for (const auto& [embeds, heads] : {std::pair{1, 1}, {2, 3}}) {
-    const Deployment one = Deploy(model.config, 4, embeds, heads);
-    Machine alone(one, ChipTiming::Default());
-    Machine flight(InFlight(one, 5), ChipTiming::Default());
-    const auto want = RunPrompt(alone, EngineKind::kFunctional, &weights, 1, 5);
-    ASSERT_EQ(want.size(), 3u);
-    EXPECT_EQ(RunPrompt(flight, EngineKind::kFunctional, &weights, 2, 5), want);
-    const uint64_t digest = flight.digest;
-    RunPrompt(flight, EngineKind::kTiming, nullptr, 1, 5);
-    EXPECT_EQ(flight.digest, digest);
-    EXPECT_NE(flight.digest, alone.digest);
-  }
-}
-
-struct Batches {
-  int batch, flight, stages, embeds, heads, hidden, cables;
+struct Prompt {
+  int batch, flight, stages, embeds, heads, hidden, cables, inbox = 0;
 };
-class PipelineBatchTest : public ::testing::TestWithParam<Batches> {};
+class PipelinePromptTest : public ::testing::TestWithParam<Prompt> {};
 
-// Sixteen positions as batches over the stages, one at a time or following each other.
-TEST_P(PipelineBatchTest, GivesTheLogitsOfOneByOne) {
-  const Batches& b = GetParam();
+// Sixteen positions in batches, in flight, in groups of these.
+TEST_P(PipelinePromptTest, GivesTheLogitsOfOneByOne) {
+  const Prompt& b = GetParam();
   const RandomModel model(Model(4, b.hidden), "F16", 5);
   TempFolder folder;
   model.WriteTo(folder);
@@ -307,12 +288,13 @@ TEST_P(PipelineBatchTest, GivesTheLogitsOfOneByOne) {
   const Deployment one = Deploy(model.config, b.stages, b.embeds, b.heads);
   const char* preset = LinkModel::kDefaultPreset.data();
   Machine alone(one, ChipTiming::Default(), preset, b.cables);
-  Machine many(InFlight(one, b.flight, b.batch), ChipTiming::Default(), preset, b.cables);
+  Machine many(InFlight(one, b.flight, b.batch, b.inbox), ChipTiming::Default(), preset, b.cables);
   const auto want = RunPrompt(alone, EngineKind::kFunctional, &weights, 1, 16);
   ASSERT_EQ(want.size(), 3u);
   EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 2, 16), want);
   const uint64_t digest = many.digest;
   const int64_t touched = many.touched;
+  EXPECT_NE(digest, alone.digest);
   RunPrompt(many, EngineKind::kTiming, nullptr, 1, 16);
   EXPECT_EQ(many.digest, digest);
   const auto token = *CompiledPipeline::Create(many.pipeline, many.timing);
@@ -325,12 +307,16 @@ TEST_P(PipelineBatchTest, GivesTheLogitsOfOneByOne) {
   EXPECT_LT(many.touched, touched);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cuts, PipelineBatchTest,
-                         ::testing::Values(Batches{4, 1, 2, 1, 1, 96, 4},
-                                           Batches{4, 16, 4, 2, 3, 350, 4},
-                                           Batches{2, 16, 3, 3, 2, 700, 2},
-                                           Batches{16, 1, 4, 1, 4, 1000, 1},
-                                           Batches{8, 16, 2, 2, 1, 1000, 3}));
+INSTANTIATE_TEST_SUITE_P(Cuts, PipelinePromptTest,
+                         ::testing::Values(Prompt{1, 8, 4, 1, 1, 96, 4},
+                                           Prompt{1, 4, 4, 2, 3, 96, 4},
+                                           Prompt{4, 1, 2, 1, 1, 96, 4},
+                                           Prompt{4, 16, 3, 3, 2, 350, 2},
+                                           Prompt{16, 1, 4, 1, 4, 350, 1},
+                                           Prompt{8, 16, 2, 2, 1, 1000, 3},
+                                           Prompt{1, 16, 3, 3, 2, 350, 2, 3},
+                                           Prompt{4, 16, 3, 2, 1, 350, 4, 4},
+                                           Prompt{2, 16, 4, 4, 4, 96, 1, 5}));
 
 // So a few positions say how long many take.
 TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
@@ -349,6 +335,28 @@ TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
     const auto verified = machine.Verify(*flight);
     EXPECT_TRUE(verified.ok()) << verified.status();
   }
+}
+
+// Rows of the embedding on many stages keep positions far apart, but not where their embeddings go in
+// groups.
+TEST(PipelineFlightTest, AnInboxBringsPositionsCloserTogether) {
+  const auto flight = [](int embeds, int positions, int inbox) {
+    Machine machine(InFlight(Deploy(Model(8, 350), 8, embeds, 1), positions, 1, inbox),
+                    ChipTiming::Default());
+    const auto token = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+    auto flight = *CompiledPipeline::CreateFlight(*token);
+    const auto verified = machine.Verify(*flight);
+    EXPECT_TRUE(verified.ok()) << verified.status();
+    return flight;
+  };
+  const auto one = flight(1, 24, 0), many = flight(6, 24, 0), groups = flight(6, 24, 8);
+  EXPECT_GT(many->period(), 4 * one->period());
+  EXPECT_LT(groups->period(), one->period() + one->period() / 8);
+  EXPECT_EQ(groups->group(), 8);
+  EXPECT_LT(2 * groups->group_period(), 8 * many->period());
+  EXPECT_LT(2 * groups->cycles(), many->cycles());
+  // Each group more takes one period more.
+  EXPECT_EQ(flight(6, 40, 8)->cycles(), groups->cycles() + 2 * groups->group_period());
 }
 
 TEST(PipelineRolesTest, GrowWithTheKindsOfStagesAndNotWithTheirNumber) {
