@@ -105,7 +105,7 @@ class Compiler : public StepEmitter {
     const bool half = SumsTravelAsHalf(w);
     const Product::Way way{.turns = turns, .inwards = true};
     Multiply({{name, w, x, at_.partial}}, way, [&](size_t, int word, Quad at) {
-      AddOverChips(at, word, half);
+      AddOverChips(at, 0, word, half);
       WordIsMade(word);
     });
   }

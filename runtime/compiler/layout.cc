@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/compiler/landing.h"
 #include "runtime/compiler/matrix_cuts.h"
 #include "runtime/kernels/norm.h"
 
@@ -240,16 +241,16 @@ class LayoutMaker {
     s.norm_scratch = memory_.Words(kEast, 2, Norm::kScratch * batch);
     s.norm_rest = memory_.Words(kEast, 1, batch);
     s.norm_half = memory_.Words(kWest, 2, batch);
-    s.partial16 = memory_.PairWords(kWest, 1, 0, words);
-    s.landing = memory_.Words(kWest, 2, words * plan_.chips);
+    s.partial16 = memory_.PairWords(kWest, 1, 0, LandingRows(plan_));
+    s.landing = memory_.Words(kWest, 2, LandingRows(plan_) * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {
       const int i = static_cast<int>(side);
       s.normed.half[i] = memory_.PairWords(side, 1, 0, words);
       s.mlp.half[i] = memory_.PairWords(side, 0, 0, ffn);
       s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
       if (HeadsEndToEnd()) {
-        s.heads_end_to_end.half[i] =
-            memory_.PairWords(side, 1, 0, CeilDiv(plan_.query_heads() * m_.head_dim, kLanes));
+        s.heads_end_to_end.half[i] = memory_.PairWords(
+            side, 1, 0, batch * CeilDiv(plan_.query_heads() * m_.head_dim, kLanes));
       }
       MapProduct(s.partial, side, 1, words);
       if (side == kWest) MapProduct(s.gate, side, 1, ffn);

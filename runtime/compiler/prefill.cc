@@ -58,7 +58,7 @@ class PrefillCompiler : public StepEmitter {
         return word >= part.first && word < part.first + part.words;
       });
       for (int i = 0; i < batch_; ++i) {
-        AddOverChips(p.of(i) + (word - p.first), i * words_ + word, half);
+        AddOverChips(p.of(i) + (word - p.first), i, word, half);
       }
       WordIsMade(word);
     }
@@ -78,6 +78,16 @@ class PrefillCompiler : public StepEmitter {
   }
 
   void Project(const LayerMap& layer, int keys, int values) {
+    for (const Part& p : MatMulNormed("k and v", layer.keys_values, at_.keys_values32.y, keys)) {
+      ScaleByRest(p);
+      for (int i = 0; i < batch_; ++i) {
+        for (int w = 0; w < p.words; ++w) {
+          const int kv = i * keys + p.first + w;
+          kernels_.SplitKeyValue(p.of(i) + w, map_.low_half, at_.key_twice + kv, at_.v + kv);
+          RotateKeys(kernels_, cache_, at_.key_twice + kv, 1, RotaryOf(i), at_.k + kv);
+        }
+      }
+    }
     for (const Part& p : MatMulNormed("k", layer.k, at_.k32.y, keys)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
@@ -104,7 +114,21 @@ class PrefillCompiler : public StepEmitter {
     Project(layer, plan_.kv_slots * cache_.key_slots(), plan_.kv_slots * cache_.value_groups());
     Attend(layer);
     BeginNorm(layer.mlp_gain, streamed_);
-    AddToResidual("o", layer.o, at_.heads_out, plan_.outputs());
+    if (!layer.heads_end_to_end) return AddToResidual("o", layer.o, at_.heads_out, plan_.outputs());
+    AddToResidual("o", layer.o, at_.heads_end_to_end, PackHeads(layer));
+  }
+
+  // Returns the vectors of a position.
+  int PackHeads(const LayerMap& layer) {
+    const int heads = plan_.outputs(), elements = plan_.model.head_dim;
+    const int packed = CeilDiv(heads * elements, kLanes);
+    const Pair *from = at_.heads_out.half, *to = at_.heads_end_to_end.half;
+    for (int i = 0; i < batch_; ++i) {
+      const Pair of_position[2] = {from[0] + i * heads, from[1] + i * heads};
+      kernels_.PackHeads(of_position, heads, elements, to[0] + i * packed, to[1] + i * packed,
+                         {layer.heads_lane, layer.heads_mask});
+    }
+    return packed;
   }
 
   void GateAndUp(const LayerMap& layer) override {
@@ -160,24 +184,7 @@ absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
         absl::StrCat("batches of ", plan.batch, " positions: ", plan.sequences,
                      " sequences, batches take one; ", "use --prefill-batch 1"));
   }
-  const Layout layout = LayOut(plan, stage);
-  RETURN_IF_ERROR(layout.fits);
-  const auto apart = [](const SplitMatrix& w) {
-    return std::all_of(w.parts.begin(), w.parts.end(),
-                       [](const SplitMatrix::Part& p) { return p.matrix.strips.empty(); });
-  };
-  const auto layer_apart = [&](const LayerMap& l) {
-    return l.keys_values.parts.empty() && apart(l.q) && apart(l.k) && apart(l.v) && apart(l.o) &&
-           apart(l.gate) && apart(l.up) && apart(l.down);
-  };
-  const std::vector<LayerMap>& layers = layout.map.layers;
-  if (apart(layout.map.head) && std::all_of(layers.begin(), layers.end(), layer_apart)) {
-    return absl::OkStatus();
-  }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "batches of ", plan.batch, " positions: weights need slices of the activations (",
-      layout.use.total(), " B of ", kSramBytes, " B a chip are in use), where batches ",
-      "cannot read them; use more chips or --prefill-batch 1"));
+  return LayOut(plan, stage).fits;
 }
 
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,

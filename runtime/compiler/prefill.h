@@ -16,9 +16,8 @@ namespace lockstep {
 // The most positions that fit into a weight row of the cache and into the accumulators.
 inline constexpr int kMostPrefill = 16;
 
-// Ok, or why a batch of plan.batch positions does not go beside the weights of the stage: areas
-// that are too large; weights that then need the slices of activations
-// (runtime/compiler/memory_map.h).
+// Ok, or why the stage does not take batches of plan.batch positions: a format, several sequences,
+// areas that are too large.
 absl::Status PrefillFits(const Plan& plan, const StageShape& stage);
 
 // REQUIRES: plan.batch is 2, 4, 8 or 16; one sequence; latencies and layout that CompileChip takes.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/isa.h"
+#include "runtime/compiler/landing.h"
 #include "runtime/kernels/chain.h"
 
 namespace lockstep {
@@ -115,8 +116,14 @@ void StepEmitter::Embedding() {
                        at_.partial.y[0] + i * words_);
   }
   // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
-  collectives_.AllReduceDirect16(at_.partial.y[0], at_.partial16, HalfLanding(), batch_ * words_,
-                                 at_.residual, false, at_.residual);
+  for (int i = 0; i < batch_; ++i) {
+    for (int w = 0; w < words_; ++w) {
+      const int row = LandingRow(plan_, batch_, i, w);
+      const Quad to = at_.residual + (i * words_ + w);
+      collectives_.AllReduceDirect16(at_.partial.y[0] + (i * words_ + w), at_.partial16 + row,
+                                     HalfLanding() + row * group_.size, 1, to, false, to);
+    }
+  }
 }
 
 void StepEmitter::BeginNorm(Quad gain, bool streamed, Positions of) {
@@ -225,12 +232,12 @@ bool StepEmitter::SumsTravelAsHalf(const SplitMatrix& w) const {
   return words_ * 4 * LinkPeriod(timing_) > product + group_.flight_cycles;
 }
 
-void StepEmitter::AddOverChips(Quad from, int index, bool half) {
-  const Quad to = at_.residual + index;
-  const int landing = index * group_.size;
+void StepEmitter::AddOverChips(Quad from, int position, int word, bool half) {
+  const Quad to = at_.residual + (position * words_ + word);
+  const int row = LandingRow(plan_, batch_, position, word), landing = row * group_.size;
   if (half) {
-    collectives_.AllReduceDirect16(from, at_.partial16 + index, HalfLanding() + landing, 1, to,
-                                   true, to);
+    collectives_.AllReduceDirect16(from, at_.partial16 + row, HalfLanding() + landing, 1, to, true,
+                                   to);
   } else {
     collectives_.AllReduceDirect(from, at_.landing + landing, 1, to, true, to);
   }

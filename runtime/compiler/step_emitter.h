@@ -62,8 +62,8 @@ class StepEmitter {
   // Whether the sums of W x travel between the chips as fp16: links would be busy for more than a hop
   // longer than the product.
   bool SumsTravelAsHalf(const SplitMatrix& w) const;
-  // Adds vector `index` of the residual the sum of `from` over the chips.
-  void AddOverChips(Quad from, int index, bool half);
+  // Adds a word of a position's residual the sum of `from` over the chips.
+  void AddOverChips(Quad from, int position, int word, bool half);
   // Keys and values of a layer into its cache, then the queries' attention, into heads_out.
   void Attend(const LayerMap& layer);
 

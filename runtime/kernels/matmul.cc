@@ -6,69 +6,144 @@
 #include "chip/check.h"
 #include "chip/instructions.h"
 #include "chip/queue.h"
-#include "runtime/kernels/tile_loop.h"
 
 namespace lockstep {
 namespace {
+
+// Rows first.. of a slot's weights, in cycles 0...
+Block Piece(const TandemPlanes& mxm, const char* name, const Matrix& m, int tile, int slot, int first,
+            int rows) {
+  Block b(name);
+  mxm.Stream(b, m.WordsOf(tile, slot), first, rows, 0);
+  for (int done = 0, run = 0; done < rows; done += run) {
+    const int row = m.loaded_row(tile, first + done);
+    for (run = 1; done + run < rows && m.loaded_row(tile, first + done + run) == row + run;) ++run;
+    mxm.LoadTile(b, run, done, row);
+  }
+  b.HoldFor(HoldIndex(Hold::kWeightBuffer, m.side), 0, rows - 1);
+  return b;
+}
+
+// Loads a slot's weights not before `load`: in one piece if that is possible at once, else around what
+// takes single cycles. Returns the cycle after the last.
+int64_t PlaceWeights(Placer& placer, const TandemPlanes& mxm, const char* name, const Matrix& m,
+                     int tile, int slot, int64_t load) {
+  const int cycles = m.tile_cycles(tile);
+  const auto find = [&](int row, int rows) {
+    return placer.Find(Piece(mxm, name, m, tile, slot, row, rows), load);
+  };
+  for (int row = 0; row < cycles;) {
+    int rows = cycles - row;
+    if (find(row, rows) > load) {
+      const int64_t first = find(row, 1);
+      while (rows > 1 && find(row, rows) > first) --rows;
+    }
+    load = placer.Place(Piece(mxm, name, m, tile, slot, row, rows), load) + rows;
+    row += rows;
+  }
+  return load;
+}
 
 class MatMul {
  public:
   MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m, int batch,
          BatchIn x, BatchOut y, const std::vector<int>& order)
-      : placer_(placer), mxm_{timing, m.side}, name_(name), m_(m), batch_(batch), x_(x), y_(y),
-        slots_(m, order) {}
+      : placer_(placer),
+        mxm_{timing, m.side},
+        name_(name),
+        m_(m),
+        batch_(batch),
+        x_(x),
+        y_(y),
+        slots_(m, order),
+        held_(kActivationPairs / batch, -1) {}
 
   void Place() {
-    const int most = kActivationPairs / batch_;  // vectors of each position that the buffer holds
     const int all = m_.vectors();
-    if (all <= most) return Segment({0, m_.tiles()}, {0, all}, 1);
-    const int group = kAccumulators / batch_;
+    // Tiles that share the accumulators; one after the other if the buffer holds all of x.
+    const int group = all <= static_cast<int>(held_.size()) ? 1 : kAccumulators / batch_;
+    std::vector<Step> steps;
     for (int t = 0; t < m_.tiles(); t += group) {
-      const Range tiles{t, std::min(t + group, m_.tiles())};
-      for (int v = 0; v < all; v += most) Segment(tiles, {v, std::min(v + most, all)}, group);
+      for (int v = 0; v < all; ++v) steps.push_back({t, std::min(t + group, m_.tiles()), v});
+    }
+    int part = Activate(steps.front().vector, 0);
+    for (size_t s = 0; s < steps.size(); ++s) {
+      part = Take(steps[s], part, s + 1 < steps.size() ? steps[s + 1].vector : -1);
     }
   }
 
  private:
-  struct Range {
-    int begin, end;
+  // Row tiles that take one vector of x of every position; its index in order.
+  struct Step {
+    int begin, end, vector;
   };
 
-  // Some vectors of x, in order, against some row tiles, which use `group` parts of the accumulators
-  // in turn.
-  void Segment(Range tiles, Range range, int group) {
-    Block b(name_);
-    const int vectors = range.end - range.begin;
-    const int first_cycles = m_.tile_cycles(tiles.begin);
-    const int64_t ready = int64_t{batch_} * vectors;
-    for (int e = 0; e < batch_ * vectors; ++e) {
-      const int vector = e / vectors * x_.stride + slots_.vectors[range.begin + e % vectors];
-      mxm_.Activate(b, x_.at + vector, e, 1, e);
-    }
-    // The first tile comes before the activations, which take the same streams.
-    TileLoop loop(mxm_, b, -first_cycles, ready);
-    for (int tile = tiles.begin; tile < tiles.end; ++tile) {
-      for (int k = 0; k < slots_.size(); ++k) {
-        const int vector = slots_.index[k] - range.begin;
-        if (vector < 0 || vector >= vectors) continue;
-        const WeightWords words = m_.WordsOf(tile, slots_.slots[k]);
-        const int64_t feed = loop.Next(words, m_.tile_cycles(tile), batch_);
-        const int entry = 2 * vector + slots_.Half(m_, k);
-        b.At(MxmQueue(mxm_.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, entry, 2 * vectors), feed,
-             batch_);
-        Sum(b, tile, k, (tile - tiles.begin) % group * batch_, mxm_.ResultAt(feed));
+  // Places a step, whose vectors are in part `part` of the buffer, and before its last feeds the
+  // activation of the next one's, which so comes while the array is busy. Returns that one's part.
+  int Take(const Step& step, int part, int next) {
+    const auto [first, last] =
+        std::equal_range(slots_.index.begin(), slots_.index.end(), step.vector);
+    const int begin = static_cast<int>(first - slots_.index.begin());
+    const int end = static_cast<int>(last - slots_.index.begin());
+    int next_part = -1;
+    for (int tile = step.begin; tile < step.end; ++tile) {
+      for (int k = begin; k < end; ++k) {
+        load_ = PlaceWeights(placer_, mxm_, name_, m_, tile, slots_.slots[k], load_);
+        const int64_t install = Install();
+        if (next >= 0 && tile + 1 == step.end && k + 1 == end) {
+          next_part = Activate(next, (part + 1) % static_cast<int>(held_.size()));
+        }
+        Feed(tile, k, (tile - step.begin) * batch_, part, install);
       }
     }
-    loop.HoldAll(true);
-    placer_.Place(b);
+    return next_part;
   }
 
-  void Sum(Block& b, int tile, int k, int accumulator, int64_t take) {
-    const bool last = k == slots_.size() - 1;
-    const int out = mxm_.OutStream(0);
+  int64_t Install() {
+    Block b(name_);
+    mxm_.Install(b, 0);
+    b.HoldFor(HoldIndex(Hold::kWeightBuffer, m_.side), 0, -1);
+    b.HoldFor(HoldIndex(Hold::kArray, m_.side), 0, 0);
+    const int64_t at = placer_.Place(b, mxm_.InstallAt(load_ - 1));
+    load_ = std::max(load_, at);
+    return at;
+  }
+
+  // The vector of every position into that part of the buffer, unless some part holds it. Returns
+  // which.
+  int Activate(int vector, int part) {
+    const auto found = std::find(held_.begin(), held_.end(), vector);
+    if (found != held_.end()) return static_cast<int>(found - held_.begin());
+    held_[part] = vector;
+    Block b(name_);
+    mxm_.Activate(b, x_.at + slots_.vectors[vector], part * batch_, batch_, 0, x_.stride);
+    HoldPart(b, part);
+    placer_.Place(b);
+    return part;
+  }
+  // Entry i of the part in cycle i.
+  void HoldPart(Block& b, int part) const {
+    for (int i = 0; i < batch_; ++i) {
+      const int pair = part * batch_ + i;
+      b.HoldFor(ActivationHold(m_.side, 2 * pair), i, i);
+      b.HoldFor(ActivationHold(m_.side, 2 * pair + 1), i, i);
+    }
+  }
+
+  // The k-th slot of a tile meets all positions.
+  void Feed(int tile, int k, int accumulator, int part, int64_t install) {
+    const bool last = k + 1 == slots_.size();
+    const int out = mxm_.OutStream(0), entry = 2 * part * batch_ + slots_.Half(m_, k);
+    const int64_t take = mxm_.ResultAt(0);
+    Block b(name_);
+    b.At(MxmQueue(mxm_.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, entry, 2), 0, batch_);
     b.At(MxmQueue(mxm_.plane(), kMxmAcc),
          ops::Acc(kTypeF16, accumulator, 1, k > 0, last ? out : kNoStream), take, batch_);
     if (last) mxm_.StoreResult(b, out, y_.at + tile, take, batch_, 1, y_.stride);
+    b.HoldFor(HoldIndex(Hold::kArray, m_.side), 0, batch_ - 1);
+    b.HoldFor(HoldIndex(Hold::kAccumulators, m_.side), take, take + batch_ - 1);
+    HoldPart(b, part);
+    placer_.Place(b, mxm_.FeedAt(install));
   }
 
   Placer& placer_;
@@ -79,6 +154,8 @@ class MatMul {
   const BatchIn x_;
   const BatchOut y_;
   const SlotOrder slots_;
+  std::vector<int> held_;  // by part of the activation buffer: the vector, in order, or none
+  int64_t load_ = 0;
 };
 
 }  // namespace
@@ -86,8 +163,7 @@ class MatMul {
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
                  int batch, BatchIn x, BatchOut y, const std::vector<int>& order) {
   LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
-  LOCKSTEP_CHECK(m.strips.empty() && m.format == NumberFormat::kFp16,
-                 "%s: weights that batches cannot take", name);
+  LOCKSTEP_CHECK(m.format == NumberFormat::kFp16, "%s: weights that batches cannot take", name);
   LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
   MatMul(placer, timing, name, m, batch, x, y, order).Place();
 }

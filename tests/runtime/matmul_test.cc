@@ -1,6 +1,7 @@
 // Products with several vectors: the bits of the single product for each of them, in fewer cycles.
 #include "runtime/kernels/matmul.h"
 
+#include "runtime/compiler/memory_map.h"
 #include "runtime/kernels/product.h"
 #include "tests/runtime/one_chip.h"
 
@@ -76,8 +77,30 @@ TEST_F(MatMulTest, TakesVectorsInTheOrderOfTheSingleProduct) {
   EXPECT_EQ(chip.Load(y, 32), chip.Load(single, 32));
 }
 
-// A tile takes its feeds, an install and its part of loading the activations: at 16 vectors 16 + 1
-// + 8 of the 160 cycles that they take one by one.
+// x and y lie in columns that weights stream from, too.
+TEST_F(MatMulTest, WeightsOfAllColumnsGiveTheSameBits) {
+  for (int share : {1, 700, MemoryMap::kWhole}) {
+    OneChip chip;
+    MemoryMap memory(share);
+    memory.Words(kEast, 0, 600), memory.Words(kEast, 1, 600), memory.Words(kEast, 2, 600);
+    const Matrix m = memory.Place(kEast, 700, 9, 1, kColumns);
+    ASSERT_TRUE(memory.Check().ok() && !m.strips.empty()) << memory.Check();
+    chip.StoreMatrix(m, Rounded16(RandomFloats(chip.random, size_t{700} * 9 * kHalfLanes)),
+                     9 * kHalfLanes);
+    const Pair x{kEast, 0, 2, 11};
+    const Quad y{kEast, 1, 5}, single{kEast, 2, 5};
+    chip.Store(x, Halves(RandomFloats(chip.random, size_t{16} * 5 * kLanes)));
+    PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {x, 5}, {y, 3});
+    for (int b = 0; b < 16; ++b) {
+      PlaceMatVec(chip.placer, chip.timing, "product", m, x + b * 5, single + b * 3);
+    }
+    ASSERT_NO_FATAL_FAILURE(chip.Run());
+    EXPECT_EQ(chip.Load(y, 48), chip.Load(single, 48)) << share;
+  }
+}
+
+// A tile takes its feeds, and what of its weights and of loading the activations does not go beside
+// them: at 16 vectors 16 + 10 of the 160 cycles that they take one by one.
 TEST_F(MatMulTest, InstallsEachTileOnceForAllVectors) {
   const Matrix m{kEast, 0, 640, 60, 1};
   PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {{kEast, 0, 0, 0}, 30},

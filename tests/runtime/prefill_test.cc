@@ -136,6 +136,23 @@ INSTANTIATE_TEST_SUITE_P(Int8Cache, PrefillTest,
                                            Case{Model(40, 64, 2, 1, 8, 11), 16, 335, false,
                                                 kInt8}));
 
+// Weights in the columns of activations, keys beside values, heads end to end, ends in shared slots.
+TEST(PrefillDenseTest, GivesTheBitsOfSinglePositionsWhereSramIsFull) {
+  const RandomModel model(Model(400, 1000, 42, 21, 16, 7800), "F16", 5);
+  const int tokens[] = {7, 1, 4000, 33, 5, 6, 7799};
+  Chip one(model, 3200, 2, false), many(model, 3200, 2, false);
+  for (const LayerMap& layer : many.map.layers) {
+    ASSERT_TRUE(layer.heads_end_to_end && !layer.keys_values.parts.empty());
+    ASSERT_FALSE(layer.down.parts.front().matrix.strips.empty());
+  }
+  ASSERT_GT(many.map.layers[1].heads_lane, 0);
+  std::vector<std::vector<float>> want;
+  for (int t = 0; t < 5; ++t) want.push_back(one.Step(std::span(tokens).subspan(t, 1), t)[0]);
+  EXPECT_EQ(many.Step(std::span(tokens).subspan(0, 2), 0)[0], want[1]);
+  EXPECT_EQ(many.Step(std::span(tokens).subspan(2, 2), 2)[0], want[3]);
+  EXPECT_EQ(many.Step(std::span(tokens).subspan(4, 1), 4)[0], want[4]);
+}
+
 TEST(PrefillProgramTest, StreamsTheWeightsOfLargeMatricesOnceABatch) {
   const RandomModel model(Model(1300, 1700, 4, 2, 64, 105), "F16", 5);
   Chip chip(model, 32, 16, true);

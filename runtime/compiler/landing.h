@@ -1,0 +1,30 @@
+#pragma once
+// Parts of sums of a batch land in a ring of rows, since only a few words are under way at a time:
+//
+//   words in the order in which they travel   0 1 .. R-1 | R R+1 ..
+//   row                                       0 1 .. R-1 | 0 1 ..
+//
+// One position has a row a word.
+
+#include <algorithm>
+
+#include "runtime/compiler/plan.h"
+
+namespace lockstep {
+
+// A row holds a vector of each chip of the group; all together at least a hidden vector a position,
+// which transfers between nodes bring there, too.
+inline int LandingRows(const Plan& plan) {
+  const int words = plan.hidden_words();
+  return std::max(words, CeilDiv(words * plan.batch, plan.chips));
+}
+
+// Of word `word` of position `position`; words travel from both ends inwards (runtime/kernels/norm.h),
+// each of all positions.
+inline int LandingRow(const Plan& plan, int batch, int position, int word) {
+  const int words = plan.hidden_words(), half = CeilDiv(words, 2);
+  const int order = word < half ? 2 * word : 2 * (words - 1 - word) + 1;
+  return batch == 1 ? word : (order * batch + position) % LandingRows(plan);
+}
+
+}  // namespace lockstep
