@@ -3,9 +3,12 @@
 What the machine does to values is done here, too, by other means:
 
     weights      q k v o gate up down: int8, one scale a row, round(w * 127 / max |row|)
-    activations  of each chip's part of a vector: int8, one scale, round(x * 127 / max |x|)
-    fp16         embedding, head, and what the machine rounds to it: norms, queries, keys, values,
-                 probabilities, the output of attention, the product of gate and up
+    activations  of each chip's part of a vector: int8, round(x * 127 / max |x|), one scale for each
+                 group of its words of 320: of norms 2, 4, 8, .. words, from both ends inwards (the
+                 largest group first, where it meets q, k and v), of the product of gate and up the
+                 last quarter apart from the rest
+    fp16         embedding, head, and what the machine rounds to it: the last norm, queries, keys,
+                 values, probabilities, the output of attention, the product of gate and up
     the rest     double precision here, fp32 there
 
 So logits differ from the machine's by its fp32 rounding, and where that tips a value over a tie of
@@ -19,11 +22,44 @@ import check
 from check import quantise
 
 TINY = 1e-30
+WORD = 320
+FEW = 4  # words that are not cut into groups
 INT8_MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 
 
 def half(x):
     return np.asarray(x).astype(np.float16).astype(np.float64)
+
+
+def growing(words):
+    """Sizes of groups: 2, 4, 8, .. and what is left."""
+    sizes = []
+    while words > 0:
+        size = 2 << len(sizes)
+        sizes.append(words if words < 2 * size else size)
+        words -= sizes[-1]
+    return sizes
+
+
+def columns_of(words, columns):
+    return [c for w in words for c in range(w * WORD, min((w + 1) * WORD, columns))]
+
+
+def norm_groups(columns, late):
+    """Columns of a norm that share a scale."""
+    words = -(-columns // WORD)
+    order = [w // 2 if w % 2 == 0 else words - 1 - w // 2 for w in range(words)]
+    groups = []
+    for size in reversed(growing(words)) if late else growing(words):
+        groups.append(columns_of(order[:size], columns))
+        order = order[size:]
+    return groups
+
+
+def ffn_groups(columns, words):
+    """Indices into a chip's `columns` that share a scale; words: what a chip has room for."""
+    first = words if words < FEW else words - words // 4
+    return [g for g in (columns[:first * WORD], columns[first * WORD:]) if g]
 
 
 def part(total, parts, index):
@@ -60,11 +96,13 @@ class Int8Llama(check.Llama):
         self.head_shards = [
             [h * head_dim + i for h in heads_of(c, chips, self.heads, self.kv_heads)
              for i in range(head_dim)] for c in range(chips)]
-        self.ffn_shards = [list(part(ffn, chips, c)) for c in range(chips)]
+        words = -(-(-(-ffn // chips)) // WORD)
+        self.ffn_shards = [g for c in range(chips)
+                           for g in ffn_groups(list(part(ffn, chips, c)), words)]
 
-    def product(self, name, x):
-        """W x for an x that is quantised as a whole."""
-        return self.sharded(name, x, [list(range(len(x)))])
+    def product(self, name, x, late):
+        """W x for a norm x that all chips have."""
+        return self.sharded(name, x, norm_groups(len(x), late))
 
     def sharded(self, name, x, shards):
         """W x, each shard of x quantised by itself."""
@@ -78,8 +116,7 @@ class Int8Llama(check.Llama):
 
     def attention(self, layer, x):
         name = f"model.layers.{layer}.self_attn."
-        x = half(x)
-        q, k, v = (self.product(f"{name}{p}_proj.weight", x) for p in "qkv")
+        q, k, v = (self.product(f"{name}{p}_proj.weight", x, late=True) for p in "qkv")
         keys, values = self.cache[layer]
         position = len(keys)
         query = half(self.rotate(q.reshape(self.heads, -1), position) / np.sqrt(self.head_dim))
@@ -101,8 +138,7 @@ class Int8Llama(check.Llama):
 
     def mlp(self, layer, x):
         name = f"model.layers.{layer}.mlp."
-        x = half(x)
-        g, up = (self.product(f"{name}{p}_proj.weight", x) for p in ("gate", "up"))
+        g, up = (self.product(f"{name}{p}_proj.weight", x, late=False) for p in ("gate", "up"))
         return self.sharded(f"{name}down_proj.weight", half(g / (1 + np.exp(-g)) * up),
                             self.ffn_shards)
 

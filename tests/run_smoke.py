@@ -246,8 +246,10 @@ def int8(folder):
     models = [(STORY[1], "1,403,407,262,385,283", "8"), (STORY[1], "1,403,407,262,385,283", "3")]
     for i, shape in enumerate(("--heads 6 --kv-heads 2 --hidden 72 --ffn 700 --dtype BF16",
                                "--heads 3 --kv-heads 1 --head-dim 322 --hidden 330 --dtype F16",
-                               "--heads 9 --kv-heads 9 --head-dim 4 --hidden 36 --tied")):
-        models.append((os.path.join(folder, f"m{i}"), "5,9,2,7,7,1", "3"))
+                               "--heads 9 --kv-heads 9 --head-dim 4 --hidden 36 --tied",
+                               # Several groups of words with a scale each.
+                               "--heads 10 --kv-heads 5 --hidden 1600 --ffn 4100 --dtype F16")):
+        models.append((os.path.join(folder, f"m{i}"), "1,2,3,4,5,6" if i < 3 else "7,2,9,4", "3"))
         subprocess.run([*python, tools[0], "--out", models[-1][0], *shape.split()], check=True,
                        timeout=TIMEOUT, stdout=subprocess.DEVNULL)
     for model, ids, chips in models:

@@ -28,6 +28,7 @@ class Compiler : public StepEmitter {
     const SplitMatrix& w;
     const OperandMap& x;
     const ProductMap& y;
+    std::optional<Quad> by{};  // int8: y is multiplied by it
   };
   // Called when word `word` of a term's y is stored, at `at`.
   using OnWord = std::function<void(size_t term, int word, Quad at)>;
@@ -38,7 +39,10 @@ class Compiler : public StepEmitter {
   };
 
   // y = W x for all terms, which have x in common, on both hemispheres at once.
-  void Multiply(const std::vector<Term>& terms, const Product::Way& way, const OnWord& on_word) {
+  void Multiply(const std::vector<Term>& terms, Product::Way way, const OnWord& on_word) {
+    const OperandMap& x = terms.front().x;
+    const bool int8 = terms.front().w.parts.front().matrix.format == NumberFormat::kInt8;
+    if (int8) way.groups = x.groups, way.turns = x.groups.size() > 1;
     std::vector<Product> products;
     std::vector<std::vector<Source>> sources;
     for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
@@ -52,10 +56,11 @@ class Compiler : public StepEmitter {
       products.push_back(ProductOf(terms, parts, way));
       sources.push_back(std::move(parts));
     }
-    PlaceTogether(products, [&](size_t product, int part, int tile) {
-      const Source& s = sources[product][part];
-      const int side = static_cast<int>(s.part->matrix.side);
-      Dequantise(terms[s.term], *s.part, tile);
+    PlaceTogether(products, [&](size_t product, const Product::Stored& stored) {
+      const Source& s = sources[product][stored.part];
+      const int side = static_cast<int>(s.part->matrix.side), tile = stored.tile;
+      if (int8) Dequantise(terms[s.term], *s.part, stored);
+      if (int8 && stored.sum + 1 < static_cast<int>(x.groups.size())) return;
       on_word(s.term, s.part->first_row / kTileRows + tile, terms[s.term].y.y[side] + tile);
     });
   }
@@ -76,12 +81,15 @@ class Compiler : public StepEmitter {
     return Product(placer_, timing_, std::move(parts),
                    int8 ? Pair{b.side, b.column, b.plane, b.address} : x.half[side], way);
   }
-  // Makes a word of y of the sums of an int8 product.
-  void Dequantise(const Term& term, const SplitMatrix::Part& part, int tile) {
-    if (part.matrix.format != NumberFormat::kInt8) return;
-    const int side = static_cast<int>(part.matrix.side);
-    int8_.Dequantise(term.y.even[side] + tile, term.y.odd[side] + tile, part.row_scale + tile,
-                     term.x.scale[1 - side], 1, term.y.y[side] + tile);
+  // Adds a sum of an int8 product to a word of y.
+  void Dequantise(const Term& term, const SplitMatrix::Part& part, const Product::Stored& stored) {
+    const int side = static_cast<int>(part.matrix.side), tile = stored.tile;
+    Int8Kernels::Sums sums{term.y.even[side] + tile, term.y.odd[side] + tile,
+                           term.x.scale[1 - side] + stored.sum, stored.sum > 0};
+    if (stored.sum + 1 == static_cast<int>(term.x.groups.size())) {
+      sums.row_scale = part.row_scale + tile, sums.by = term.by;
+    }
+    int8_.Dequantise(sums, term.y.y[side] + tile);
   }
   static std::vector<Segment32> SegmentsOf(const Term& term) {
     std::vector<Segment32> out;
@@ -92,11 +100,11 @@ class Compiler : public StepEmitter {
     return out;
   }
 
-  // Makes the int8 form of `words` vectors of x, where the weights want it.
-  void Quantise(Pair x, int words, const OperandMap& to) {
-    if (plan_.weights != NumberFormat::kInt8) return;
-    int8_.Quantise(x, words, at_.norm_scratch, {to.bytes[0], to.bytes[1]},
-                   {to.scale[0], to.scale[1]});
+  // Makes the int8 form of x's group `group`, which begins with vector `first`.
+  void Quantise(Pair x, const OperandMap& to, int group, int first) {
+    int8_.Quantise(x + first, to.groups[group], at_.norm_scratch + group % 2 * 2,
+                   {to.bytes[0] + first, to.bytes[1] + first},
+                   {to.scale[0] + group, to.scale[1] + group});
   }
 
   // Residual += sum over the chips of W x, each word on its way while the next ones are made, and on
@@ -112,8 +120,11 @@ class Compiler : public StepEmitter {
 
   // How products of a layer's norm take it; what is left to multiply them by.
   Product::Way Normed() const {
-    if (!streamed_) return {};
+    if (!streamed_ && !Int8()) return {};
     return {.turns = true, .order = InwardOrder(words_)};
+  }
+  std::optional<Quad> Int8Rest() const {
+    return Int8() ? std::optional(at_.norm_rest) : std::nullopt;
   }
   std::optional<Kernels::Factor> Rest() const {
     if (!streamed_) return std::nullopt;
@@ -121,9 +132,11 @@ class Compiler : public StepEmitter {
   }
 
   void QueriesKeysValues(const LayerMap& layer) {
-    const Term k{"k", layer.k, at_.normed, at_.k32}, v{"v", layer.v, at_.normed, at_.v32};
-    const Term both{"k and v", layer.keys_values, at_.normed, at_.keys_values32};
-    const Term q{"q", layer.q, at_.normed, at_.q32};
+    const OperandMap& x = at_.normed_late;
+    const std::optional<Quad> rest = Int8Rest();
+    const Term k{"k", layer.k, x, at_.k32, rest}, v{"v", layer.v, x, at_.v32, rest};
+    const Term both{"k and v", layer.keys_values, x, at_.keys_values32, rest};
+    const Term q{"q", layer.q, x, at_.q32, rest};
     const OnWord scale = [&](size_t, int, Quad at) {
       if (streamed_) kernels_.Scale(at, 1, at_.norm_rest, 0, 1);
     };
@@ -150,41 +163,45 @@ class Compiler : public StepEmitter {
   }
 
   void AttentionPart(const LayerMap& layer) override {
-    Quantise(at_.normed.half[0], words_, at_.normed);
     QueriesKeysValues(layer);
     Attend(layer);
     const OperandMap& x = PackOutputs(layer, plan_.outputs());
-    BeginNorm(layer.mlp_gain, streamed_);
+    BeginMlpNorm(layer);
     AddToResidual("o", layer.o, x, false);
   }
 
   // The attention output as o multiplies it.
   const OperandMap& PackOutputs(const LayerMap& layer, int outputs) {
-    const bool int8 = plan_.weights == NumberFormat::kInt8;
     const Pair* packed = at_.heads_end_to_end.half;
     if (layer.heads_end_to_end) {
       kernels_.PackHeads(at_.heads_out.half, outputs, plan_.model.head_dim, packed[0], packed[1],
                          {layer.heads_lane, layer.heads_mask});
-      Quantise(packed[0], CeilDiv(plan_.query_heads() * plan_.model.head_dim, kLanes), at_.heads_out);
-    } else if (int8) {
+      if (Int8()) Quantise(packed[0], at_.heads_out, 0, 0);
+    } else if (Int8()) {
       int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
-      Quantise(at_.packed_heads, CeilDiv(outputs, 2), at_.heads_out);
+      Quantise(at_.packed_heads, at_.heads_out, 0, 0);
     }
-    return layer.heads_end_to_end && !int8 ? at_.heads_end_to_end : at_.heads_out;
+    return layer.heads_end_to_end && !Int8() ? at_.heads_end_to_end : at_.heads_out;
   }
 
   void GateAndUp(const LayerMap& layer) override {
-    Quantise(at_.normed.half[0], words_, at_.normed);
     std::vector<Quad> gate(plan_.ffn_words()), up(plan_.ffn_words());
     std::vector<int> parts(plan_.ffn_words());
-    Multiply({{"gate", layer.gate, at_.normed, at_.gate}, {"up", layer.up, at_.normed, at_.up}},
+    int group = 0, first = 0;  // the group that is being made
+    const auto made = [&](int word) { return parts[word] == 2; };
+    const std::optional<Quad> rest = Int8Rest();
+    Multiply({{"gate", layer.gate, at_.normed, at_.gate, rest},
+              {"up", layer.up, at_.normed, at_.up, rest}},
              Normed(), [&](size_t term, int word, Quad at) {
                (term == 0 ? gate : up)[word] = at;
                if (++parts[word] < 2) return;
                kernels_.SwiGlu(gate[word], up[word], 1, at_.mlp.half[0] + word,
                                at_.mlp.half[1] + word, Rest());
+               for (; first < plan_.ffn_words() && Int8() && made(first + at_.mlp.groups[group] - 1);
+                    first += at_.mlp.groups[group++]) {
+                 Quantise(at_.mlp.half[0], at_.mlp, group, first);
+               }
              });
-    Quantise(at_.mlp.half[0], plan_.ffn_words(), at_.mlp);
   }
 
   void Down(const LayerMap& layer) override {

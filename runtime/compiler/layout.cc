@@ -2,11 +2,13 @@
 #include "runtime/compiler/layout.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/compiler/landing.h"
 #include "runtime/compiler/matrix_cuts.h"
+#include "runtime/kernels/int8_norm.h"
 #include "runtime/kernels/norm.h"
 
 namespace lockstep {
@@ -115,6 +117,12 @@ class LayoutMaker {
 
   bool KeysBesideValues() const {
     return short_of_room_ && plan_.cache().key_slots() == 1 && plan_.cache().value_groups() == 1;
+  }
+
+  // Vectors of a position that the heads' outputs take end to end, or two a vector.
+  int HeadWords() const {
+    return HeadsEndToEnd() ? CeilDiv(plan_.query_heads() * m_.head_dim, kLanes)
+                           : CeilDiv(plan_.outputs(), 2);
   }
 
   // Saves slots where heads do not fill theirs.
@@ -238,7 +246,8 @@ class LayoutMaker {
     s.residual = memory_.Words(kWest, 0, words);
     s.maxima = memory_.Words(kWest, 0, (cache.int8() ? 3 : 2) * queries);
     s.bias = memory_.Words(kWest, 1, tiles * batch);
-    s.norm_scratch = memory_.Words(kEast, 2, Norm::kScratch * batch);
+    s.norm_scratch =
+        memory_.Words(kEast, 2, std::max(Norm::kScratch * batch, Int8Norm::kScratch));
     s.norm_rest = memory_.Words(kEast, 1, batch);
     s.norm_half = memory_.Words(kWest, 2, batch);
     s.partial16 = memory_.PairWords(kWest, 1, 0, LandingRows(plan_));
@@ -249,8 +258,7 @@ class LayoutMaker {
       s.mlp.half[i] = memory_.PairWords(side, 0, 0, ffn);
       s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
       if (HeadsEndToEnd()) {
-        s.heads_end_to_end.half[i] = memory_.PairWords(
-            side, 1, 0, batch * CeilDiv(plan_.query_heads() * m_.head_dim, kLanes));
+        s.heads_end_to_end.half[i] = memory_.PairWords(side, 1, 0, batch * HeadWords());
       }
       MapProduct(s.partial, side, 1, words);
       if (side == kWest) MapProduct(s.gate, side, 1, ffn);
@@ -264,12 +272,14 @@ class LayoutMaker {
       }
       s.logits[i] = memory_.Words(side, 2, logits * (plan_.batch_logits ? batch : 1));
       if (plan_.weights != NumberFormat::kInt8) continue;
-      MapQuantised(s.normed, side, 1, words);
-      MapQuantised(s.mlp, side, 0, ffn);
-      MapQuantised(s.heads_out, side, 1, CeilDiv(outputs, 2));
+      MapQuantised(s.normed, side, 1, GrowingGroups(words));
+      MapQuantised(s.mlp, side, 0, GroupsOfMade(ffn));
+      MapQuantised(s.heads_out, side, 1, {HeadWords()});
     }
+    s.normed_late = s.normed;
+    std::reverse(s.normed_late.groups.begin(), s.normed_late.groups.end());
     if (plan_.weights == NumberFormat::kInt8 && !HeadsEndToEnd()) {
-      s.packed_heads = memory_.PairWords(kWest, 1, 0, CeilDiv(outputs, 2));
+      s.packed_heads = memory_.PairWords(kWest, 1, 0, HeadWords());
     }
     if (KeysBesideValues()) s.key_twice = memory_.Words(kAttentionSide, 1, keys);
     s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
@@ -295,10 +305,12 @@ class LayoutMaker {
     product.odd[i] = memory_.Words(side, 3 - column, words);
   }
   // The int8 form of a vector whose fp16 form is in planes 0 and 1 of column 0 or 1.
-  void MapQuantised(OperandMap& operand, Hemisphere side, int column, int words) {
+  void MapQuantised(OperandMap& operand, Hemisphere side, int column, std::vector<int> groups) {
     const int i = static_cast<int>(side);
+    operand.groups = std::move(groups);
+    const int words = std::accumulate(operand.groups.begin(), operand.groups.end(), 0);
     operand.bytes[i] = memory_.SingleWords(side, column, 2, words);
-    operand.scale[i] = memory_.Words(side, 1, 1);
+    operand.scale[i] = memory_.Words(side, 1, static_cast<int>(operand.groups.size()));
   }
 
   const Plan& plan_;

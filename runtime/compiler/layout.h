@@ -70,10 +70,11 @@ struct ModelMap {
   Pair one_hot{};
 };
 
-// A vector that matrices multiply: fp16 on both sides; for int8 matrices also quantised, with its
-// scale.
+// A vector that matrices multiply: fp16 on both sides; for int8 matrices also quantised, in groups of
+// so many words with a scale each.
 struct OperandMap {
   Pair half[2]{};
+  std::vector<int> groups{};
   Single bytes[2]{};
   Quad scale[2]{};
 };
@@ -91,6 +92,7 @@ struct ScratchMap {
   Int8CacheMap int8_cache{};
   Pair q{}, k{}, v{}, p{};
   OperandMap normed{}, mlp{}, heads_out{};
+  OperandMap normed_late{};  // normed, in groups for a product that waits for its last words
   OperandMap heads_end_to_end{};
   Pair packed_heads{};  // int8 and not end to end: two heads of heads_out a vector
   Pair partial16{};     // sums of a product that travel as fp16

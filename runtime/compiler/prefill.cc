@@ -113,7 +113,7 @@ class PrefillCompiler : public StepEmitter {
   void AttentionPart(const LayerMap& layer) override {
     Project(layer, plan_.kv_slots * cache_.key_slots(), plan_.kv_slots * cache_.value_groups());
     Attend(layer);
-    BeginNorm(layer.mlp_gain, streamed_);
+    BeginMlpNorm(layer);
     if (!layer.heads_end_to_end) return AddToResidual("o", layer.o, at_.heads_out, plan_.outputs());
     AddToResidual("o", layer.o, at_.heads_end_to_end, PackHeads(layer));
   }

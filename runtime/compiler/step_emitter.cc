@@ -2,6 +2,7 @@
 #include "runtime/compiler/step_emitter.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -73,7 +74,7 @@ CompiledChip StepEmitter::Emit() {
   if (part_.receive != nullptr) Receive(out);
   if (part_.layers) {
     Masks();
-    BeginNorm(map_.layers.front().attention_gain, streamed_);
+    BeginAttentionNorm(map_.layers.front());
     PassOn();
     Layers(out);
   } else {
@@ -124,6 +125,17 @@ void StepEmitter::Embedding() {
                                      HalfLanding() + row * group_.size, 1, to, false, to);
     }
   }
+}
+
+void StepEmitter::BeginLayerNorm(Quad gain, const OperandMap& to) {
+  norm_.reset(), int8_norm_.reset();
+  if (!Int8()) return BeginNorm(gain, streamed_, {0, batch_});
+  const Int8Norm::Shape shape{words_, plan_.model.hidden_size,
+                              static_cast<float>(plan_.model.rms_norm_eps), to.groups};
+  const std::array<Single, 2> q{to.bytes[0], to.bytes[1]};
+  const std::array<Quad, 2> scale{to.scale[0], to.scale[1]};
+  const Int8Norm::Places places{at_.residual, gain, at_.norm_scratch, q, scale, at_.norm_rest};
+  int8_norm_.emplace(timing_, placer_, shape, places);
 }
 
 void StepEmitter::BeginNorm(Quad gain, bool streamed, Positions of) {
@@ -185,6 +197,7 @@ void StepEmitter::WordIsMade(int word) {
     sender_->Add((leaving.first + i) * words_ + word);
   }
   if (norm_) norm_->Add(word);
+  if (int8_norm_) int8_norm_->Add(word);
 }
 
 // Emits what makes the last words of the residual, and sends them if the part does: from a base that
@@ -212,12 +225,12 @@ void StepEmitter::Layers(CompiledChip& out) {
     AttentionPart(layer);
     GateAndUp(layer);
     if (l + 1 < map_.layers.size()) {
-      BeginNorm(map_.layers[l + 1].attention_gain, streamed_);
+      BeginAttentionNorm(map_.layers[l + 1]);
       Down(layer);
       continue;
     }
     EmitLast(out, [&] {
-      norm_.reset();
+      norm_.reset(), int8_norm_.reset();
       if (part_.head) BeginNorm(map_.final_gain, false, ForHead());
       Down(layer);
     });

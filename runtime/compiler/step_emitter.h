@@ -19,6 +19,7 @@
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/collective.h"
 #include "runtime/kernels/int8_cache.h"
+#include "runtime/kernels/int8_norm.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/kernels/norm.h"
 #include "runtime/kernels/transfer.h"
@@ -55,8 +56,8 @@ class StepEmitter {
   // Whose hidden vectors the head wants: the last one, or all.
   Positions ForHead() const;
 
-  // The next norm is that of the residual whose words are now to come.
-  void BeginNorm(Quad gain, bool streamed) { BeginNorm(gain, streamed, {0, batch_}); }
+  // The next norm is that of the residual whose words are now to come, before a layer's feed-forward.
+  void BeginMlpNorm(const LayerMap& layer) { BeginLayerNorm(layer.mlp_gain, at_.normed); }
   // Word `word` of all positions has been added to the residual: to whoever takes it.
   void WordIsMade(int word);
   // Whether the sums of W x travel between the chips as fp16: links would be busy for more than a hop
@@ -83,15 +84,22 @@ class StepEmitter {
   Collectives collectives_;
   Attention attention_;
   Int8Cache int8_cache_;
-  // Whether products begin with the words of a layer's norm that are there (runtime/kernels/norm.h): not
-  // where a hidden vector has few, nor in int8, whose scale wants all of them.
+  // Whether products in fp16 begin with the words of a layer's norm that are there
+  // (runtime/kernels/norm.h): not where a hidden vector has few.
   const bool streamed_;
+  bool Int8() const { return plan_.weights == NumberFormat::kInt8; }
 
  private:
   // Which keys a position sees.
   void Masks();
   // Looks the tokens up, into the residual.
   void Embedding();
+  // Of a layer; `to` is how products in int8 take it.
+  void BeginLayerNorm(Quad gain, const OperandMap& to);
+  // Before attention.
+  void BeginAttentionNorm(const LayerMap& layer) {
+    BeginLayerNorm(layer.attention_gain, at_.normed_late);
+  }
   void BeginNorm(Quad gain, bool streamed, Positions of);
   std::vector<int> InOrder(Positions of) const;
   void Keep(int row);
@@ -104,11 +112,14 @@ class StepEmitter {
   Pair HalfLanding() const;
   Attention::ValueTables ValueTables() const;
   void AttendInt8(const LayerMap& layer);
-  Pace pace() const { return batch_ == 1 ? Pace::kWords : Pace::kVectors; }
+  // A word of one position in fp16 takes longer to make than to send.
+  Pace pace() const { return batch_ == 1 && !Int8() ? Pace::kWords : Pace::kVectors; }
   Positions Arriving() const;
   Positions Leaving() const;
 
-  std::optional<Norm> norm_;  // of the residual, as it is or will be
+  // Of the residual, as it is or will be: one or the other.
+  std::optional<Norm> norm_;
+  std::optional<Int8Norm> int8_norm_;
   std::optional<WordSender> sender_;
 };
 

@@ -10,6 +10,7 @@
 namespace lockstep {
 namespace {
 constexpr int kAlus = 16, kQuadsPerDirection = 8;
+constexpr int kLastQuad = 6;  // the one behind it has the stream of what is sent to other chips
 }  // namespace
 
 Chain::Value Chain::Add(Node node) {
@@ -164,7 +165,15 @@ void Chain::AssignStream(Value v) {
   int& next = next_quad_[direction];
   LOCKSTEP_CHECK(next + top_quad_[direction] < kQuadsPerDirection,
                  "%s needs more streams than there are", block_.name());
-  n.stream = StreamNumber(d, 4 * next++);
+  const int quad = next++;
+  LOCKSTEP_CHECK(ends_ == Ends::kFirst || (quad <= kLastQuad && top_quad_[direction] == 0),
+                 "%s needs more than the last streams", block_.name());
+  n.stream = StreamNumber(d, 4 * (ends_ == Ends::kFirst ? quad : kLastQuad - quad));
+}
+
+int Chain::NextAlu() {
+  const int alu = next_alu_++;
+  return VxmQueue(ends_ == Ends::kFirst ? alu : kAlus - 1 - alu);
 }
 
 // Decides the cycle of an operation from its operands, delays what is early, emits it.
@@ -252,14 +261,14 @@ void Chain::EmitOp(Node& n) {
   if (n.b >= 0) n.instr.arg[OperandIndex(n.instr.op, "b")] = nodes_[n.b].stream;
   const int64_t at = n.ready - Latency(n);
   if (!n.accumulate) {
-    block_.At(VxmQueue(next_alu_++), n.instr, at, n.count, period_);
+    block_.At(NextAlu(), n.instr, at, n.count, period_);
     return;
   }
   // The first vector starts the sum; each later one meets it on the result's own stream.
   const Instruction start = ops::BinaryImm(Opcode::kOr, n.type, nodes_[n.a].stream, 0, n.stream);
-  block_.At(VxmQueue(next_alu_++), start, at);
+  block_.At(NextAlu(), start, at);
   n.instr.arg[OperandIndex(n.instr.op, "b")] = n.stream;
-  block_.At(VxmQueue(next_alu_++), n.instr, at + period_, count_ - 1, period_);
+  block_.At(NextAlu(), n.instr, at + period_, count_ - 1, period_);
   n.ready += int64_t{count_ - 1} * period_;
 }
 

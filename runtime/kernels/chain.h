@@ -24,8 +24,13 @@ class Chain {
  public:
   using Value = int;  // index of a node
 
-  Chain(const ChipTiming& timing, const char* name, int count, int period = 1)
-      : timing_(timing), block_(name), count_(count), period_(period) {}
+  // Which ALUs and streams it takes, as far as it is free to: the first ones, or the last, so that a
+  // long chain can run beside many short ones.
+  enum class Ends : uint8_t { kFirst, kLast };
+
+  Chain(const ChipTiming& timing, const char* name, int count, int period = 1,
+        Ends ends = Ends::kFirst)
+      : timing_(timing), block_(name), count_(count), period_(period), ends_(ends) {}
 
   // fp32 vectors src, src + stride, ...
   Value Load(Quad src, int stride = 1);
@@ -101,6 +106,7 @@ class Chain {
   Value DelayedTo(Value v, int64_t cycle);
   void Schedule(Value v);
   void AssignStream(Value v);
+  int NextAlu();
   void EmitLoad(const Node& n);
   void EmitReads(const Node& n, int stream, int target, int64_t at);
   void EmitShiftedLoad(const Node& n);
@@ -110,6 +116,7 @@ class Chain {
   const ChipTiming& timing_;
   Block block_;
   const int count_, period_;
+  const Ends ends_;
   std::vector<Node> nodes_;
   std::vector<Sink> sinks_;
   std::vector<ShiftedRead> shifted_;

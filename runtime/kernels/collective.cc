@@ -99,7 +99,7 @@ void Collectives::AllReduceDirect(Quad part, Quad landing, int words, Quad base,
                                   Quad sum) {
   for (int w = 0; w < words; ++w) {
     if (group.size > 1) AllGather(part + w, landing + w * group.size, 1);
-    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd));
+    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd), Chain::Ends::kLast);
     const Quad source = group.size > 1 ? landing + w * group.size : part + w;
     Chain::Value v = c.Accumulate(Opcode::kAdd, c.Load(source));
     if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
@@ -118,7 +118,7 @@ void Collectives::AllReduceDirect16(Quad part, Pair half, Pair landing, int word
     const Pair from = half + w, to = landing + w * group.size;
     GatherWord({{from.side, from.column, from.address}, from.plane, 2},
                {{to.side, to.column, to.address}, to.plane, 2});
-    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd));
+    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd), Chain::Ends::kLast);
     Chain::Value v = c.Accumulate(Opcode::kAdd, c.To32(c.Load16(to)));
     if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
     c.Store(v, sum + w);

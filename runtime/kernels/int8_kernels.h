@@ -1,16 +1,19 @@
 #pragma once
-// The published int8 path: activations are quantised in the VXM, one scale a vector of x,
-// multiplied in the MXM (runtime/kernels/matvec.h, PlaceInt8MatVec), and the int32 sums are scaled
-// in the VXM.
+// The published int8 path: activations are quantised in the VXM, one scale for each group of
+// vectors of x, multiplied in the MXM (runtime/kernels/product.h), and the int32 sums are scaled in
+// the VXM and added over the groups.
 //
-//   m = max |x|      q[k] = round(x[k] * (127 / m))      x_scale = m * (1 / 127)
-//   y[r] = (float(sum over k of w[r][k] q[k]) * row_scale[r]) * x_scale
+//   m = max |x|      q[k] = round(x[k] * (127 / m))      x_scale = m * (1 / 127)           of a
+//   group y[r] = (sum over groups of float(sum over its k of w[r][k] q[k]) * x_scale) *
+//   row_scale[r]
 //
 // 127 / m is 127 times the square of rsqrt(m + 1e-30), as no division is published; it is off by a
 // few 2^-24, so |q| <= 127 and q is the nearest integer but next to a tie. An x of zeros gives
 // zeros.
 
 #include <array>
+#include <optional>
+#include <vector>
 
 #include "chip/latency.h"
 #include "runtime/kernels/block.h"
@@ -28,12 +31,30 @@ struct Int8Kernels {
   void Quantise(Pair x, int words, Quad scratch, std::array<Single, 2> q,
                 std::array<Quad, 2> scale);
 
-  // y = (float(even + odd) * row_scale) * scale for `words` vectors. All five in different columns.
-  void Dequantise(Quad even, Quad odd, Quad row_scale, Quad scale, int words, Quad y);
+  // What x * gain of an Int8Norm is made of.
+  struct Scaled {
+    Quad x, gain;
+  };
+  // The same of words `words` of x * gain, whose largest |x * gain| of each lane is in scratch.
+  void Quantise(const Scaled& x, std::vector<int> words, Quad scratch, std::array<Single, 2> q,
+                std::array<Quad, 2> scale);
+
+  // y = float(even + odd) * scale, or y + that, and then times row_scale and `by`, of one word.
+  // Even, odd, y, scale and row_scale in different columns; by in none of those of even and
+  // row_scale.
+  struct Sums {
+    Quad even, odd, scale;
+    bool add = false;
+    std::optional<Quad> row_scale{}, by{};
+  };
+  void Dequantise(const Sums& sums, Quad y);
 
   // y[i] = lanes 0..159 of x[2i], then lanes 0..159 of x[2i + 1], whose other lanes must be zero. x
   // on any side, y in other slices.
   void PackHalves(Pair x, int halves, Pair y);
+
+ private:
+  void Scale(Quad scratch, const std::array<Quad, 2>& scale);
 };
 
 }  // namespace lockstep

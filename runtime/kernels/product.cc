@@ -2,6 +2,7 @@
 #include "runtime/kernels/product.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "chip/check.h"
@@ -32,47 +33,100 @@ Product::Product(Placer& placer, const ChipTiming& timing, std::vector<ProductPa
     for (int t = 0; t < m.tiles(); ++t) tiles_.push_back({static_cast<int>(p), t});
   }
   if (way.inwards && x.side == Hemisphere::kEast) std::reverse(tiles_.begin(), tiles_.end());
-  BeginSegment();
+  ready_.assign(slots_.vectors.size(), -1);
+  CutSlots(way.groups);
+  bool broken = false;  // a sum, by what other tiles do
+  for (int k = 0; k < slots_.size(); ++k) broken |= cuts_[k].pass == k + 1 && !EndsSum(k);
+  open_ = broken ? kAccumulators : static_cast<int>(tiles_.size());
+  Choose();
 }
 
-// Whether x will be there when the next slot is.
-bool Product::AllThere() const {
-  const Tile& tile = tiles_[first_tile_];
-  const WeightWords words = matrix(tile).WordsOf(tile.tile, slots_.slots[end_]);
-  const int64_t next = placer_.Find(Piece(tile, words, 0, 1), load_);
-  const int last = static_cast<int>(slots_.vectors.size()) - 1;
-  return placer_.Find(Activation(last)) <= next + matrix(tile).tile_cycles(tile.tile);
+void Product::CutSlots(const std::vector<int>& groups) {
+  const int vectors = static_cast<int>(slots_.vectors.size());
+  const int buffer = static_cast<int>(loaded_.size());
+  std::vector<int> sums = groups.empty() ? std::vector<int>{vectors} : groups;
+  LOCKSTEP_CHECK(std::accumulate(sums.begin(), sums.end(), 0) == vectors, "groups of %d vectors",
+                 vectors);
+  // Of each vector: its sum; whether a window ends behind it.
+  std::vector<int> sum_of;
+  std::vector<bool> last;
+  for (size_t sum = 0, held = 0; sum < sums.size(); ++sum) {
+    const size_t size = static_cast<size_t>(sums[sum]), room = static_cast<size_t>(buffer);
+    if (held > 0 && held + size > room) last.back() = true, held = 0;
+    for (size_t i = 0; i < size; ++i, ++held) {
+      if (held == room) last.back() = true, held = 0;
+      sum_of.push_back(static_cast<int>(sum)), last.push_back(false);
+    }
+  }
+  last.back() = true;
+  cuts_.resize(slots_.size());
+  for (int k = slots_.size() - 1; k >= 0; --k) {
+    const int v = slots_.index[k];
+    const bool end = k + 1 == slots_.size() || slots_.index[k + 1] != v;  // of the vector
+    const bool window = end && last[v];
+    const bool sum = end && (v + 1 == vectors || sum_of[v + 1] != sum_of[v]);
+    const bool pass = window || (turns_ && end && (sum || sums.size() == 1));
+    cuts_[k] = {sum_of[v], 0, pass ? k + 1 : cuts_[k + 1].pass, window ? k + 1 : cuts_[k + 1].window};
+  }
+  for (int k = 1; k < slots_.size(); ++k) {
+    cuts_[k].begin = cuts_[k].sum > cuts_[k - 1].sum ? k : cuts_[k - 1].begin;
+  }
 }
 
-// After slots ..end_ of a group, or at the start of one.
-void Product::BeginSegment() {
-  const int slots = slots_.size();
-  const int tiles = static_cast<int>(tiles_.size());
-  if (end_ == slots) first_tile_ += group_, end_ = 0;
+// Whether the vectors of a tile's next slots will be there when the weights are.
+bool Product::There(const Tile& tile) {
+  if (!turns_) return true;
+  int64_t at = load_;
+  for (int k = tile.next; k < cuts_[tile.next].pass; ++k) {
+    int64_t& ready = ready_[slots_.index[k]];
+    if (ready < 0) ready = placer_.Find(Activation(slots_.index[k]));
+    at += matrix(tile).tile_cycles(tile.tile);
+    if (ready > at) return false;
+  }
+  return true;
+}
+
+// The tile that comes next. Where x does not fit into the activation buffer, all tiles that may be
+// under way together take what is in there before the next part of x.
+void Product::Choose() {
+  const int slots = slots_.size(), tiles = static_cast<int>(tiles_.size());
+  while (first_tile_ < tiles && tiles_[first_tile_].next == slots) ++first_tile_;
   if (done()) return;
-  first_ = end_, tile_ = 0, k_ = first_;
-  const bool in_turns = turns_ && !AllThere();
-  const int most = in_turns ? 1 : static_cast<int>(loaded_.size());
-  const int vector = slots_.index[first_];
-  while (end_ < slots && slots_.index[end_] < vector + most) ++end_;
-  if (first_ > 0) return;
-  group_ = std::min(tiles - first_tile_, end_ < slots ? kAccumulators : tiles);
+  if (cuts_.front().window == slots || first_tile_ >= group_) {
+    group_ = std::min(tiles, first_tile_ + open_);
+    window_ = cuts_.front().window;
+  }
+  int chosen = -1;
+  for (int t = first_tile_; t < group_; ++t) {
+    if (tiles_[t].next == window_) continue;
+    if (chosen < 0 || tiles_[t].next < tiles_[chosen].next) chosen = t;
+    if (There(tiles_[t])) {
+      chosen = t;
+      break;
+    }
+  }
+  if (chosen < 0) {
+    window_ = cuts_[window_].window;
+    return Choose();
+  }
+  tile_ = chosen, end_ = cuts_[tiles_[chosen].next].pass;
 }
 
 std::optional<Product::Stored> Product::Step() {
-  const Tile& tile = tiles_[first_tile_ + tile_];
+  Tile& tile = tiles_[tile_];
+  const int k = tile.next;
   const char* name = parts_[tile.part].name;
-  const bool last = k_ + 1 == slots_.size();
-  Load(tile, slots_.slots[k_]);
-  const bool last_of_all = last && first_tile_ + tile_ + 1 == static_cast<int>(tiles_.size());
-  const int64_t install = Install(name, last_of_all);
-  Activate(slots_.index[k_]);
-  Feed(tile, k_, install);
-  if (++k_ < end_) return std::nullopt;
-  k_ = first_;
-  if (++tile_ == group_) BeginSegment();
-  if (!last) return std::nullopt;
-  return Stored{tile.part, tile.tile};
+  const bool last = k + 1 == slots_.size();
+  Load(tile, slots_.slots[k]);
+  if (last) ++finished_;
+  const int64_t install = Install(name, done());
+  Activate(slots_.index[k]);
+  Feed(tile, k, install);
+  const Stored stored{tile.part, tile.tile, cuts_[k].sum};
+  tile.next = k + 1;
+  if (tile.next == end_) Choose();
+  if (!EndsSum(k)) return std::nullopt;
+  return stored;
 }
 
 // In one piece if that is possible at once; else around what takes single cycles.
@@ -146,7 +200,7 @@ void Product::Activate(int index) {
 // The k-th slot of a tile.
 void Product::Feed(const Tile& tile, int k, int64_t install) {
   const int entry = slots_.index[k] % static_cast<int>(loaded_.size());
-  const bool last = k + 1 == slots_.size();
+  const bool last = EndsSum(k);
   const int accumulator = tile_ % kAccumulators;
   const int fed =
       shape().format == NumberFormat::kFp16 ? 2 * entry + slots_.Half(shape(), k) : entry;
@@ -156,7 +210,7 @@ void Product::Feed(const Tile& tile, int k, int64_t install) {
     const int out = mxm_.OutStream(4 * p);
     b.At(MxmQueue(mxm_.plane() + p, kMxmAbc), ops::AbcFeed(mxm_.type(), fed, shape().slot_stride), 0);
     b.At(MxmQueue(mxm_.plane() + p, kMxmAcc),
-         ops::Acc(mxm_.type(), accumulator, 0, k > 0, last ? out : kNoStream), take);
+         ops::Acc(mxm_.type(), accumulator, 0, k > cuts_[k].begin, last ? out : kNoStream), take);
     if (last) mxm_.StoreResult(b, out, parts_[tile.part].y[p] + tile.tile, take);
   }
   b.HoldFor(HoldIndex(Hold::kArray, shape().side), 0, 0);
@@ -166,7 +220,7 @@ void Product::Feed(const Tile& tile, int k, int64_t install) {
 }
 
 void PlaceTogether(std::vector<Product>& products,
-                   const std::function<void(size_t, int, int)>& stored) {
+                   const std::function<void(size_t, const Product::Stored&)>& stored) {
   for (;;) {
     Product* chosen = nullptr;
     for (Product& p : products) {
@@ -174,7 +228,7 @@ void PlaceTogether(std::vector<Product>& products,
     }
     if (chosen == nullptr) return;
     const std::optional<Product::Stored> now = chosen->Step();
-    if (now) stored(static_cast<size_t>(chosen - products.data()), now->part, now->tile);
+    if (now) stored(static_cast<size_t>(chosen - products.data()), *now);
   }
 }
 

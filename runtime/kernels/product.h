@@ -6,13 +6,15 @@
 //   install       s0 | s1 | ..
 //   feed            s0 | s1 | ..   waits for its vector of x; the last one of a row tile stores y
 //
-// Weights of the first slots are loaded and installed before x is there. If asked to, the row tiles that
-// share the accumulators take turns, a vector of x each, while its last one is still to come; from then
-// on each row tile is finished before the next:
+// Weights of the first slots are loaded and installed before x is there. If asked to, row tiles take
+// turns while x is still to come: next is the first tile whose next vector is there, else the one that
+// has had the fewest:
 //
-//   x0 of tiles 0, 1, 2 | x1 of tiles 0, 1, 2 | .. all of x is there .. | tile 0 | tile 1 | tile 2
+//   x0 of tile 0 | x0 of tile 1 | x1 of tile 0 | x0 of tile 2 | x1 of tile 1 | ..
 //
-// Sums are made slot by slot in one order, whichever way the tiles go: the same bits.
+// Sums are made slot by slot in one order, whichever way the tiles go: the same bits. In int8 x may
+// come in groups with a scale each; then every group of a tile is a sum of its own, and taken as a
+// whole.
 
 #include <array>
 #include <functional>
@@ -35,23 +37,25 @@ class Product {
  public:
   // x: vectors of the matrices' side, as runtime/matvec.h has them (int8: in slice `plane`).
   struct Way {
-    // Whether row tiles take turns while x is still to come: x is used early, results come late.
+    // Whether row tiles take turns while x is still to come.
     bool turns = false;
     // Of the vectors of x, as they are multiplied and summed; empty: as they lie.
     std::vector<int> order{};
     // Eastern tiles go from the last to the first: results of both sides from either end.
     bool inwards = false;
+    // int8: how many vectors of x, in their order, share a sum; empty: all.
+    std::vector<int> groups{};
   };
   // REQUIRES: at least one part; parts are alike in side, slots, slot stride and format.
   Product(Placer& placer, const ChipTiming& timing, std::vector<ProductPart> parts, Pair x,
           const Way& way);
 
-  bool done() const { return first_tile_ == static_cast<int>(tiles_.size()); }
+  bool done() const { return finished_ == static_cast<int>(tiles_.size()); }
   // The cycle in which the next slot's weights arrive at the array if nothing is in their way.
   int64_t next() const { return load_; }
-  // Row tile `tile` of part `part` is stored.
+  // Sum `sum` of row tile `tile` of part `part` is stored.
   struct Stored {
-    int part, tile;
+    int part, tile, sum;
   };
   // Places the next slot; what that stored. REQUIRES: !done().
   std::optional<Stored> Step();
@@ -59,11 +63,13 @@ class Product {
  private:
   struct Tile {
     int part, tile;
+    int next = 0;  // slot, in order
   };
   const Matrix& matrix(const Tile& tile) const { return parts_[tile.part].matrix; }
   const Matrix& shape() const { return parts_.front().matrix; }  // what all parts have in common
-  void BeginSegment();
-  bool AllThere() const;
+  void CutSlots(const std::vector<int>& groups);
+  void Choose();
+  bool There(const Tile& tile);
   Block Activation(int index) const;
   void Load(const Tile& tile, int slot);
   Block Piece(const Tile& tile, const WeightWords& words, int first, int rows) const;
@@ -71,6 +77,7 @@ class Product {
   void Activate(int index);
   void Feed(const Tile& tile, int k, int64_t install);
   void HoldEntry(Block& b, int entry, int64_t at) const;
+  bool EndsSum(int k) const { return k + 1 == slots_.size() || cuts_[k + 1].sum > cuts_[k].sum; }
 
   Placer& placer_;
   std::vector<ProductPart> parts_;
@@ -78,18 +85,26 @@ class Product {
   const Pair x_;
   const bool turns_;
   const SlotOrder slots_;
-  std::vector<Tile> tiles_;   // of all parts
-  // The segment: tiles first_tile_ .. of the group, slots first_..end_ - 1 in their order.
-  int first_tile_ = 0, group_ = 0;
-  int first_ = 0, end_ = 0;
-  int tile_ = 0, k_ = 0;      // the next to be placed
-  std::vector<int> loaded_;   // by entry of the activation buffer: the index of its vector
+  // Of each slot: its sum, where that begins; where the slots end that a tile takes in one go, and
+  // those whose vectors are in the activation buffer at a time.
+  struct Cut {
+    int sum, begin, pass, window;
+  };
+  std::vector<Cut> cuts_;
+  std::vector<Tile> tiles_;      // of all parts
+  int open_ = 0;                 // tiles that may be under way together
+  int finished_ = 0;             // tiles
+  int first_tile_ = 0, group_ = 0;  // tiles first_tile_ .. group_ - 1 are to be chosen from
+  int window_ = 0;               // and their slots before this one
+  int tile_ = 0, end_ = 0;       // the tile under way, and up to which slot
+  std::vector<int> loaded_;      // by entry of the activation buffer: the index of its vector
+  std::vector<int64_t> ready_;   // by index of a vector: when it can be there; -1: not asked yet
   int64_t load_ = 0;
 };
 
 // Places the products of two sides in the order of time. Each time a row tile is stored, calls
-// stored(product, part, tile).
+// stored(product, what).
 void PlaceTogether(std::vector<Product>& products,
-                   const std::function<void(size_t product, int part, int tile)>& stored);
+                   const std::function<void(size_t product, const Product::Stored& what)>& stored);
 
 }  // namespace lockstep

@@ -5,65 +5,13 @@
 #include <cmath>
 #include <numeric>
 
-#include "tests/runtime/one_chip.h"
+#include "runtime/kernels/product.h"
+#include "tests/runtime/int8_chip.h"
 
 namespace lockstep {
 namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
-
-class Int8Chip : public OneChip {
- public:
-  Int8Kernels int8{timing, placer};
-
-  std::vector<int8_t> RandomBytes(size_t count) {
-    std::vector<int8_t> out(count);
-    for (int8_t& v : out) v = static_cast<int8_t>(static_cast<int>(random() % 255) - 127);
-    return out;
-  }
-  void StoreBytes(Single at, const std::vector<int8_t>& values) {
-    const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
-    for (size_t i = 0; i < values.size(); i += kLanes) {
-      const size_t n = std::min<size_t>(kLanes, values.size() - i);
-      memory.Store(ColumnSlice(at.side, at.column, at.plane),
-                   at.address + static_cast<int>(i / kLanes), 0, {bytes + i, n});
-    }
-  }
-  std::vector<int> LoadBytes(Single at, int words) {
-    std::vector<int> out;
-    std::array<uint8_t, kVectorBytes> plane;
-    for (int w = 0; w < words; ++w) {
-      memory.Load(ColumnSlice(at.side, at.column, at.plane), at.address + w, plane);
-      for (uint8_t b : plane) out.push_back(static_cast<int8_t>(b));
-    }
-    return out;
-  }
-  std::vector<int32_t> LoadIntegers(Quad at, int words) {
-    std::vector<int32_t> out;
-    for (float v : Load(at, words)) out.push_back(std::bit_cast<int32_t>(v));
-    return out;
-  }
-  void StoreIntegers(Quad at, const std::vector<int32_t>& values) {
-    std::vector<float> bits;
-    for (int32_t v : values) bits.push_back(std::bit_cast<float>(v));
-    Store(at, bits);
-  }
-  // w: rows x columns.
-  void StoreInt8Matrix(const Matrix& m, const std::vector<int8_t>& w, int columns) {
-    const LaneStore store = [&](int slice, int address, int lane, const uint8_t* bytes) {
-      memory.Store(slice, address, lane, {bytes, kHalfLanes});
-    };
-    for (int row = 0; row < m.rows; ++row) {
-      for (int slot = 0; slot < m.slots; ++slot) {
-        std::array<int8_t, kLanes> values{};
-        for (int k = 0; k < kLanes && slot * kLanes + k < columns; ++k) {
-          values[k] = w[static_cast<size_t>(row) * columns + slot * kLanes + k];
-        }
-        StoreWeightRow(m, row, slot, values.data(), store);
-      }
-    }
-  }
-};
 
 // ---- Products.
 
@@ -157,6 +105,45 @@ TEST(Int8MatVecOrderTest, FollowsAnFp16ProductAndIsFollowedByOne) {
   EXPECT_EQ(chip.LoadIntegers({kEast, 2, 10}, 2), chip.LoadIntegers({kEast, 2, 20}, 2));
   const int last = std::inner_product(w8.end() - 640, w8.end(), x8.begin(), 0);
   EXPECT_EQ(chip.LoadIntegers({kEast, 1, 11}, 1)[0], last);
+}
+
+// Sums of each group of x's vectors, which lie in any order and come when they come.
+TEST(Int8ProductTest, EachGroupIsASumOfItsOwn) {
+  constexpr int kWords = 70, kRows = 3 * kTileRows + 5;  // more than the buffer holds
+  const std::vector<int> groups{1, 3, 40, 20, 6};
+  Int8Chip chip;
+  const Matrix m{kEast, 0, kRows, kWords, 1, NumberFormat::kInt8};
+  const std::vector<int8_t> w = chip.RandomBytes(size_t{kRows} * kWords * kLanes);
+  const std::vector<int8_t> x = chip.RandomBytes(kWords * kLanes);
+  chip.StoreInt8Matrix(m, w, kWords * kLanes);
+  chip.StoreBytes({kEast, 0, 3, 0}, x);
+  Product::Way way{.turns = true, .groups = groups};
+  for (int i = 0; i < kWords; ++i) way.order.push_back(i * 9 % kWords);
+  const Quad even{kEast, 1, 0}, odd{kEast, 2, 0};
+  std::vector<Product> products;
+  products.emplace_back(chip.placer, chip.timing,
+                        std::vector<ProductPart>{{"p", m, {even, odd}}}, Pair{kEast, 0, 3, 0}, way);
+  std::vector<int> next(m.tiles());  // sums of a tile come in order
+  PlaceTogether(products, [&](size_t, const Product::Stored& now) {
+    ASSERT_EQ(now.sum, next[now.tile]++);
+    const int to = 100 + now.sum * m.tiles() + now.tile;
+    chip.int8.Dequantise({even + now.tile, odd + now.tile, {kWest, 1, 0}}, {kWest, 2, to});
+  });
+  chip.Fill({kWest, 1, 0}, 1, 1.0f);
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  int first = 0;
+  for (size_t g = 0; g < groups.size(); first += groups[g++]) {
+    const int at = 100 + static_cast<int>(g) * m.tiles();
+    const std::vector<float> got = chip.Load({kWest, 2, at}, m.tiles());
+    for (int r : {0, 1, 319, 320, 900, kRows - 1}) {
+      int want = 0;
+      for (int i = first; i < first + groups[g]; ++i) {
+        const size_t from = static_cast<size_t>(way.order[i]) * kLanes;
+        for (int k = 0; k < kLanes; ++k) want += w[size_t{1} * r * kWords * kLanes + from + k] * x[from + k];
+      }
+      ASSERT_EQ(got[r], static_cast<float>(want)) << "group " << g << " row " << r;
+    }
+  }
 }
 
 // Both formats stream the same bytes in the same cycles: 20,480 B a cycle but for fill and drain.
@@ -253,31 +240,40 @@ INSTANTIATE_TEST_SUITE_P(Words, QuantiseTest,
 
 class DequantiseTest : public ::testing::TestWithParam<std::tuple<int, Hemisphere>> {};
 
-TEST_P(DequantiseTest, IsTheSumTimesBothScales) {
-  const auto [words, side] = GetParam();
+TEST_P(DequantiseTest, AddsTheScaledSumAndScalesTheWhole) {
+  const auto [form, side] = GetParam();
+  const bool add = (form & 1) != 0, rows = (form & 2) != 0, by = (form & 4) != 0;
   const Hemisphere other = Other(side);
   Int8Chip chip;
-  const Quad even{side, 0, 5}, odd{side, 1, 9}, y{side, 2, 3};
-  const Quad row_scale{other, 0, 70}, scale{other, 1, 90};
-  const size_t n = static_cast<size_t>(words) * kLanes;
-  std::vector<int32_t> a(n), b(n);
+  const Quad y{side, 2, 3};
+  Int8Kernels::Sums sums{{side, 0, 5}, {side, 1, 9}, {other, 1, 90}, add};
+  if (rows) sums.row_scale = Quad{other, 0, 70};
+  if (by) sums.by = Quad{kEast, 1, 4000};
+  std::vector<int32_t> a(kLanes), b(kLanes);
   for (int32_t& v : a) v = static_cast<int32_t>(chip.random()) / 2;
   for (int32_t& v : b) v = static_cast<int32_t>(chip.random()) / 2;
-  const std::vector<float> rows = RandomFloats(chip.random, n, 1e-4, 0.1);
-  chip.StoreIntegers(even, a);
-  chip.StoreIntegers(odd, b);
-  chip.Store(row_scale, rows);
-  chip.Fill(scale, 1, 0.0123f);
-  chip.int8.Dequantise(even, odd, row_scale, scale, words, y);
+  const std::vector<float> row_scale = RandomFloats(chip.random, kLanes, 1e-4, 0.1);
+  const std::vector<float> before = RandomFloats(chip.random, kLanes, -1e7, 1e7);
+  chip.StoreIntegers(sums.even, a);
+  chip.StoreIntegers(sums.odd, b);
+  chip.Store(y, before);
+  chip.Store({other, 0, 70}, row_scale);
+  chip.Fill({kEast, 1, 4000}, 1, 0.3f);
+  chip.Fill(sums.scale, 1, 0.0123f);
+  chip.int8.Dequantise(sums, y);
   ASSERT_NO_FATAL_FAILURE(chip.Run());
-  const std::vector<float> got = chip.Load(y, words);
-  for (size_t i = 0; i < n; ++i) {
-    ASSERT_EQ(got[i], static_cast<float>(a[i] + b[i]) * rows[i] * 0.0123f) << i;
+  const std::vector<float> got = chip.Load(y, 1);
+  for (int i = 0; i < kLanes; ++i) {
+    float want = static_cast<float>(a[i] + b[i]) * 0.0123f;
+    if (add) want = before[i] + want;
+    if (rows) want *= row_scale[i];
+    if (by) want *= 0.3f;
+    ASSERT_EQ(got[i], want) << i;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Words, DequantiseTest,
-                         ::testing::Combine(::testing::Values(1, 3, 40),
+INSTANTIATE_TEST_SUITE_P(Forms, DequantiseTest,
+                         ::testing::Combine(::testing::Range(0, 8),
                                             ::testing::Values(kWest, kEast)));
 
 class PackHalvesTest : public ::testing::TestWithParam<std::tuple<int, Hemisphere>> {};

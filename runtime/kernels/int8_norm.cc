@@ -1,0 +1,77 @@
+// Emission of norms for int8 (runtime/kernels/int8_norm.h).
+#include "runtime/kernels/int8_norm.h"
+
+#include <algorithm>
+
+#include "runtime/kernels/chain.h"
+#include "runtime/kernels/int8_kernels.h"
+#include "runtime/kernels/kernels.h"
+#include "runtime/kernels/norm.h"
+
+namespace lockstep {
+namespace {
+constexpr int kFewest = 2, kLeastWords = 4;
+}  // namespace
+
+std::vector<int> GrowingGroups(int words) {
+  std::vector<int> groups;
+  for (int left = words, size = kFewest; left > 0; left -= groups.back(), size *= 2) {
+    groups.push_back(left < 2 * size ? left : size);
+  }
+  return groups;
+}
+
+std::vector<int> GroupsOfMade(int words) {
+  if (words < kLeastWords) return {words};
+  return {words - words / 4, words / 4};
+}
+
+Int8Norm::Int8Norm(const ChipTiming& timing, Placer& placer, const Shape& shape, const Places& at)
+    : timing_(timing),
+      placer_(placer),
+      shape_(shape),
+      at_(at),
+      order_(InwardOrder(shape.words)),
+      added_(shape.words) {}
+
+void Int8Norm::Add(int word) {
+  added_[word] = true;
+  for (; taken_ < shape_.words && added_[order_[taken_]]; ++taken_) {
+    Take(order_[taken_], taken_ == 0, taken_ == group_first_);
+    const int end = group_first_ + shape_.groups[group_];
+    if (taken_ + 1 < end) continue;
+    const std::array<Quad, 2> scale{at_.scale[0] + group_, at_.scale[1] + group_};
+    Int8Kernels{timing_, placer_}.Quantise({at_.x, at_.gain},
+                                           {order_.begin() + group_first_, order_.begin() + end},
+                                           Largest(), at_.q, scale);
+    group_first_ = end, ++group_;
+  }
+  if (taken_ == shape_.words) Rest();
+}
+
+// Sum of squares, and the largest of a group.
+void Int8Norm::Take(int word, bool first, bool first_of_group) {
+  const Quad sums = at_.scratch, largest = Largest();
+  Chain c(timing_, "rmsnorm square", 1);
+  const Chain::Value v = c.Load(at_.x + word);
+  const Chain::Value square = c.Op(Opcode::kMul, v, v);
+  const Chain::Value size = c.Unary(Opcode::kAbs, c.Op(Opcode::kMul, v, c.Load(at_.gain + word)));
+  c.Store(first ? square : c.Op(Opcode::kAdd, square, c.Load(sums)), sums);
+  // Either way an operation more than the sum: both go to one column.
+  c.Store(
+      first_of_group ? c.OpBits(Opcode::kOr, size, 0) : c.Op(Opcode::kMax, size, c.Load(largest)),
+      largest);
+  placer_.Place(c.Build());
+}
+
+void Int8Norm::Rest() {
+  const Quad sums = at_.scratch, over_lanes = at_.scratch + 1;
+  Kernels{timing_, placer_}.LaneSum(sums, over_lanes, 1);
+  Chain c(timing_, "rmsnorm rest", 1);
+  const Chain::Value mean =
+      c.OpImm(Opcode::kMul, c.Load(over_lanes), 1.0f / static_cast<float>(shape_.elements));
+  c.Store(c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, shape_.eps)), at_.rest);
+  placer_.Place(c.Build());
+}
+
+}  // namespace lockstep
