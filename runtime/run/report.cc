@@ -70,7 +70,7 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.chips = r.stages * plan.chips;
   r.context = plan.context;
   r.sequences = plan.sequences;
-  r.weights = plan.weights;
+  r.weights = plan.weights, r.kv_cache = plan.kv_cache;
   r.hop_latency = std::string(setup.links.preset());
   r.hop_origin = std::string(setup.links.origin());
   r.hop_cycles = setup.links.hop_cycles();

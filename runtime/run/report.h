@@ -37,7 +37,7 @@ struct RunReport {
   int topology_chips = 0, topology_nodes = 0;
   int chips = 0, stages = 0, context = 0;  // chips that have work
   int sequences = 1;
-  NumberFormat weights = NumberFormat::kFp16;
+  NumberFormat weights = NumberFormat::kFp16, kv_cache = NumberFormat::kFp16;
   std::string hop_latency, hop_origin;
   int64_t hop_cycles = 0, link_ticks = 0;
   int batch = 1;                    // positions of the prompt that a program takes

@@ -53,10 +53,11 @@ std::string MachineRows(const RunReport& r) {
   return rows +
          Row("SRAM of a chip",
              absl::StrFormat(
-                 "%s of %s (%.1f %%): weights %s%s, KV cache %s, rest %s; text %s",
+                 "%s of %s (%.1f %%): weights %s%s, KV cache %s%s, rest %s; text %s",
                  Size(r.sram.total()), Size(kSramBytes),
                  100.0 * static_cast<double>(r.sram.total()) / kSramBytes, Size(r.sram.weights()),
                  r.weights == NumberFormat::kInt8 ? " (layers int8)" : "", Size(r.sram.kv_cache),
+                 r.kv_cache == NumberFormat::kInt8 ? " (int8)" : "",
                  Size(r.sram.tables + r.sram.activations), Size(r.cost.text_bytes)));
 }
 
@@ -168,6 +169,7 @@ Json MachineJson(const RunReport& r) {
 Json PlanJson(const RunReport& r) {
   return {{"context", r.context},
           {"weights", NumberFormatName(r.weights)},
+          {"kv_cache", NumberFormatName(r.kv_cache)},
           {"sram_bytes_per_chip",
            {{"capacity", kSramBytes},
             {"used", r.sram.total()},

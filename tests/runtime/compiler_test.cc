@@ -51,8 +51,17 @@ TEST(CompilerTest, AllChipsOfAGroupRunTheSameKernelsInTheSameCycles) {
   }
 }
 
-TEST(CompilerTest, LatenciesMayBeSweptBothWays) {
-  const auto plan = MakePlan(Model(), 3, 400);
+class CacheLatencyTest : public ::testing::TestWithParam<NumberFormat> {
+ protected:
+  static absl::StatusOr<Plan> PlanOf(int chips, int context) {
+    return MakePlan(Model(), chips, context, 1, NumberFormat::kFp16, GetParam());
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Formats, CacheLatencyTest,
+                         ::testing::Values(NumberFormat::kFp16, NumberFormat::kInt8));
+
+TEST_P(CacheLatencyTest, LatenciesMayBeSweptBothWays) {
+  const auto plan = PlanOf(3, 400);
   for (int percent : {50, 100, 150, 200}) {
     const ChipTiming timing = ChipTiming::Default().Scaled(percent);
     const auto compiled =
@@ -63,8 +72,8 @@ TEST(CompilerTest, LatenciesMayBeSweptBothWays) {
   }
 }
 
-TEST(CompilerTest, EveryLatencyAloneIsTakenOrRefusedByName) {
-  const auto plan = MakePlan(Model(), 2, 330);
+TEST_P(CacheLatencyTest, EveryLatencyAloneIsTakenOrRefusedByName) {
+  const auto plan = PlanOf(2, 330);
   for (const ChipTiming::Parameter& p : ChipTiming::Default().Parameters()) {
     if (!p.assumed) continue;
     for (int value : {1, 3, 4, 7}) {

@@ -184,13 +184,15 @@ INSTANTIATE_TEST_SUITE_P(
 const Case kShortOfRoom[] = {{2, 400, 2000, 2, 84, 42, 16, 15600, true, "F16", 3200, 3},
                              {2, 400, 2000, 2, 96, 48, 16, 15600, true, "F16", 3200, 3},
                              {3, 330, 1000, 1, 72, 36, 48, 23700, true, "F16", 3200, 2},
-                             {2, 1930, 40, 1, 160, 80, 2, 60, true, "F16", 3200, 2}};
+                             {2, 1930, 40, 1, 160, 80, 2, 60, true, "F16", 3200, 2},
+                             {2, 400, 2000, 2, 84, 42, 16, 15600, true, "F16", 640, 3, kInt8}};
 INSTANTIATE_TEST_SUITE_P(ShortOfRoom, ModelTest, ::testing::ValuesIn(kShortOfRoom));
 
 TEST(ShortOfRoomTest, LayoutsAreThoseOfFullSram) {
   for (const Case& c : kShortOfRoom) {
     const ModelConfig m = ConfigOf(c);
-    const Layout layout = LayOut(*MakePlan(m, c.chips, c.context), WholeModel(m));
+    const Plan plan = *MakePlan(m, c.chips, c.context, 1, NumberFormat::kFp16, c.kv_cache);
+    const Layout layout = LayOut(plan, WholeModel(m));
     EXPECT_TRUE(layout.fits.ok()) << layout.fits;
     for (const LayerMap& layer : layout.map.layers) {
       EXPECT_TRUE(layer.heads_end_to_end) << c;
