@@ -44,7 +44,7 @@ TEST(LayoutTest, Int8HalvesTheLayersAndLeavesTheRest) {
 
 // A tile of 320 positions: of fp16 10 words of 32 slices for keys and, of heads of 48, two blocks
 // of 3 for values; of int8 5 and 2, and a vector of scales each.
-TEST(LayoutTest, AnInt8CacheTakesTwoFifthsOfTheBytes) {
+TEST(LayoutTest, AnInt8CacheTakesLessThanHalfOfTheBytes) {
   const auto use = [](NumberFormat kv_cache, NumberFormat weights) {
     return LayOut(*MakePlan(Model(), 3, 4000, 2, weights, kv_cache), WholeModel(Model())).use;
   };

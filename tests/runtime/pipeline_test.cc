@@ -275,6 +275,7 @@ std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
 
 struct Prompt {
   int batch, flight, stages, embeds, heads, hidden, cables, inbox = 0;
+  NumberFormat kv_cache = NumberFormat::kFp16;
 };
 class PipelinePromptTest : public ::testing::TestWithParam<Prompt> {};
 
@@ -285,7 +286,7 @@ TEST_P(PipelinePromptTest, GivesTheLogitsOfOneByOne) {
   TempFolder folder;
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
-  const Deployment one = Deploy(model.config, b.stages, b.embeds, b.heads);
+  const Deployment one = Deploy(model.config, b.stages, b.embeds, b.heads, 8, 1, b.kv_cache);
   const char* preset = LinkModel::kDefaultPreset.data();
   Machine alone(one, ChipTiming::Default(), preset, b.cables);
   Machine many(InFlight(one, b.flight, b.batch, b.inbox), ChipTiming::Default(), preset, b.cables);
@@ -316,7 +317,8 @@ INSTANTIATE_TEST_SUITE_P(Cuts, PipelinePromptTest,
                                            Prompt{8, 16, 2, 2, 1, 1000, 3},
                                            Prompt{1, 16, 3, 3, 2, 350, 2, 3},
                                            Prompt{4, 16, 3, 2, 1, 350, 4, 4},
-                                           Prompt{2, 16, 4, 4, 4, 96, 1, 5}));
+                                           Prompt{2, 16, 4, 4, 4, 96, 1, 5},
+                                           Prompt{4, 16, 3, 2, 2, 96, 4, 0, NumberFormat::kInt8}));
 
 // So a few positions say how long many take.
 TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
