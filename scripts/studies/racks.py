@@ -2,9 +2,10 @@
 """Llama-2-70B over racks, from runs of the timing engine: time of a token, where it goes, and the
 time to the first token of a prompt that fills the context.
 
-A point is one run: two positions of a prompt in flight, then one token, every instruction of every
-chip executed. In flight each position more takes one period more (`ctest -R EachPositionMore`), so a
-prompt of n positions takes the cycles of one and n - 1 periods. All nodes of the racks are used; for
+A point is one run: a flight of 16 positions of a prompt, then one token, every instruction of every
+chip executed. Each position, batch of positions or group of these more takes one period more
+(`ctest -R "EachPositionMore|AnInbox"`), so a few say how long a prompt of n positions takes; groups
+are those of 16, larger ones would take less. All nodes of the racks are used; for
 fp16 each has one layer. What does not fit says by how many bytes.
 """
 import json
@@ -15,6 +16,7 @@ import jobs
 import study
 
 NODES_A_RACK = 8
+FLIGHT = 16  # positions; contexts are multiples of it
 KINDS = ("weights", "attention", "vectors", "links", "idle")
 CLOCK_HZ = 900e6
 
@@ -24,7 +26,7 @@ def run(s, model, topology, nodes, weights, context, hop):
     try:
         files = s.job_or_error("run", model=model, nodes=nodes, weights=weights, context=context,
                                machine={"topology": topology, "hopLatency": hop}, tokens=2,
-                               promptTokens=2, promptFlight=2, placement={"threads": 2})
+                               promptTokens=FLIGHT, promptFlight=FLIGHT, placement={"threads": 2})
     except jobs.JobFailed as error:
         missing = re.search(r"(\d+) B too few", str(error))
         if missing:
@@ -55,8 +57,13 @@ def main():
             return ["", missing] + [""] * (7 + len(KINDS))
         out = report["emulated"]
         cycles, period = out["cycles_per_token"], out["cycles_between_positions"]
-        assert out["cycles_per_batch"] == cycles + period, "two positions take one period more"
-        prompt = (cycles + (int(context) - 1) * period) / CLOCK_HZ
+        left = int(context) - FLIGHT
+        if out["prompt_group"]:
+            assert out["prompt_group"] == FLIGHT, "a flight is a group"
+            more = left // FLIGHT * out["cycles_between_groups"]
+        else:
+            more = left // out["prefill_batch"] * period
+        prompt = (out["cycles_per_batch"] + more) / CLOCK_HZ
         return [report["machine"]["chips"], 0, f"{out['tokens_per_second_per_user']:.1f}",
                 f"{out['latency_us_per_token']:.1f}", cycles, period,
                 f"{prompt * 1e3 + out['host_link_us_per_token'] / 1e3:.3f}",
