@@ -128,9 +128,6 @@ struct Layout {
   int64_t excess_bytes() const { return excess[0] + excess[1]; }
 };
 
-// The map as sequence `sequence` sees it: its step inputs, its part of the KV cache.
-ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence);
-
 // REQUIRES: ranges of the stage lie inside the model.
 Layout LayOut(const Plan& plan, const StageShape& stage);
 

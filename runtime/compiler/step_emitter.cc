@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/isa.h"
 #include "runtime/compiler/landing.h"
+#include "runtime/compiler/sequence_map.h"
 #include "runtime/kernels/chain.h"
 
 namespace lockstep {

@@ -13,6 +13,7 @@
 #include "chip/check.h"
 #include "fabric/agreement.h"
 #include "runtime/compiler/image.h"
+#include "runtime/compiler/sequence_map.h"
 #include "runtime/machine/verify.h"
 #include "runtime/run/engine_memory.h"
 

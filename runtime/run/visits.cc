@@ -15,10 +15,9 @@
 namespace lockstep {
 namespace {
 
-// Visits every word of a chip that a later visit of its stage needs, in one order: the KV cache, and
-// hidden vectors whose layers are still to come.
-void ForEachKeptWord(const Plan& plan, const StageShape& stage, const Layout& layout,
-                     const std::function<void(int slice, int address)>& visit) {
+// Visits every word of a chip's KV cache, in one order.
+void ForEachCacheWord(const Plan& plan, const ModelMap& map,
+                      const std::function<void(int slice, int address)>& visit) {
   const auto rows = [&](int first, int count) {
     for (int i = 0; i < kWeightSlices; ++i) {
       for (int r = 0; r < count; ++r) visit(WeightSlice(kAttentionSide, i), first + r);
@@ -31,16 +30,7 @@ void ForEachKeptWord(const Plan& plan, const StageShape& stage, const Layout& la
       }
     }
   };
-  if (stage.layers.begin == 0) {
-    for (const Pair& rows_of : layout.scratch.inbox) {
-      for (int w = 0; w < CeilDiv(plan.inbox, 2) * plan.batch * plan.hidden_words(); ++w) {
-        for (int k : {0, 1}) {
-          visit(ColumnSlice(rows_of.side, rows_of.column, rows_of.plane + k), rows_of.address + w);
-        }
-      }
-    }
-  }
-  for (const LayerMap& layer : layout.map.layers) {
+  for (const LayerMap& layer : map.layers) {
     for (int first : layer.keys) rows(first, plan.cache().key_rows());
     for (int first : layer.values) rows(first, plan.cache().value_rows());
     for (const CacheScales& scales : layer.scales) {
@@ -97,7 +87,7 @@ absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
                   logits.begin() + row * vocabulary + plan.ShardOf(stage.head, c.member).begin);
       }
     }
-    Leave(plan, stage, std::move(chips));
+    Leave(plan, std::move(chips));
   }
   return logits;
 }
@@ -117,12 +107,12 @@ absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(CompiledPi
     if (digest == nullptr) digest = std::make_shared<TimingDigest>();
     engine->set_digest(digest);
     EngineMemory memory(engine->sram());
-    const Layout& layout = role->compiled.layout;
-    RETURN_IF_ERROR(WriteModel(pipeline.plan, stage.shape, static_cast<int>(member), layout.map,
-                               *weights_, memory));
-    if (const auto kept = kept_.find(chip); kept != kept_.end()) {
-      auto word = kept->second.begin();
-      ForEachKeptWord(pipeline.plan, stage.shape, layout, [&](int slice, int address) {
+    const ModelMap& map = role->compiled.layout.map;
+    RETURN_IF_ERROR(
+        WriteModel(pipeline.plan, stage.shape, static_cast<int>(member), map, *weights_, memory));
+    if (const auto cache = caches_.find(chip); cache != caches_.end()) {
+      auto word = cache->second.begin();
+      ForEachCacheWord(pipeline.plan, map, [&](int slice, int address) {
         engine->sram().Store(slice, address, *word++);
       });
     }
@@ -154,15 +144,14 @@ absl::Status StageVisits::Run(const CompiledPipeline& step, const PipelinePart& 
   return absl::OkStatus();
 }
 
-void StageVisits::Leave(const Plan& plan, const StageShape& stage,
-                        std::vector<Resident> chips) {
+void StageVisits::Leave(const Plan& plan, std::vector<Resident> chips) {
   int64_t held = 0;
   for (const Resident& c : chips) {
     held += c.engine->sram().TouchedBytes();
-    std::vector<Vector>& kept = kept_[c.chip];
-    kept.clear();
-    ForEachKeptWord(plan, stage, c.role->compiled.layout, [&](int slice, int address) {
-      kept.push_back(c.engine->sram().Load(slice, address));
+    std::vector<Vector>& cache = caches_[c.chip];
+    cache.clear();
+    ForEachCacheWord(plan, c.role->compiled.layout.map, [&](int slice, int address) {
+      cache.push_back(c.engine->sram().Load(slice, address));
     });
   }
   most_ = std::max(most_, held);

@@ -2,14 +2,14 @@
 // A functional run in less memory than the model takes: the stages of a pipeline are visited in
 // turn.
 //
-//   enter    SRAM of the stage's chips is made, weights are laid out from the mapped files, what was
-//            kept is put back
+//   enter    SRAM of the stage's chips is made, weights are laid out from the mapped files, the KV
+//            cache is put back
 //   run      one part of the step; what it sends to other nodes stays on the links
-//   leave    the KV cache and waiting hidden vectors are kept, all other SRAM is dropped
+//   leave    the KV cache is kept, all other SRAM is dropped
 //
-// A step of one sequence, be it of a position, a batch or several in flight, is a row of parts each of
-// which receives from the one before, so visits in that order are enough. Values and digests are those
-// of a run that holds everything.
+// A step of one sequence, be it of a position or a batch, is a row of parts each of which receives from
+// the one before, so visits in that order are enough. Values and digests are those of a run that holds
+// everything.
 
 #include <cstdint>
 #include <map>
@@ -41,7 +41,7 @@ class StageVisits {
                                                              Wiring wiring, int64_t sram_limit,
                                                              Observer* observer);
 
-  // Session::Step of all chips by the programs of `step`.
+  // Session::Step of all chips by the programs of `step`. REQUIRES: nothing in flight.
   absl::StatusOr<std::vector<float>> Step(CompiledPipeline& step, const std::vector<FedToken>& fed);
   // Of all executions of the chip so far (chip/digest.h).
   uint64_t TimingDigestOf(uint32_t chip) const;
@@ -67,14 +67,14 @@ class StageVisits {
   absl::StatusOr<std::vector<Resident>> Enter(CompiledPipeline& step, const PipelinePart& part);
   absl::Status Run(const CompiledPipeline& step, const PipelinePart& part,
                    const std::vector<FedToken>& fed, std::vector<Resident>& chips);
-  void Leave(const Plan& plan, const StageShape& stage, std::vector<Resident> chips);
+  void Leave(const Plan& plan, std::vector<Resident> chips);
 
   const Checkpoint* weights_;
   const ChipTiming timing_;
   const std::unique_ptr<LocalFabric> fabric_;
   Observer* const observer_;
   std::map<uint32_t, std::shared_ptr<TimingDigest>> digests_;  // by chip
-  std::map<uint32_t, std::vector<Vector>> kept_;               // by chip: words of SRAM
+  std::map<uint32_t, std::vector<Vector>> caches_;             // by chip: words of the KV cache
   int64_t most_ = 0;
 };
 
