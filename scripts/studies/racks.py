@@ -5,7 +5,7 @@ time to the first token of a prompt that fills the context.
 A point is one run: a flight of 16 positions of a prompt, then one token, every instruction of every
 chip executed. Each position, batch of positions or group of these more takes one period more
 (`ctest -R "EachPositionMore|AnInbox"`), so a few say how long a prompt of n positions takes; groups
-are those of 16, larger ones would take less. All nodes of the racks are used; for
+are of 16 at most, larger ones would take less. All nodes of the racks are used; for
 fp16 each has one layer. What does not fit says by how many bytes.
 """
 import json
@@ -58,9 +58,10 @@ def main():
         out = report["emulated"]
         cycles, period = out["cycles_per_token"], out["cycles_between_positions"]
         left = int(context) - FLIGHT
-        if out["prompt_group"]:
-            assert out["prompt_group"] == FLIGHT, "a flight is a group"
-            more = left // FLIGHT * out["cycles_between_groups"]
+        group = out["prompt_group"]
+        if group:
+            assert FLIGHT % group == 0, "a flight consists of whole groups"
+            more = left // group * out["cycles_between_groups"]
         else:
             more = left // out["prefill_batch"] * period
         prompt = (out["cycles_per_batch"] + more) / CLOCK_HZ
