@@ -8,6 +8,7 @@
 // (StepInputs), after it the host reads the logits.
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -46,6 +47,11 @@ inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
 struct CompiledChip {
   Layout layout;
   std::vector<Segment32> logits;  // output of a step: the parts of a position after each other
+  // Of one of `rows` positions.
+  std::span<const Segment32> LogitsOf(int row, int rows) const {
+    const size_t each = logits.size() / rows;
+    return std::span(logits).subspan(row * each, each);
+  }
   Program program;
   std::vector<Placer::Span> spans;  // of the kernels, for reports
   int64_t weight_stream_bytes = 0;  // of one step: what LW took

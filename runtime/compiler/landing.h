@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "runtime/compiler/plan.h"
+#include "runtime/kernels/norm.h"
 
 namespace lockstep {
 
@@ -19,12 +20,11 @@ inline int LandingRows(const Plan& plan) {
   return std::max(words, CeilDiv(words * plan.batch, plan.chips));
 }
 
-// Of word `word` of position `position`; words travel from both ends inwards (runtime/kernels/norm.h),
+// Of word `word` of position `position`; words travel from both ends inwards (InwardOrder),
 // each of all positions.
 inline int LandingRow(const Plan& plan, int batch, int position, int word) {
-  const int words = plan.hidden_words(), half = CeilDiv(words, 2);
-  const int order = word < half ? 2 * word : 2 * (words - 1 - word) + 1;
-  return batch == 1 ? word : (order * batch + position) % LandingRows(plan);
+  const int order = InwardRank(word, plan.hidden_words()) * batch + position;
+  return batch == 1 ? word : order % LandingRows(plan);
 }
 
 }  // namespace lockstep

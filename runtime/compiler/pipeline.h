@@ -112,6 +112,8 @@ class CompiledPipeline {
   const ChipTiming& timing() const { return timing_; }
   // Positions that a part takes.
   int batch() const { return step_ == Step::kBatch ? pipeline_.plan.batch : 1; }
+  // Positions of a part whose logits the host wants.
+  int logit_rows() const { return pipeline_.plan.batch_logits ? batch() : 1; }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
   int64_t cycles() const;  // of a step of all sequences, until the last part's end
   int64_t latency() const { return latency_; }  // of one sequence's step

@@ -120,10 +120,7 @@ void StepEmitter::Embedding() {
   // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
   for (int i = 0; i < batch_; ++i) {
     for (int w = 0; w < words_; ++w) {
-      const int row = LandingRow(plan_, batch_, i, w);
-      const Quad to = at_.residual + (i * words_ + w);
-      collectives_.AllReduceDirect16(at_.partial.y[0] + (i * words_ + w), at_.partial16 + row,
-                                     HalfLanding() + row * group_.size, 1, to, false, to);
+      SumAsHalf(at_.partial.y[0] + (i * words_ + w), i, w, false);
     }
   }
 }
@@ -247,14 +244,19 @@ bool StepEmitter::SumsTravelAsHalf(const SplitMatrix& w) const {
 }
 
 void StepEmitter::AddOverChips(Quad from, int position, int word, bool half) {
+  if (half) return SumAsHalf(from, position, word, true);
   const Quad to = at_.residual + (position * words_ + word);
-  const int row = LandingRow(plan_, batch_, position, word), landing = row * group_.size;
-  if (half) {
-    collectives_.AllReduceDirect16(from, at_.partial16 + row, HalfLanding() + landing, 1, to, true,
-                                   to);
-  } else {
-    collectives_.AllReduceDirect(from, at_.landing + landing, 1, to, true, to);
-  }
+  const int landing = LandingRow(plan_, batch_, position, word) * group_.size;
+  collectives_.AllReduceDirect(from, at_.landing + landing, 1, to, true, to);
+}
+
+// The sum travels as fp16 and becomes a word of the residual, or is added to it.
+void StepEmitter::SumAsHalf(Quad from, int position, int word, bool add) {
+  const Quad to = at_.residual + (position * words_ + word);
+  const int row = LandingRow(plan_, batch_, position, word);
+  const Pair landing{at_.landing.side, at_.landing.column, 0, at_.landing.address};
+  collectives_.AllReduceDirect16(from, at_.partial16 + row, landing + row * group_.size, 1, to, add,
+                                 to);
 }
 
 void StepEmitter::Attend(const LayerMap& layer) {
@@ -302,10 +304,6 @@ void StepEmitter::AttendInt8(const LayerMap& layer) {
 Attention::ValueTables StepEmitter::ValueTables() const {
   return {map_.identity,       map_.one_hot,        map_.transpose_row,
           map_.transpose_maps, map_.value_map_read, map_.value_map_write};
-}
-
-Pair StepEmitter::HalfLanding() const {
-  return {at_.landing.side, at_.landing.column, 0, at_.landing.address};
 }
 
 }  // namespace lockstep

@@ -109,7 +109,7 @@ class StepEmitter {
   void PassOn();
   void EmitLast(CompiledChip& out, const std::function<void()>& emit);
   void Layers(CompiledChip& out);
-  Pair HalfLanding() const;
+  void SumAsHalf(Quad from, int position, int word, bool add);
   Attention::ValueTables ValueTables() const;
   void AttendInt8(const LayerMap& layer);
   // A word of one position in fp16 takes longer to make than to send.

@@ -68,9 +68,8 @@ void Int8Norm::Rest() {
   const Quad sums = at_.scratch, over_lanes = at_.scratch + 1;
   Kernels{timing_, placer_}.LaneSum(sums, over_lanes, 1);
   Chain c(timing_, "rmsnorm rest", 1);
-  const Chain::Value mean =
-      c.OpImm(Opcode::kMul, c.Load(over_lanes), 1.0f / static_cast<float>(shape_.elements));
-  c.Store(c.Unary(Opcode::kRsqrt, c.OpImm(Opcode::kAdd, mean, shape_.eps)), at_.rest);
+  const Chain::Value sum = MeanPlusEps(c, over_lanes, shape_.elements, shape_.eps);
+  c.Store(c.Unary(Opcode::kRsqrt, sum), at_.rest);
   placer_.Place(c.Build());
 }
 

@@ -3,18 +3,10 @@
 
 #include <algorithm>
 
-#include "runtime/kernels/chain.h"
-
 namespace lockstep {
 namespace {
 
 constexpr float kRoom = 16.0f;  // a power of two: exact
-
-Chain::Value MeanPlusEps(Chain& c, Quad sum, int elements, float eps) {
-  const Chain::Value mean =
-      c.OpImm(Opcode::kMul, c.Load(sum), 1.0f / static_cast<float>(elements));
-  return c.OpImm(Opcode::kAdd, mean, eps);
-}
 
 }  // namespace
 
@@ -22,6 +14,16 @@ std::vector<int> InwardOrder(int words) {
   std::vector<int> order;
   for (int w = 0; w < words; ++w) order.push_back(w % 2 == 0 ? w / 2 : words - 1 - w / 2);
   return order;
+}
+
+int InwardRank(int word, int words) {
+  return word < CeilDiv(words, 2) ? 2 * word : 2 * (words - 1 - word) + 1;
+}
+
+Chain::Value MeanPlusEps(Chain& c, Quad sum, int elements, float eps) {
+  const Chain::Value mean =
+      c.OpImm(Opcode::kMul, c.Load(sum), 1.0f / static_cast<float>(elements));
+  return c.OpImm(Opcode::kAdd, mean, eps);
 }
 
 Norm::Norm(const ChipTiming& timing, Placer& placer, const Shape& shape, const Places& at)

@@ -18,6 +18,7 @@
 
 #include "chip/latency.h"
 #include "runtime/kernels/block.h"
+#include "runtime/kernels/chain.h"
 #include "runtime/kernels/kernels.h"
 
 namespace lockstep {
@@ -26,6 +27,11 @@ namespace lockstep {
 // hemispheres make words at once, from either end, wherever the cut between them lies: layout and batch
 // do not show in the bits.
 std::vector<int> InwardOrder(int words);
+// Where `word` stands in it.
+int InwardRank(int word, int words);
+
+// sum / elements + eps, of the sum of squares in every lane of a vector.
+Chain::Value MeanPlusEps(Chain& c, Quad sum, int elements, float eps);
 
 class Norm {
  public:

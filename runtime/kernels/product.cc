@@ -8,6 +8,7 @@
 #include "chip/check.h"
 #include "chip/instructions.h"
 #include "chip/queue.h"
+#include "runtime/kernels/weight_load.h"
 
 namespace lockstep {
 namespace {
@@ -117,7 +118,7 @@ std::optional<Product::Stored> Product::Step() {
   const int k = tile.next;
   const char* name = parts_[tile.part].name;
   const bool last = k + 1 == slots_.size();
-  Load(tile, slots_.slots[k]);
+  load_ = PlaceWeights(placer_, mxm_, name, matrix(tile), tile.tile, slots_.slots[k], load_);
   if (last) ++finished_;
   const int64_t install = Install(name, done());
   Activate(slots_.index[k]);
@@ -127,40 +128,6 @@ std::optional<Product::Stored> Product::Step() {
   if (tile.next == end_) Choose();
   if (!EndsSum(k)) return std::nullopt;
   return stored;
-}
-
-// In one piece if that is possible at once; else around what takes single cycles.
-void Product::Load(const Tile& tile, int slot) {
-  const WeightWords words = matrix(tile).WordsOf(tile.tile, slot);
-  const int cycles = matrix(tile).tile_cycles(tile.tile);
-  const auto find = [&](int row, int rows) {
-    return placer_.Find(Piece(tile, words, row, rows), load_);
-  };
-  for (int row = 0; row < cycles;) {
-    int rows = cycles - row;
-    if (find(row, rows) > load_) {
-      const int64_t first = find(row, 1);
-      while (rows > 1 && find(row, rows) > first) --rows;
-    }
-    load_ = placer_.Place(Piece(tile, words, row, rows), load_) + rows;
-    row += rows;
-  }
-}
-
-// Rows first.. of a slot's weights.
-Block Product::Piece(const Tile& tile, const WeightWords& words, int first, int rows) const {
-  Block b(parts_[tile.part].name);
-  mxm_.Stream(b, words, first, rows, 0);
-  const Matrix& m = matrix(tile);
-  for (int done = 0, run = 0; done < rows; done += run) {
-    const int row = m.loaded_row(tile.tile, first + done);
-    for (run = 1; done + run < rows && m.loaded_row(tile.tile, first + done + run) == row + run;) {
-      ++run;
-    }
-    mxm_.LoadTile(b, run, done, row);
-  }
-  b.HoldFor(HoldIndex(Hold::kWeightBuffer, m.side), 0, rows - 1);
-  return b;
 }
 
 int64_t Product::Install(const char* name, bool last) {

@@ -71,8 +71,6 @@ class Product {
   void Choose();
   bool There(const Tile& tile);
   Block Activation(int index) const;
-  void Load(const Tile& tile, int slot);
-  Block Piece(const Tile& tile, const WeightWords& words, int first, int rows) const;
   int64_t Install(const char* name, bool last);
   void Activate(int index);
   void Feed(const Tile& tile, int k, int64_t install);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/types/span.h"
+#include "fabric/counted.h"
 #include "runtime/pages/spans.h"
 
 namespace lockstep {

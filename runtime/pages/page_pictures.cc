@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "fabric/counted.h"
 #include "runtime/pages/chart.h"
 #include "runtime/pages/heat_map.h"
 #include "runtime/pages/page_parts.h"

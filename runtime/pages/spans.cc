@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "fabric/counted.h"
 
 namespace lockstep {
 namespace {

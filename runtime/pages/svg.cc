@@ -40,17 +40,6 @@ std::string Escaped(const std::string& text) {
   return out;
 }
 
-std::string Grouped(int64_t number) {
-  const std::string digits = absl::StrCat(number);
-  const size_t first = number < 0 ? 1 : 0;
-  std::string out;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > first && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
-}
-
 std::string SeriesColour(size_t number) {
   static constexpr std::array<const char*, 21> kColours = {
       "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555",

@@ -19,9 +19,6 @@ struct Box {
 // & < > " as entities: for text and attributes of SVG and HTML. Bytes that are no text become '?'.
 std::string Escaped(const std::string& text);
 
-// 1234567 -> "1,234,567".
-std::string Grouped(int64_t number);
-
 // Colours that most people can tell apart (Okabe and Ito), then lighter and darker ones; `number`
 // wraps around.
 std::string SeriesColour(size_t number);

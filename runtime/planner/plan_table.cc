@@ -14,17 +14,6 @@
 namespace lockstep {
 namespace {
 
-// REQUIRES: number >= 0.
-std::string Commas(int64_t number) {
-  const std::string digits = absl::StrCat(number);
-  std::string out;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
-}
-
 double Mega(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 // "0..5332", "7", or "-" where there is nothing.
@@ -86,7 +75,7 @@ std::string StageRows(const PlanReport& r, const std::vector<StageRun>& runs) {
 }
 
 std::string SramRows(const std::vector<StageRun>& runs) {
-  std::string rows = absl::StrFormat("\n  SRAM of a chip in MB, of %s B\n", Commas(kSramBytes));
+  std::string rows = absl::StrFormat("\n  SRAM of a chip in MB, of %s B\n", Grouped(kSramBytes));
   rows += absl::StrFormat("  %-9s%9s%11s%8s%10s%8s%13s%9s%8s%9s\n", "stages", "layers", "embedding",
                           "head", "KV cache", "tables", "activations", "total", "%", "free");
   for (const StageRun& run : runs) {
@@ -110,14 +99,14 @@ std::string BoundRows(const PlanReport& r) {
   std::string rows =
       Row("weight streaming",
           absl::StrFormat("%s cycles a token: weights and KV cache at %s B a cycle and chip, %s",
-                          Commas(b.stream_cycles), Commas(kWeightStreamBytesPerCycle),
+                          Grouped(b.stream_cycles), Grouped(kWeightStreamBytesPerCycle),
                           b.sequences > 1 ? "of one sequence" : "stage after stage"));
   rows += Row("bound", absl::StrFormat("%s tokens/s/user at %s MHz", PerSecond(b.stream_cycles),
-                                       Commas(kClockHz / 1'000'000)));
+                                       Grouped(kClockHz / 1'000'000)));
   if (b.hop_cycles > 0) {
     rows += Row("with hops", absl::StrFormat("%s tokens/s/user: %s cycles from stage to stage, "
                                              "hop latency %s",
-                                             PerSecond(b.user_cycles()), Commas(b.hop_cycles),
+                                             PerSecond(b.user_cycles()), Grouped(b.hop_cycles),
                                              std::string(r.links.preset())));
   }
   if (b.sequences > 1) {
@@ -129,7 +118,7 @@ std::string BoundRows(const PlanReport& r) {
          Row("balance",
              absl::StrFormat("stage %d streams most: %s B a chip and step, %.2f times the "
                              "mean",
-                             balance.slowest, Commas(balance.slowest_bytes),
+                             balance.slowest, Grouped(balance.slowest_bytes),
                              static_cast<double>(balance.slowest_bytes) / balance.mean_bytes));
 }
 
@@ -155,7 +144,7 @@ std::string ScheduleRows(const PlanReport& r) {
       "compiled",
       absl::StrFormat("%s cycles a token, %s tokens/s/user without the host: %.1f "
                       "%% of the bound; %s",
-                      Commas(s.cycles), PerSecond(s.cycles),
+                      Grouped(s.cycles), PerSecond(s.cycles),
                       100.0 * static_cast<double>(b.stream_cycles) / static_cast<double>(s.cycles),
                       Counted(s.roles, "program")));
   rows += Row("instruction text", absl::StrFormat("%.2f MB a chip at most, held in queues and not "
@@ -163,7 +152,7 @@ std::string ScheduleRows(const PlanReport& r) {
                                                   Mega(s.text_bytes)));
   const auto load = [](const LinkLoad& l) {
     return absl::StrFormat("the busiest sends %s vectors a token, %.1f %% of its chip's time",
-                           Commas(l.vectors), 100 * l.share);
+                           Grouped(l.vectors), 100 * l.share);
   };
   if (s.in_node.vectors > 0) rows += Row("links in a node", load(s.in_node));
   if (s.between_nodes.vectors > 0) rows += Row("links between nodes", load(s.between_nodes));

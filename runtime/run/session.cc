@@ -282,18 +282,17 @@ Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) co
 std::vector<float> Session::GatherLogits(bool batch) {
   if (setup_.engine == EngineKind::kTiming) return {};
   const Kind& kind = batch ? batch_ : token_;
-  const int rows = batch && plan().batch_logits ? plan().batch : 1;  // of a sequence
+  const int rows = kind.compiled->logit_rows();  // of a sequence
   std::string mine;
   for (const Worker& worker : workers_) {
     EngineMemory memory(worker.engine->sram());
     for (const CompiledPipeline::ChipPart& part : worker.*kind.parts) {
       if (!part.part->shape.head) continue;
       const Range vocab = plan().ShardOf(worker.stage->head, worker.seat.member);
-      const std::span<const Segment32> all = part.role->compiled.logits;
-      const size_t each = all.size() / rows;
       for (int row = 0; row < rows; ++row) {
-        const std::vector<float> logits = ReadLogits(plan(), *worker.stage, worker.seat.member,
-                                                     all.subspan(row * each, each), memory);
+        const std::vector<float> logits =
+            ReadLogits(plan(), *worker.stage, worker.seat.member,
+                       part.role->compiled.LogitsOf(row, rows), memory);
         mine += AsBytes(LogitsHeader{part.part->shape.sequence + row, vocab.begin, vocab.size()});
         mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
       }

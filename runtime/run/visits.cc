@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <span>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -68,7 +67,7 @@ absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
                                                      const std::vector<FedToken>& fed) {
   const Plan& plan = step.pipeline().plan;
   const size_t vocabulary = plan.model.vocab_size;
-  const int rows = step.batch() > 1 && plan.batch_logits ? step.batch() : 1;
+  const int rows = step.logit_rows();
   std::vector<float> logits(vocabulary * rows);
   fabric_->EmptyLinks();
   for (const PipelinePart& part : step.parts()) {
@@ -78,11 +77,9 @@ absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
     for (const Resident& c : chips) {
       if (!part.shape.head) continue;
       EngineMemory memory(c.engine->sram());
-      const std::span<const Segment32> all = c.role->compiled.logits;
-      const size_t each = all.size() / rows;
       for (int row = 0; row < rows; ++row) {
         const std::vector<float> shard =
-            ReadLogits(plan, stage, c.member, all.subspan(row * each, each), memory);
+            ReadLogits(plan, stage, c.member, c.role->compiled.LogitsOf(row, rows), memory);
         std::copy(shard.begin(), shard.end(),
                   logits.begin() + row * vocabulary + plan.ShardOf(stage.head, c.member).begin);
       }

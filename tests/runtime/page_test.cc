@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "fabric/counted.h"
 #include "runtime/pages/chart.h"
 
 namespace lockstep {
