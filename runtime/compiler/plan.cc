@@ -79,7 +79,8 @@ uint64_t Plan::Digest() const {
       weights == NumberFormat::kInt8 ? ",int8" : "",
       kv_cache == NumberFormat::kInt8 ? ",cache int8" : "",
       flight > 1 ? absl::StrCat(",flight", flight) : "",
-      inbox > 0 ? absl::StrCat(",inbox", inbox) : "");
+      inbox > 0 ? absl::StrCat(",inbox", inbox) : "",
+      landing > 0 ? absl::StrCat(",landing", landing) : "");
   return XXH64(all.data(), all.size(), 0);
 }
 

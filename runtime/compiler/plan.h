@@ -49,6 +49,8 @@ struct Plan {
   // Of a flight, for how many positions (or batches) the first stage keeps what the embedding gave until
   // their layers begin (runtime/compiler/pipeline.h); 0: for none.
   int inbox = 0;
+  // Rows of the ring in which words of a batch's sums land (runtime/compiler/landing.h); 0: the least.
+  int landing = 0;
 
   // Positions of a prompt in one step.
   int prompt_positions() const { return std::max(batch, flight); }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/compiler/image.h"
+#include "runtime/compiler/landing.h"
 #include "runtime/compiler/prefill.h"
 #include "runtime/files/host.h"
 #include "runtime/machine/machine.h"
@@ -88,6 +89,17 @@ std::vector<int> EosIds(const RunOptions& options, const ModelConfig& model,
   return model.eos_ids;
 }
 
+// Whether all stages have room for what the plan says of a prompt.
+absl::Status PromptFits(const Pipeline& pipeline) {
+  std::set<StageParts> known;  // of equal stages one speaks for all
+  for (const PipelineStage& stage : pipeline.stages) {
+    const StageShape& s = stage.shape;
+    if (!known.insert({s.layers.size(), s.embedding.size(), s.head.size()}).second) continue;
+    RETURN_IF_ERROR(PrefillFits(pipeline.plan, s));
+  }
+  return absl::OkStatus();
+}
+
 // The largest batch that the prompt fills and that fits beside weights and cache on every stage, or the
 // one asked for.
 absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
@@ -99,13 +111,7 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
   }
   const auto fits = [&](int batch) {
     plan.batch = batch, plan.batch_logits = !options.logits.empty();
-    std::set<StageParts> known;  // of equal stages one speaks for all
-    for (const PipelineStage& stage : pipeline->stages) {
-      const StageShape& s = stage.shape;
-      if (!known.insert({s.layers.size(), s.embedding.size(), s.head.size()}).second) continue;
-      RETURN_IF_ERROR(PrefillFits(plan, s));
-    }
-    return absl::OkStatus();
+    return PromptFits(*pipeline);
   };
   if (asked > 1) return fits(asked);
   const int flight = options.prompt_flight.value_or(1);
@@ -127,6 +133,18 @@ void ChooseInbox(Pipeline* pipeline) {
     if ((plan.batch > 1 ? PrefillFits(plan, first) : LayOut(plan, first).fits).ok()) return;
   }
   plan.inbox = 0;
+}
+
+// A row of the landing ring a word of a batch, so that none waits for another's sum, or as many as
+// there is room for.
+void ChooseLanding(Pipeline* pipeline) {
+  Plan& plan = pipeline->plan;
+  const int least = LandingRows(plan);
+  for (int rows = plan.hidden_words() * plan.batch; rows > least; rows /= 2) {
+    plan.landing = rows;
+    if (PromptFits(*pipeline).ok()) return;
+  }
+  plan.landing = 0;
 }
 
 // Positions that follow each other through the stages, singly or in batches.
@@ -191,6 +209,7 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
   RETURN_IF_ERROR(ChooseBatch(options, static_cast<int>(ids.size()), &pipeline));
   RETURN_IF_ERROR(ChooseFlight(options, static_cast<int>(ids.size()), &pipeline));
+  ChooseLanding(&pipeline);
   RETURN_IF_ERROR(CheckTimeline(options, pipeline));
   uint32_t last_chip = 0;
   for (const PipelineStage& stage : pipeline.stages) {
