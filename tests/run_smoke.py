@@ -256,17 +256,20 @@ def int8(folder):
         prompt = ["--prompt-ids", ids, "--tokens", "1", "--chips", chips]
         subprocess.run([*python, tools[1], "--model", model, *prompt, "--weights", "int8",
                         "--logits", want], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
-        machine = ["--model", model, *STORY[2:], *prompt, "--weights", "int8", "--report", report]
+        machine = ["--model", model, *STORY[2:], *prompt, "--weights", "int8", "--report", report,
+                   "--prefill-batch"]
         digests = set()
         for place in (["--engine", "timing", "--transport", "local"],
                       ["--chips-per-rank", "4", "--logits", logits],
                       ["--transport", "local", "--logits", logits]):
-            run(*machine, *place)
+            run(*machine, "1", *place)
             digests.add(deterministic(report)["output"]["timing_digest"])
         assert len(digests) == 1, digests
         expected = read_floats(want)
         size, positions = max(map(abs, expected)), ids.count(",") + 1
         got, row = read_floats(logits), len(expected) // positions
+        run(*machine, "4", *PLACES[3], "--logits", logits)
+        assert read_floats(logits) == got, "batches"
         worst = sorted(difference(got[i:i + row], expected[i:i + row])
                        for i in range(0, len(expected), row))
         print(f"{os.path.basename(model)} on {chips} chips: {worst} of {size:.2f}")
@@ -298,9 +301,8 @@ def int8_cache(folder):
         print(f"weights {weights}: largest logit difference {worst:.5f} of {size:.2f}")
         # Roundings, and integers that they tip over a tie.
         assert worst <= size / 64, worst
-        if weights == "fp16":
-            run(*machine, "--prefill-batch", "16", *PLACES[3], "--logits", logits)
-            assert read_floats(logits) == got, "batches"
+        run(*machine, "--prefill-batch", "16", *PLACES[3], "--logits", logits)
+        assert read_floats(logits) == got, "batches"
     run(*STORY, *prompt, "--kv", "fp16", *PLACES[3], "--logits", logits)
     assert difference(read_floats(logits), got) > 1e-4  # it is not the same cache
 

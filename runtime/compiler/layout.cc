@@ -96,6 +96,8 @@ class LayoutMaker {
   }
 
  private:
+  bool Int8() const { return plan_.weights == NumberFormat::kInt8; }
+
   // Counts what was allocated since the last call as `use`.
   void Count(int64_t SramUse::*use) {
     use_.*use += memory_.bytes_used() - counted_;
@@ -192,7 +194,7 @@ class LayoutMaker {
       if (o.lane > 0) layer.heads_mask = memory_.PairWords(kEast, 2, 0, 1);
       return;
     }
-    const bool packed = plan_.weights == NumberFormat::kInt8;
+    const bool packed = Int8();
     const int outputs = plan_.outputs();
     layer.o = cuts_.SplitSummed({.rows = m_.hidden_size,
                                  .slots = packed ? CeilDiv(outputs, 2) : outputs,
@@ -247,13 +249,15 @@ class LayoutMaker {
     s.maxima = memory_.Words(kWest, 0, (cache.int8() ? 3 : 2) * queries);
     s.bias = memory_.Words(kWest, 1, tiles * batch);
     s.norm_scratch =
-        memory_.Words(kEast, 2, std::max(Norm::kScratch * batch, Int8Norm::kScratch));
+        memory_.Words(kEast, 2, std::max((Int8() ? Int8Norm::kScratch : Norm::kScratch) * batch,
+                                         Int8Norm::kScratch));
     s.norm_rest = memory_.Words(kEast, 1, batch);
     s.norm_half = memory_.Words(kWest, 2, batch);
     s.partial16 = memory_.PairWords(kWest, 1, 0, LandingRows(plan_));
     s.landing = memory_.Words(kWest, 2, LandingRows(plan_) * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {
       const int i = static_cast<int>(side);
+      if (Int8() && batch > 1) s.batch_rest[i] = memory_.Words(Other(side), 2, batch);
       s.normed.half[i] = memory_.PairWords(side, 1, 0, words);
       s.mlp.half[i] = memory_.PairWords(side, 0, 0, ffn);
       s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
@@ -271,15 +275,15 @@ class LayoutMaker {
         MapProduct(s.v32, side, 2, values);
       }
       s.logits[i] = memory_.Words(side, 2, logits * (plan_.batch_logits ? batch : 1));
-      if (plan_.weights != NumberFormat::kInt8) continue;
-      MapQuantised(s.normed, side, 1, GrowingGroups(words));
-      MapQuantised(s.mlp, side, 0, GroupsOfMade(ffn));
+      if (!Int8()) continue;
+      MapQuantised(s.normed, side, 1, GrowingGroups(plan_.hidden_words()));
+      MapQuantised(s.mlp, side, 0, GroupsOfMade(plan_.ffn_words()));
       MapQuantised(s.heads_out, side, 1, {HeadWords()});
     }
     s.normed_late = s.normed;
     std::reverse(s.normed_late.groups.begin(), s.normed_late.groups.end());
-    if (plan_.weights == NumberFormat::kInt8 && !HeadsEndToEnd()) {
-      s.packed_heads = memory_.PairWords(kWest, 1, 0, HeadWords());
+    if (Int8() && !HeadsEndToEnd()) {
+      s.packed_heads = memory_.PairWords(kWest, 1, 0, batch * HeadWords());
     }
     if (KeysBesideValues()) s.key_twice = memory_.Words(kAttentionSide, 1, keys);
     s.q = memory_.PairWords(kAttentionSide, 1, 0, query_vectors);
@@ -300,17 +304,18 @@ class LayoutMaker {
   void MapProduct(ProductMap& product, Hemisphere side, int column, int words) {
     const int i = static_cast<int>(side);
     product.y[i] = memory_.Words(side, column, words);
-    if (plan_.weights != NumberFormat::kInt8) return;
+    if (!Int8()) return;
     product.even[i] = memory_.Words(side, 0, words);
     product.odd[i] = memory_.Words(side, 3 - column, words);
   }
-  // The int8 form of a vector whose fp16 form is in planes 0 and 1 of column 0 or 1.
+  // The int8 form of a position's vectors whose fp16 form is in planes 0 and 1 of column 0 or 1.
   void MapQuantised(OperandMap& operand, Hemisphere side, int column, std::vector<int> groups) {
     const int i = static_cast<int>(side);
     operand.groups = std::move(groups);
     const int words = std::accumulate(operand.groups.begin(), operand.groups.end(), 0);
-    operand.bytes[i] = memory_.SingleWords(side, column, 2, words);
-    operand.scale[i] = memory_.Words(side, 1, static_cast<int>(operand.groups.size()));
+    const int batch = plan_.batch;
+    operand.bytes[i] = memory_.SingleWords(side, column, 2, words * batch);
+    operand.scale[i] = memory_.Words(side, 1, static_cast<int>(operand.groups.size()) * batch);
   }
 
   const Plan& plan_;

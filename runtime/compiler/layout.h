@@ -9,7 +9,9 @@
 //   queries, keys, p W2 landing of collectives, up, q k v                             E2 scores,
 //   up, q k v
 // For int8 weights: row scales and sums of even planes in columns 0, scales of vectors in columns
-// 1, sums of odd planes in the column (1 or 2) that the scaled results do not go to.
+// 1, sums of odd planes in the column (1 or 2) that the scaled results do not go to. What a batch
+// multiplies its results by lies in column 2 of the other side, so that a chain over its positions
+// finds each operand in a column of its own.
 
 #include <cstdint>
 #include <vector>
@@ -71,7 +73,7 @@ struct ModelMap {
 };
 
 // A vector that matrices multiply: fp16 on both sides; for int8 matrices also quantised, in groups of
-// so many words with a scale each.
+// so many words with a scale each; a position's scales next to each other.
 struct OperandMap {
   Pair half[2]{};
   std::vector<int> groups{};
@@ -88,6 +90,7 @@ struct ProductMap {
 struct ScratchMap {
   Quad residual{}, maxima{}, bias{}, norm_scratch{}, landing{};
   Quad norm_rest{}, norm_half{};  // of a streamed norm (runtime/kernels/norm.h), a vector a position
+  Quad batch_rest[2]{};           // of a batch in int8: norm_rest, by the side of what it multiplies
   Quad scores{}, weighed{};
   Int8CacheMap int8_cache{};
   Pair q{}, k{}, v{}, p{};

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/compiler/step_emitter.h"
+#include "runtime/kernels/int8_kernels.h"
 #include "runtime/kernels/matmul.h"
 #include "runtime/kernels/rotary.h"
 
@@ -19,7 +20,8 @@ class PrefillCompiler : public StepEmitter {
  public:
   PrefillCompiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
                   const Group& group, const ChipTiming& timing)
-      : StepEmitter(plan, stage, part, std::move(layout), group, timing, plan.batch) {}
+      : StepEmitter(plan, stage, part, std::move(layout), group, timing, plan.batch),
+        int8_{timing_, placer_} {}
 
  private:
   // Where a part of a product lies: vectors first .. first + words - 1 of each position, `stride`
@@ -30,16 +32,35 @@ class PrefillCompiler : public StepEmitter {
     Quad of(int position) const { return at + position * stride; }
   };
 
-  // y = W x for all positions. A position's vectors are x_stride, and y_stride, apart.
+  // y = W x for all positions. A position's vectors are x_stride, and y_stride, apart. In int8 y is
+  // multiplied by what a norm left, too, if x is normed.
   std::vector<Part> MatMul(const char* name, const SplitMatrix& w, const OperandMap& x,
-                           int x_stride, const Quad y[2], int y_stride,
-                           const std::vector<int>& order = {}) {
+                           int x_stride, const ProductMap& y, int y_stride,
+                           const BatchOrder& order = {}, bool normed = false) {
     std::vector<Part> out;
     for (const SplitMatrix::Part& part : w.parts) {
       const int side = static_cast<int>(part.matrix.side);
-      PlaceMatMul(placer_, timing_, name, part.matrix, batch_, {x.half[side], x_stride},
-                  {y[side], y_stride}, order);
-      out.push_back({y[side], part.first_row / kTileRows, part.matrix.tiles(), y_stride});
+      if (part.matrix.format == NumberFormat::kInt8) {
+        const Int8Batch batch{batch_, y_stride, static_cast<int>(x.groups.size())};
+        const Single b = x.bytes[side];
+        PlaceMatMul(placer_, timing_, name, part.matrix, batch_,
+                    {{b.side, b.column, b.plane, b.address}, x_stride},
+                    {y.even[side], y_stride, y.odd[side]}, {order.order, x.groups},
+                    [&](int tile, int sum) {
+                      Int8Kernels::Sums sums{y.even[side] + tile, y.odd[side] + tile,
+                                             x.scale[1 - side] + sum, sum > 0};
+                      sums.batch = batch;
+                      if (sum + 1 == batch.scale) {
+                        sums.row_scale = part.row_scale + tile;
+                        if (normed) sums.by = at_.batch_rest[side];
+                      }
+                      int8_.Dequantise(sums, y.y[side] + tile);
+                    });
+      } else {
+        PlaceMatMul(placer_, timing_, name, part.matrix, batch_, {x.half[side], x_stride},
+                    {y.y[side], y_stride}, order);
+      }
+      out.push_back({y.y[side], part.first_row / kTileRows, part.matrix.tiles(), y_stride});
     }
     return out;
   }
@@ -52,7 +73,7 @@ class PrefillCompiler : public StepEmitter {
   // Residual += sum over the chips of W x, rounded on the way as for one position; then the norm.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, int x_stride) {
     const bool half = SumsTravelAsHalf(w);
-    const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial.y, words_);
+    const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial, words_);
     for (int word : InwardOrder(words_)) {
       const Part& p = *std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
         return word >= part.first && word < part.first + part.words;
@@ -64,10 +85,10 @@ class PrefillCompiler : public StepEmitter {
     }
   }
   // y = W x of a layer's norm.
-  std::vector<Part> MatMulNormed(const char* name, const SplitMatrix& w, const Quad y[2],
-                                 int y_stride) {
-    return MatMul(name, w, at_.normed, words_, y, y_stride,
-                  streamed_ ? InwardOrder(words_) : std::vector<int>{});
+  std::vector<Part> MatMulNormed(const char* name, const SplitMatrix& w, const OperandMap& x,
+                                 const ProductMap& y, int y_stride) {
+    const std::vector<int> order = streamed_ || Int8() ? InwardOrder(words_) : std::vector<int>{};
+    return MatMul(name, w, x, words_, y, y_stride, {order}, true);
   }
   // What a streamed norm left of `part`.
   void ScaleByRest(const Part& part) {
@@ -78,7 +99,8 @@ class PrefillCompiler : public StepEmitter {
   }
 
   void Project(const LayerMap& layer, int keys, int values) {
-    for (const Part& p : MatMulNormed("k and v", layer.keys_values, at_.keys_values32.y, keys)) {
+    const OperandMap& x = at_.normed_late;
+    for (const Part& p : MatMulNormed("k and v", layer.keys_values, x, at_.keys_values32, keys)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         for (int w = 0; w < p.words; ++w) {
@@ -88,20 +110,20 @@ class PrefillCompiler : public StepEmitter {
         }
       }
     }
-    for (const Part& p : MatMulNormed("k", layer.k, at_.k32.y, keys)) {
+    for (const Part& p : MatMulNormed("k", layer.k, x, at_.k32, keys)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         RotateKeys(kernels_, cache_, p.of(i), p.words, RotaryOf(i), at_.k + (i * keys + p.first));
       }
     }
-    for (const Part& p : MatMulNormed("v", layer.v, at_.v32.y, values)) {
+    for (const Part& p : MatMulNormed("v", layer.v, x, at_.v32, values)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         kernels_.ToHalf(p.of(i), p.words, at_.v + (i * values + p.first));
       }
     }
     const int queries = plan_.query_vectors();
-    for (const Part& p : MatMulNormed("q", layer.q, at_.q32.y, queries)) {
+    for (const Part& p : MatMulNormed("q", layer.q, x, at_.q32, queries)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         RotateQueries(kernels_, cache_, p.of(i), p.words, RotaryOf(i),
@@ -114,8 +136,27 @@ class PrefillCompiler : public StepEmitter {
     Project(layer, plan_.kv_slots * cache_.key_slots(), plan_.kv_slots * cache_.value_groups());
     Attend(layer);
     BeginMlpNorm(layer);
-    if (!layer.heads_end_to_end) return AddToResidual("o", layer.o, at_.heads_out, plan_.outputs());
-    AddToResidual("o", layer.o, at_.heads_end_to_end, PackHeads(layer));
+    const int packed = layer.heads_end_to_end ? PackHeads(layer) : plan_.outputs();
+    const OperandMap& end_to_end = at_.heads_end_to_end;
+    const OperandMap& heads = layer.heads_end_to_end ? end_to_end : at_.heads_out;
+    if (!Int8()) return AddToResidual("o", layer.o, heads, packed);
+    const int words = at_.heads_out.groups.front();
+    if (!layer.heads_end_to_end) {
+      for (int i = 0; i < batch_; ++i) {
+        int8_.PackHalves(at_.heads_out.half[0] + i * packed, packed, at_.packed_heads + i * words);
+      }
+    }
+    Quantise(layer.heads_end_to_end ? end_to_end.half[0] : at_.packed_heads, words, at_.heads_out);
+    AddToResidual("o", layer.o, at_.heads_out, words);
+  }
+  // Makes the int8 form of x, `words` vectors a position.
+  void Quantise(Pair x, int words, const OperandMap& to) {
+    const int groups = static_cast<int>(to.groups.size());
+    for (int g = 0, first = 0; g < groups; first += to.groups[g++]) {
+      int8_.Quantise(x + first, to.groups[g], at_.norm_scratch + g % 2 * 2 * batch_,
+                     {to.bytes[0] + first, to.bytes[1] + first}, {to.scale[0] + g, to.scale[1] + g},
+                     {batch_, words, groups});
+    }
   }
 
   // Returns the vectors of a position.
@@ -133,8 +174,8 @@ class PrefillCompiler : public StepEmitter {
 
   void GateAndUp(const LayerMap& layer) override {
     const int ffn = plan_.ffn_words();
-    const std::vector<Part> gate = MatMulNormed("gate", layer.gate, at_.gate.y, ffn);
-    const std::vector<Part> up = MatMulNormed("up", layer.up, at_.up.y, ffn);
+    const std::vector<Part> gate = MatMulNormed("gate", layer.gate, at_.normed, at_.gate, ffn);
+    const std::vector<Part> up = MatMulNormed("up", layer.up, at_.normed, at_.up, ffn);
     std::optional<Kernels::Factor> rest;
     if (streamed_) rest = {at_.norm_rest, at_.norm_half};
     for (size_t p = 0; p < gate.size(); ++p) {
@@ -147,6 +188,7 @@ class PrefillCompiler : public StepEmitter {
   }
 
   void Down(const LayerMap& layer) override {
+    if (Int8()) Quantise(at_.mlp.half[0], plan_.ffn_words(), at_.mlp);
     AddToResidual("down", layer.down, at_.mlp, plan_.ffn_words());
   }
 
@@ -163,22 +205,19 @@ class PrefillCompiler : public StepEmitter {
     }
     const int stride = CeilDiv(plan_.ShardRows(stage_.head), kLanes);
     const std::vector<Part> parts =
-        MatMul("head", map_.head, at_.normed, words_, at_.logits, stride);
+        MatMul("head", map_.head, at_.normed, words_, {{at_.logits[0], at_.logits[1]}}, stride);
     for (int i = 0; i < batch_; ++i) {
       for (const Part& p : parts) out.push_back({p.of(i), p.first, p.words});
     }
     return out;
   }
+
+  Int8Kernels int8_;
 };
 
 }  // namespace
 
 absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
-  if (plan.weights != NumberFormat::kFp16) {
-    return absl::UnimplementedError(
-        absl::StrCat("batches of ", plan.batch, " positions: weights in ",
-                     NumberFormatName(plan.weights), ", batches take fp16; use --prefill-batch 1"));
-  }
   if (plan.sequences != 1) {
     return absl::UnimplementedError(
         absl::StrCat("batches of ", plan.batch, " positions: ", plan.sequences,

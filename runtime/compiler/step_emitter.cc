@@ -129,10 +129,14 @@ void StepEmitter::BeginLayerNorm(Quad gain, const OperandMap& to) {
   norm_.reset(), int8_norm_.reset();
   if (!Int8()) return BeginNorm(gain, streamed_, {0, batch_});
   const Int8Norm::Shape shape{words_, plan_.model.hidden_size,
-                              static_cast<float>(plan_.model.rms_norm_eps), to.groups};
+                              static_cast<float>(plan_.model.rms_norm_eps), to.groups,
+                              batch_};
   const std::array<Single, 2> q{to.bytes[0], to.bytes[1]};
   const std::array<Quad, 2> scale{to.scale[0], to.scale[1]};
-  const Int8Norm::Places places{at_.residual, gain, at_.norm_scratch, q, scale, at_.norm_rest};
+  const std::vector<Quad> rest = batch_ == 1
+                                     ? std::vector{at_.norm_rest}
+                                     : std::vector{at_.batch_rest[0], at_.batch_rest[1]};
+  const Int8Norm::Places places{at_.residual, gain, at_.norm_scratch, q, scale, rest};
   int8_norm_.emplace(timing_, placer_, shape, places);
 }
 

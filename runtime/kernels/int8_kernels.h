@@ -21,31 +21,41 @@
 
 namespace lockstep {
 
+// Positions of which the same is done, and how many vectors lie between those of one and of the next:
+// of vectors and what they are multiplied to, of scales.
+struct Int8Batch {
+  int positions = 1;
+  int x = 1, scale = 1;
+};
+
 struct Int8Kernels {
   const ChipTiming& timing;
   Placer& placer;
 
   // Quantises `words` fp16 vectors as one x: int8 and, in every lane, its scale, each in two
-  // places, on any sides. scratch: two vectors in a column that holds neither x nor q; q in other
-  // slices than x.
+  // places, on any sides. scratch: two vectors a position in a column that holds neither x nor q; q in
+  // other slices than x.
   void Quantise(Pair x, int words, Quad scratch, std::array<Single, 2> q,
-                std::array<Quad, 2> scale);
+                std::array<Quad, 2> scale, const Int8Batch& batch = {});
 
   // What x * gain of an Int8Norm is made of.
   struct Scaled {
     Quad x, gain;
   };
-  // The same of words `words` of x * gain, whose largest |x * gain| of each lane is in scratch.
+  // The same of words `words` of x * gain, whose largest |x * gain| of each lane is in scratch, a
+  // vector a position.
   void Quantise(const Scaled& x, std::vector<int> words, Quad scratch, std::array<Single, 2> q,
-                std::array<Quad, 2> scale);
+                std::array<Quad, 2> scale, const Int8Batch& batch = {});
 
-  // y = float(even + odd) * scale, or y + that, and then times row_scale and `by`, of one word.
-  // Even, odd, y, scale and row_scale in different columns; by in none of those of even and
-  // row_scale.
+  // y = float(even + odd) * scale, or y + that, and then times row_scale and `by`, of one word of each
+  // position, those of even, odd and y batch.x apart, those of by next to each other. Even, odd, y, scale
+  // and row_scale in different columns; by in none of those of even and row_scale, and of several
+  // positions in none of the others'.
   struct Sums {
     Quad even, odd, scale;
     bool add = false;
     std::optional<Quad> row_scale{}, by{};
+    Int8Batch batch{};
   };
   void Dequantise(const Sums& sums, Quad y);
 
@@ -54,7 +64,8 @@ struct Int8Kernels {
   void PackHalves(Pair x, int halves, Pair y);
 
  private:
-  void Scale(Quad scratch, const std::array<Quad, 2>& scale);
+  void Largest(Pair x, int words, Quad scratch, const Int8Batch& batch);
+  void Scale(Quad scratch, const std::array<Quad, 2>& scale, const Int8Batch& batch);
 };
 
 }  // namespace lockstep

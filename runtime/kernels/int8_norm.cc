@@ -36,6 +36,10 @@ Int8Norm::Int8Norm(const ChipTiming& timing, Placer& placer, const Shape& shape,
 
 void Int8Norm::Add(int word) {
   added_[word] = true;
+  Int8Batch batch;
+  if (shape_.batch > 1) {
+    batch = {shape_.batch, shape_.words, static_cast<int>(shape_.groups.size())};
+  }
   for (; taken_ < shape_.words && added_[order_[taken_]]; ++taken_) {
     Take(order_[taken_], taken_ == 0, taken_ == group_first_);
     const int end = group_first_ + shape_.groups[group_];
@@ -43,7 +47,7 @@ void Int8Norm::Add(int word) {
     const std::array<Quad, 2> scale{at_.scale[0] + group_, at_.scale[1] + group_};
     Int8Kernels{timing_, placer_}.Quantise({at_.x, at_.gain},
                                            {order_.begin() + group_first_, order_.begin() + end},
-                                           Largest(), at_.q, scale);
+                                           Largest(), at_.q, scale, batch);
     group_first_ = end, ++group_;
   }
   if (taken_ == shape_.words) Rest();
@@ -51,6 +55,10 @@ void Int8Norm::Add(int word) {
 
 // Sum of squares, and the largest of a group.
 void Int8Norm::Take(int word, bool first, bool first_of_group) {
+  if (shape_.batch > 1) {
+    Square(word, first);
+    return Size(word, first_of_group);
+  }
   const Quad sums = at_.scratch, largest = Largest();
   Chain c(timing_, "rmsnorm square", 1);
   const Chain::Value v = c.Load(at_.x + word);
@@ -64,13 +72,42 @@ void Int8Norm::Take(int word, bool first, bool first_of_group) {
   placer_.Place(c.Build());
 }
 
+// The same of many positions, of which sum and largest, in one column, would meet.
+void Int8Norm::Square(int word, bool first) {
+  const int most = InPlace(timing_, Opcode::kAdd, at_.scratch);
+  for (int i = 0; i < shape_.batch; i += most) {
+    Chain c(timing_, "rmsnorm square", std::min(most, shape_.batch - i));
+    const Quad sums = at_.scratch + i;
+    const Chain::Value v = c.Load(at_.x + (i * shape_.words + word), shape_.words);
+    const Chain::Value square = c.Op(Opcode::kMul, v, v);
+    c.Store(first ? square : c.Op(Opcode::kAdd, square, c.Load(sums)), sums);
+    placer_.Place(c.Build());
+  }
+}
+void Int8Norm::Size(int word, bool first_of_group) {
+  const int most = InPlace(timing_, Opcode::kMax, at_.scratch);
+  for (int i = 0; i < shape_.batch; i += most) {
+    Chain c(timing_, "rmsnorm size", std::min(most, shape_.batch - i));
+    const Quad largest = Largest() + i;
+    const Chain::Value v = c.Load(at_.x + (i * shape_.words + word), shape_.words);
+    const Chain::Value size =
+        c.Unary(Opcode::kAbs, c.Op(Opcode::kMul, v, c.Load(at_.gain + word, 0)));
+    c.Store(first_of_group ? size : c.Op(Opcode::kMax, size, c.Load(largest)), largest);
+    placer_.Place(c.Build());
+  }
+}
+
 void Int8Norm::Rest() {
-  const Quad sums = at_.scratch, over_lanes = at_.scratch + 1;
-  Kernels{timing_, placer_}.LaneSum(sums, over_lanes, 1);
-  Chain c(timing_, "rmsnorm rest", 1);
-  const Chain::Value sum = MeanPlusEps(c, over_lanes, shape_.elements, shape_.eps);
-  c.Store(c.Unary(Opcode::kRsqrt, sum), at_.rest);
-  placer_.Place(c.Build());
+  const Quad sums = at_.scratch, over_lanes = at_.scratch + shape_.batch;
+  Kernels{timing_, placer_}.LaneSum(sums, over_lanes, shape_.batch);
+  const int most = InPlace(timing_, Opcode::kRsqrt, over_lanes);
+  for (int i = 0; i < shape_.batch; i += most) {
+    Chain c(timing_, "rmsnorm rest", std::min(most, shape_.batch - i));
+    const Chain::Value sum = MeanPlusEps(c, over_lanes + i, shape_.elements, shape_.eps);
+    const Chain::Value rest = c.Unary(Opcode::kRsqrt, sum);
+    for (Quad to : at_.rest) c.Store(rest, to + i);
+    placer_.Place(c.Build());
+  }
 }
 
 }  // namespace lockstep

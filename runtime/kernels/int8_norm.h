@@ -1,6 +1,7 @@
 #pragma once
-// The RMS norm of a vector that is made word by word, for products in int8: quantised in groups as
-// words come, so that products need not wait for the last word.
+// The RMS norm of vectors that are made word by word, for products in int8: quantised in groups as
+// words come, so that products need not wait for the last word. Of a batch of positions each has scales
+// of its own.
 //
 //   words of x | largest of the 1st group | its scale, its words | .. | last word | sum | rest
 //
@@ -29,25 +30,29 @@ class Int8Norm {
     int words, elements;  // lanes beyond `elements` are zero
     float eps;
     std::vector<int> groups;  // of words, in InwardOrder (runtime/kernels/norm.h)
+    int batch = 1;
   };
+  // Vectors of a position next to each other.
   struct Places {
-    Quad x, gain;               // `words` vectors each
-    Quad scratch;               // kScratch vectors, in a column that holds none of the others
-    std::array<Single, 2> q;    // `words` vectors each, in other slices than x and gain
-    std::array<Quad, 2> scale;  // a vector a group
-    Quad rest;
+    Quad x, gain;             // x: `words` vectors a position
+    Quad scratch;             // kScratch vectors a position, in a column that holds none of the others
+    std::array<Single, 2> q;  // `words` vectors a position, in other slices than x and gain
+    std::array<Quad, 2> scale;  // a vector a group of a position
+    std::vector<Quad> rest;     // a vector a position, in any columns
   };
   static constexpr int kScratch = 6;
 
   Int8Norm(const ChipTiming& timing, Placer& placer, const Shape& shape, const Places& at);
 
-  // Word `word` of x is emitted. A group is emitted with its last word, rest with the last of all.
+  // Word `word` of x is emitted, of all positions. A group is emitted with its last word, rest with the last of all.
   void Add(int word);
 
  private:
   // Groups take turns, so that the next one's words need not wait.
-  Quad Largest() const { return at_.scratch + (2 + group_ % 2 * 2); }
+  Quad Largest() const { return at_.scratch + (2 + group_ % 2 * 2) * shape_.batch; }
   void Take(int word, bool first, bool first_of_group);
+  void Square(int word, bool first);
+  void Size(int word, bool first_of_group);
   void Rest();
 
   const ChipTiming& timing_;

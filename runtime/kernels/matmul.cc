@@ -2,6 +2,7 @@
 #include "runtime/kernels/matmul.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "chip/check.h"
 #include "chip/instructions.h"
@@ -13,37 +14,62 @@ namespace {
 
 class MatMul {
  public:
+  using OnStored = std::function<void(int tile, int sum)>;
   MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m, int batch,
-         BatchIn x, BatchOut y, const std::vector<int>& order)
+         BatchIn x, BatchOut y, const BatchOrder& order)
       : placer_(placer),
-        mxm_{timing, m.side},
+        mxm_{timing, m.side, m.format},
         name_(name),
         m_(m),
         batch_(batch),
         x_(x),
         y_(y),
-        slots_(m, order),
-        held_(kActivationPairs / batch, -1) {}
+        slots_(m, order.order),
+        held_((Int8() ? kActivationVectors : kActivationPairs) / batch, -1) {
+    sums_ = order.groups.empty() ? std::vector<int>{m.vectors()} : order.groups;
+    LOCKSTEP_CHECK(std::accumulate(sums_.begin(), sums_.end(), 0) == m.vectors(),
+                   "%s: groups of %d vectors", name, m.vectors());
+  }
 
-  void Place() {
-    const int all = m_.vectors();
-    // Tiles that share the accumulators; one after the other if the buffer holds all of x.
-    const int group = all <= static_cast<int>(held_.size()) ? 1 : kAccumulators / batch_;
-    std::vector<Step> steps;
-    for (int t = 0; t < m_.tiles(); t += group) {
-      for (int v = 0; v < all; ++v) steps.push_back({t, std::min(t + group, m_.tiles()), v});
-    }
+  void Place(const OnStored& stored) {
+    const std::vector<Step> steps = Steps();
     int part = Activate(steps.front().vector, 0);
     for (size_t s = 0; s < steps.size(); ++s) {
-      part = Take(steps[s], part, s + 1 < steps.size() ? steps[s + 1].vector : -1);
+      const bool last = s + 1 == steps.size();
+      part = Take(steps[s], part, last ? -1 : steps[s + 1].vector);
+      for (int t = steps[s].begin; stored && steps[s].ends && t < steps[s].end; ++t) {
+        stored(t, steps[s].sum);
+      }
     }
   }
 
  private:
-  // Row tiles that take one vector of x of every position; its index in order.
+  // Row tiles that take one vector of x of every position; its index in order. Of their sum `sum` it is
+  // the first, the last.
   struct Step {
-    int begin, end, vector;
+    int begin, end, vector, sum;
+    bool begins, ends;
   };
+
+  bool Int8() const { return m_.format == NumberFormat::kInt8; }
+
+  std::vector<Step> Steps() const {
+    std::vector<Step> steps;
+    bool back = false;
+    for (size_t sum = 0, first = 0; sum < sums_.size(); first += sums_[sum++]) {
+      const int all = sums_[sum], from = static_cast<int>(first);
+      // Tiles that share the accumulators; one after the other if the buffer holds all of x.
+      const int group = all <= static_cast<int>(held_.size()) ? 1 : kAccumulators / batch_;
+      for (int t = 0; t < m_.tiles(); t += group, back = Int8() && !back) {
+        for (int i = 0; i < all; ++i) {
+          const int vector = from + (back ? all - 1 - i : i);
+          steps.push_back({t, std::min(t + group, m_.tiles()), vector, static_cast<int>(sum), i == 0,
+                           i + 1 == all});
+        }
+      }
+    }
+    return steps;
+  }
 
   // Places a step, whose vectors are in part `part` of the buffer, and before its last feeds the
   // activation of the next one's, which so comes while the array is busy. Returns that one's part.
@@ -55,21 +81,24 @@ class MatMul {
     int next_part = -1;
     for (int tile = step.begin; tile < step.end; ++tile) {
       for (int k = begin; k < end; ++k) {
+        const bool all = tile + 1 == step.end && k + 1 == end;  // of the step
         load_ = PlaceWeights(placer_, mxm_, name_, m_, tile, slots_.slots[k], load_);
-        const int64_t install = Install();
-        if (next >= 0 && tile + 1 == step.end && k + 1 == end) {
+        const int64_t install = Install(all && next < 0);
+        if (all && next >= 0) {
           next_part = Activate(next, (part + 1) % static_cast<int>(held_.size()));
         }
-        Feed(tile, k, (tile - step.begin) * batch_, part, install);
+        Feed(tile, slots_.Half(m_, k), (tile - step.begin) * batch_, part, install,
+             {step.begins && k == begin, step.ends && k + 1 == end});
       }
     }
     return next_part;
   }
 
-  int64_t Install() {
+  int64_t Install(bool last) {
     Block b(name_);
     mxm_.Install(b, 0);
-    b.HoldFor(HoldIndex(Hold::kWeightBuffer, m_.side), 0, -1);
+    // Rows of another format wait until the buffers of both planes are empty.
+    b.HoldFor(HoldIndex(Hold::kWeightBuffer, m_.side), 0, last && Int8() ? 0 : -1);
     b.HoldFor(HoldIndex(Hold::kArray, m_.side), 0, 0);
     const int64_t at = placer_.Place(b, mxm_.InstallAt(load_ - 1));
     load_ = std::max(load_, at);
@@ -90,23 +119,31 @@ class MatMul {
   }
   // Entry i of the part in cycle i.
   void HoldPart(Block& b, int part) const {
-    for (int i = 0; i < batch_; ++i) {
-      const int pair = part * batch_ + i;
-      b.HoldFor(ActivationHold(m_.side, 2 * pair), i, i);
-      b.HoldFor(ActivationHold(m_.side, 2 * pair + 1), i, i);
+    const int vectors = Int8() ? 1 : 2;  // an entry
+    for (int i = 0; i < batch_ * vectors; ++i) {
+      const int64_t at = i / vectors;
+      b.HoldFor(ActivationHold(m_.side, part * batch_ * vectors + i), at, at);
     }
   }
 
-  // The k-th slot of a tile meets all positions.
-  void Feed(int tile, int k, int accumulator, int part, int64_t install) {
-    const bool last = k + 1 == slots_.size();
-    const int out = mxm_.OutStream(0), entry = 2 * part * batch_ + slots_.Half(m_, k);
+  // Where a feed stands in the sum.
+  struct PlaceInSum {
+    bool first, last;
+  };
+  // A slot of a tile, half `half` of its vectors in fp16, meets all positions.
+  void Feed(int tile, int half, int accumulator, int part, int64_t install, PlaceInSum at) {
+    const int vectors = Int8() ? 1 : 2, entry = vectors * part * batch_ + half;
     const int64_t take = mxm_.ResultAt(0);
     Block b(name_);
-    b.At(MxmQueue(mxm_.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, entry, 2), 0, batch_);
-    b.At(MxmQueue(mxm_.plane(), kMxmAcc),
-         ops::Acc(kTypeF16, accumulator, 1, k > 0, last ? out : kNoStream), take, batch_);
-    if (last) mxm_.StoreResult(b, out, y_.at + tile, take, batch_, 1, y_.stride);
+    for (int p = 0; p < mxm_.arrays(); ++p) {
+      const int out = mxm_.OutStream(4 * p), plane = mxm_.plane() + p;
+      b.At(MxmQueue(plane, kMxmAbc), ops::AbcFeed(mxm_.type(), entry, vectors), 0, batch_);
+      b.At(MxmQueue(plane, kMxmAcc),
+           ops::Acc(mxm_.type(), accumulator, 1, !at.first, at.last ? out : kNoStream), take,
+           batch_);
+      if (!at.last) continue;
+      mxm_.StoreResult(b, out, (p == 0 ? y_.at : y_.odd) + tile, take, batch_, 1, y_.stride);
+    }
     b.HoldFor(HoldIndex(Hold::kArray, m_.side), 0, batch_ - 1);
     b.HoldFor(HoldIndex(Hold::kAccumulators, m_.side), take, take + batch_ - 1);
     HoldPart(b, part);
@@ -122,17 +159,20 @@ class MatMul {
   const BatchOut y_;
   const SlotOrder slots_;
   std::vector<int> held_;  // by part of the activation buffer: the vector, in order, or none
+  std::vector<int> sums_;  // vectors of each, in order
   int64_t load_ = 0;
 };
 
 }  // namespace
 
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
-                 int batch, BatchIn x, BatchOut y, const std::vector<int>& order) {
+                 int batch, BatchIn x, BatchOut y, const BatchOrder& order,
+                 const std::function<void(int tile, int sum)>& stored) {
   LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
-  LOCKSTEP_CHECK(m.format == NumberFormat::kFp16, "%s: weights that batches cannot take", name);
+  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8 || order.groups.size() <= 1,
+                 "%s: sums of groups in fp16", name);
   LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
-  MatMul(placer, timing, name, m, batch, x, y, order).Place();
+  MatMul(placer, timing, name, m, batch, x, y, order).Place(stored);
 }
 
 }  // namespace lockstep

@@ -11,6 +11,7 @@ namespace lockstep {
 
 class Int8Chip : public OneChip {
  public:
+  using OneChip::OneChip;
   Int8Kernels int8{timing, placer};
 
   std::vector<int8_t> RandomBytes(size_t count) {

@@ -276,6 +276,74 @@ INSTANTIATE_TEST_SUITE_P(Forms, DequantiseTest,
                          ::testing::Combine(::testing::Range(0, 8),
                                             ::testing::Values(kWest, kEast)));
 
+// Of a batch each position has the bits that it has alone.
+class Int8BatchTest : public ::testing::TestWithParam<std::tuple<int, Hemisphere>> {};
+
+TEST_P(Int8BatchTest, QuantisesEachPositionAsIfAlone) {
+  const auto [positions, side] = GetParam();
+  for (int words : {1, 2, 9}) {
+    Int8Chip chip;
+    const Pair x{side, 1, 0, 40};
+    const Quad scratch{kEast, 2, 7}, scale[2] = {{kWest, 0, 3}, {kEast, 0, 90}};
+    const Single q[2] = {{kWest, 1, 3, 2}, {kEast, 1, 3, 6}}, alone[2] = {q[0] + 500, q[1] + 500};
+    const int apart = words + 1;
+    chip.Store(x, Halves(RandomFloats(chip.random, size_t{1} * positions * apart * kLanes)));
+    chip.int8.Quantise(x, words, scratch, {q[0], q[1]}, {scale[0], scale[1]}, {positions, apart, 3});
+    for (int i = 0; i < positions; ++i) {
+      chip.int8.Quantise(x + i * apart, words, scratch + 100,
+                         {alone[0] + i * apart, alone[1] + i * apart},
+                         {scale[0] + (500 + 3 * i), scale[1] + (500 + 3 * i)});
+    }
+    ASSERT_NO_FATAL_FAILURE(chip.Run());
+    for (int s : {0, 1}) {
+      EXPECT_EQ(chip.LoadBytes(q[s], positions * apart), chip.LoadBytes(alone[s], positions * apart));
+      EXPECT_EQ(chip.Load(scale[s], 3 * positions), chip.Load(scale[s] + 500, 3 * positions));
+    }
+  }
+}
+
+TEST_P(Int8BatchTest, ScalesSumsOfEachPositionAsIfAlone) {
+  const auto [positions, side] = GetParam();
+  const Hemisphere other = Other(side);
+  for (int form = 0; form < 8; ++form) {
+    for (int column : {1, 2}) {  // of the result
+      Int8Chip chip;
+      const Quad y{side, column, 3}, scale{other, 1, 90}, by{other, 2, 900};
+      Int8Kernels::Sums sums{{side, 0, 5}, {side, 3 - column, 9}, scale, (form & 1) != 0};
+      if ((form & 2) != 0) sums.row_scale = Quad{other, 0, 70};
+      if ((form & 4) != 0) sums.by = by;
+      const int apart = 4, words = positions * apart;
+      for (Quad at : {sums.even, sums.odd, scale, by, Quad{other, 0, 70}}) {
+        chip.Store(at, RandomFloats(chip.random, size_t{1} * words * kLanes, -9, 9));
+      }
+      std::vector<int32_t> integers(size_t{1} * words * kLanes);
+      for (int32_t& v : integers) v = static_cast<int32_t>(chip.random()) / 2;
+      chip.StoreIntegers(sums.even, integers);
+      chip.StoreIntegers(sums.odd, integers);
+      const std::vector<float> before = RandomFloats(chip.random, integers.size(), -1e7, 1e7);
+      chip.Store(y, before);
+      chip.Store(y + 500, before);
+      Int8Kernels::Sums batch = sums;
+      batch.batch = {positions, apart, 2};
+      chip.int8.Dequantise(batch, y);
+      for (int i = 0; i < positions; ++i) {
+        Int8Kernels::Sums one = sums;
+        one.even = sums.even + i * apart, one.odd = sums.odd + i * apart, one.scale = scale + 2 * i;
+        if (one.by) one.by = by + i;
+        chip.int8.Dequantise(one, y + (500 + i * apart));
+      }
+      ASSERT_NO_FATAL_FAILURE(chip.Run());
+      const std::vector<float> got = chip.Load(y, words);
+      EXPECT_EQ(got, chip.Load(y + 500, words)) << "form " << form;
+      EXPECT_NE(got, before);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Positions, Int8BatchTest,
+                         ::testing::Combine(::testing::Values(2, 8, 16),
+                                            ::testing::Values(kWest, kEast)));
+
 class PackHalvesTest : public ::testing::TestWithParam<std::tuple<int, Hemisphere>> {};
 
 TEST_P(PackHalvesTest, PutsTwoVectorsIntoOne) {

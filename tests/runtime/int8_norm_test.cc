@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <tuple>
 
 #include "runtime/kernels/norm.h"
 #include "tests/runtime/int8_chip.h"
@@ -49,7 +50,7 @@ struct Case {
                       {kEast, 2, 1},
                       {{{kWest, 1, 2, 0}, {kEast, 1, 2, 7}}},
                       {{{kWest, 1, 4000}, {kEast, 1, 4000}}},
-                      {kEast, 1, 5000}};
+                      {{kEast, 1, 5000}}};
 };
 
 // A product rounds once, the scale twice, its inverse four times.
@@ -93,7 +94,7 @@ TEST(Int8NormTest, LeavesTheInverseRootOfTheMeanSquare) {
     double mean = 0;
     for (float v : c.values) mean += double{v} * v / elements;
     const double want = 1 / std::sqrt(mean + kEps);
-    for (float v : c.chip.Load(c.at.rest, 1)) {
+    for (float v : c.chip.Load(c.at.rest[0], 1)) {
       ASSERT_NEAR(v, want, (words / 2.0 + 10) * kUlp32 * want);
     }
   }
@@ -105,7 +106,52 @@ TEST(Int8NormTest, TheOrderInWhichWordsComeDoesNotShow) {
   ASSERT_NO_FATAL_FAILURE(b.Run({9, 3, 0, 8, 4, 1, 2, 5, 7, 6}));
   EXPECT_EQ(a.chip.LoadBytes(a.at.q[0], 10), b.chip.LoadBytes(b.at.q[0], 10));
   EXPECT_EQ(a.chip.Load(a.at.scale[0], 3), b.chip.Load(b.at.scale[0], 3));
-  EXPECT_EQ(a.chip.Load(a.at.rest, 1), b.chip.Load(b.at.rest, 1));
+  EXPECT_EQ(a.chip.Load(a.at.rest[0], 1), b.chip.Load(b.at.rest[0], 1));
+}
+
+// Positions of a batch are normed as if each were alone, at any latencies.
+TEST(Int8NormTest, ABatchGivesTheBitsOfEachPosition) {
+  for (int percent : {50, 100, 200}) {
+    for (const auto& [elements, batch, groups] :
+         {std::tuple<int, int, std::vector<int>>{8, 2, {1}},
+          {1300, 16, {2, 3}},
+          {3100, 8, {2, 4, 4}},
+          {1280, 4, {4}}}) {
+      Int8Chip many(ChipTiming::Default().Scaled(percent));
+      const int words = CeilDiv(elements, kLanes), sums = static_cast<int>(groups.size());
+      const Int8Norm::Places at{{kWest, 0, 3},
+                                {kEast, 0, 9},
+                                {kEast, 2, 1},
+                                {{{kWest, 1, 2, 0}, {kEast, 1, 2, 7}}},
+                                {{{kWest, 1, 4000}, {kEast, 1, 4000}}},
+                                {{kWest, 2, 5000}, {kEast, 2, 5000}}};
+      std::vector<float> gains = RandomFloats(many.random, elements, -2, 2);
+      gains.resize(size_t{1} * words * kLanes);
+      std::vector<std::vector<float>> x;
+      for (int i = 0; i < batch; ++i) {
+        x.push_back(RandomFloats(many.random, elements, -i - 1, i + 1));
+        x.back().resize(gains.size());
+        many.Store(at.x + i * words, x.back());
+      }
+      many.Store(at.gain, gains);
+      Int8Norm norm(many.timing, many.placer, {words, elements, kEps, groups, batch}, at);
+      for (int w = 0; w < words; ++w) norm.Add(w);
+      ASSERT_NO_FATAL_FAILURE(many.Run());
+      for (int i = 0; i < batch; ++i) {
+        Case one(elements, 1, groups);
+        one.chip.Store(one.at.x, x[i]);
+        one.chip.Store(one.at.gain, gains);
+        ASSERT_NO_FATAL_FAILURE(one.Run(InwardOrder(words)));
+        for (int side : {0, 1}) {
+          EXPECT_EQ(many.LoadBytes(at.q[side] + i * words, words),
+                    one.chip.LoadBytes(one.at.q[side], words));
+          EXPECT_EQ(many.Load(at.scale[side] + i * sums, sums),
+                    one.chip.Load(one.at.scale[side], sums));
+          EXPECT_EQ(many.Load(at.rest[side] + i, 1), one.chip.Load(one.at.rest[0], 1));
+        }
+      }
+    }
+  }
 }
 
 TEST(Int8NormTest, ZerosStayZeros) {
@@ -123,7 +169,7 @@ TEST(Int8NormTest, LatenciesMayBeSwept) {
                               {kEast, 2, 1},
                               {{{kWest, 1, 2, 0}, {kEast, 1, 2, 7}}},
                               {{{kWest, 1, 4000}, {kEast, 1, 4000}}},
-                              {kEast, 1, 5000}};
+                              {{kEast, 1, 5000}}};
     chip.Fill(at.x, 10, 2.0f);
     chip.Fill(at.gain, 10, 1.0f);
     Int8Norm norm(chip.timing, chip.placer, {10, 3200, kEps, {2, 4, 4}}, at);

@@ -1,9 +1,13 @@
 // Products with several vectors: the bits of the single product for each of them, in fewer cycles.
 #include "runtime/kernels/matmul.h"
 
+#include <algorithm>
+#include <numeric>
+
+#include "chip/queue.h"
 #include "runtime/compiler/memory_map.h"
 #include "runtime/kernels/product.h"
-#include "tests/runtime/one_chip.h"
+#include "tests/runtime/int8_chip.h"
 
 namespace lockstep {
 namespace {
@@ -67,7 +71,7 @@ TEST_F(MatMulTest, TakesVectorsInTheOrderOfTheSingleProduct) {
   const Pair x{kEast, 0, 2, 11};
   const Quad y{kEast, 1, 5}, single{kEast, 2, 5};
   chip.Store(x, Halves(RandomFloats(chip.random, size_t{16} * 5 * kLanes)));
-  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {x, 5}, {y, 2}, order);
+  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {x, 5}, {y, 2}, {order});
   for (int b = 0; b < 16; ++b) {
     const Quad out = single + 2 * b;
     Product product(chip.placer, chip.timing, {{"product", m, {out, out}}}, x + 5 * b, {false, order});
@@ -99,6 +103,69 @@ TEST_F(MatMulTest, WeightsOfAllColumnsGiveTheSameBits) {
   }
 }
 
+struct Int8Shape {
+  int rows;
+  std::vector<int> groups;  // of vectors
+  int batch;
+  Hemisphere side;
+};
+class Int8MatMulTest : public ::testing::TestWithParam<Int8Shape> {};
+
+// Sums of every group, of each plane, as a product of a single vector makes them.
+TEST_P(Int8MatMulTest, GivesTheSumsOfEachSingleProduct) {
+  const auto& [rows, groups, batch, side] = GetParam();
+  const int vectors = std::accumulate(groups.begin(), groups.end(), 0);
+  const int sums = static_cast<int>(groups.size()), stride = vectors + 1;
+  const Matrix m{side, 3, rows, vectors, 1, NumberFormat::kInt8};
+  std::vector<int> order;
+  for (int i = 0; i < vectors; ++i) order.push_back(i % 2 == 0 ? i / 2 : vectors - 1 - i / 2);
+  Int8Chip chip;
+  chip.StoreInt8Matrix(m, chip.RandomBytes(size_t{1} * rows * vectors * kLanes), vectors * kLanes);
+  chip.StoreBytes({side, 0, 2, 11}, chip.RandomBytes(size_t{1} * batch * stride * kLanes));
+  // Sums are kept before the next ones go to the same place: of tile t, position b and sum s at
+  // (t * batch + b) * sums + s, those of the single products behind them.
+  const Quad even{side, 1, 5}, odd{side, 2, 5}, kept{Other(side), 1, 0};
+  const int all = m.tiles() * batch * sums;
+  chip.Fill({Other(side), 0, 0}, 1, 1.0f);
+  const auto keep = [&](int from, int count, int apart, int to) {
+    for (int b = 0; b < count; ++b) {
+      const int at = from + b * apart;
+      chip.int8.Dequantise({even + at, odd + at, {Other(side), 0, 0}}, kept + (to + b * sums));
+    }
+  };
+  const Pair x{side, 0, 2, 11};
+  const int tiles = m.tiles() + 1;
+  int stored = 0;
+  PlaceMatMul(chip.placer, chip.timing, "products", m, batch, {x, stride}, {even, tiles, odd},
+              {order, groups}, [&](int tile, int sum) {
+                keep(tile, batch, tiles, tile * batch * sums + sum), ++stored;
+              });
+  EXPECT_EQ(stored, m.tiles() * sums);
+  for (int b = 0; b < batch; ++b) {
+    Product::Way way{.order = order, .groups = groups};
+    Product product(chip.placer, chip.timing, {{"product", m, {even, odd}}}, x + b * stride, way);
+    while (!product.done()) {
+      const auto now = product.Step();
+      if (now) keep(now->tile, 1, 0, all + (now->tile * batch + b) * sums + now->sum);
+    }
+  }
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  const std::vector<float> got = chip.Load(kept, all);
+  EXPECT_EQ(got, chip.Load(kept + all, all));
+  EXPECT_GT(std::count_if(got.begin(), got.end(), [](float v) { return v != 0; }), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Int8MatMulTest,
+                         ::testing::Values(Int8Shape{1, {1}, 16, kEast},
+                                           Int8Shape{40, {3}, 16, kWest},
+                                           Int8Shape{330, {2, 4, 3}, 16, kEast},
+                                           Int8Shape{700, {5, 1}, 8, kWest},
+                                           Int8Shape{1000, {9, 3}, 16, kEast},
+                                           Int8Shape{1700, {2, 9}, 4, kWest},
+                                           Int8Shape{650, {33, 2}, 2, kEast},
+                                           Int8Shape{321, {6, 7}, 15, kWest},
+                                           Int8Shape{100, {66}, 1, kEast}));
+
 // A tile takes its feeds, and what of its weights and of loading the activations does not go beside
 // them: at 16 vectors 16 + 10 of the 160 cycles that they take one by one.
 TEST_F(MatMulTest, InstallsEachTileOnceForAllVectors) {
@@ -107,6 +174,27 @@ TEST_F(MatMulTest, InstallsEachTileOnceForAllVectors) {
               {{kEast, 1, 0}, 2});
   const int64_t tiles = int64_t{m.tiles()} * m.slots;
   EXPECT_LE(LastCycle(), tiles * 26 + 200);
+}
+
+// Of int8, twice as many columns of weights, with no more: what the buffer holds of x meets the next
+// row tile, too.
+TEST_F(MatMulTest, InstallsEachInt8TileOnceForAllVectors) {
+  const Matrix m{kEast, 0, 4 * kTileRows, 12, 1, NumberFormat::kInt8};
+  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {{kEast, 0, 0, 0}, 12},
+              {{kEast, 1, 0}, 4, {kEast, 2, 0}});
+  const int64_t tiles = int64_t{m.tiles()} * m.slots;
+  EXPECT_LE(LastCycle(), tiles * 28 + 200);
+  const Program program = chip.placer.Finish();
+  int64_t installs = 0;
+  for (int plane : {2, 3}) {
+    const std::vector<Instruction>& text = program.queues[MxmQueue(plane, kMxmIw)];
+    for (size_t i = 0; i < text.size(); ++i) {
+      if (text[i].op != Opcode::kIw) continue;
+      const bool repeated = i + 1 < text.size() && text[i + 1].op == Opcode::kRepeat;
+      installs += repeated ? text[i + 1].arg[0] + 1 : 1;
+    }
+  }
+  EXPECT_EQ(installs, 2 * tiles);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@
 
 namespace lockstep {
 namespace {
-
 using ::testing::HasSubstr;
+constexpr NumberFormat kFp16 = NumberFormat::kFp16, kInt8 = NumberFormat::kInt8;
 
 Topology Rack(int cables = 4) {
   TopologySpec spec;
@@ -34,8 +34,8 @@ ModelConfig Model(int layers, int hidden) {
 // One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on
 // the last `heads`.
 Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8,
-                  int sequences = 1, NumberFormat kv_cache = NumberFormat::kFp16) {
-  Deployment d{*MakePlan(model, chips, 20, sequences, NumberFormat::kFp16, kv_cache), {}, {}};
+                  int sequences = 1, NumberFormat kv_cache = kFp16, NumberFormat weights = kFp16) {
+  Deployment d{*MakePlan(model, chips, 20, sequences, weights, kv_cache), {}, {}};
   const auto part = [](int total, int parts, int i) {
     return i < 0 || i >= parts ? Range{} : Range{total * i / parts, total * (i + 1) / parts};
   };
@@ -173,7 +173,7 @@ TEST(PipelineVisitsTest, StagesInTurnGiveTheSameBitsAndDigestInAFractionOfTheMem
   TempFolder folder;
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
-  for (const NumberFormat kv_cache : {NumberFormat::kFp16, NumberFormat::kInt8}) {
+  for (const NumberFormat kv_cache : {kFp16, kInt8}) {
     Machine machine(Deploy(model.config, 6, 2, 3, 8, 1, kv_cache), ChipTiming::Default());
     const auto want = machine.Run(EngineKind::kFunctional, &weights, 1);
     const uint64_t digest = machine.digest;
@@ -207,7 +207,7 @@ TEST(PipelineSequencesTest, EachHasTheLogitsItHasAlone) {
   const Checkpoint weights = *Checkpoint::Open(folder.path());
   const ChipTiming timing = ChipTiming::Default();
   const std::vector<int> first = {7, 70, 33};
-  for (const NumberFormat kv_cache : {NumberFormat::kFp16, NumberFormat::kInt8}) {
+  for (const NumberFormat kv_cache : {kFp16, kInt8}) {
     Machine machine(Deploy(model.config, 3, 2, 2, 8, 3, kv_cache), timing);
     const auto all = machine.Run(EngineKind::kFunctional, &weights, 2, first);
     const uint64_t digest = machine.digest;
@@ -273,7 +273,7 @@ std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
 
 struct Prompt {
   int batch, flight, stages, embeds, heads, hidden, cables, inbox = 0;
-  NumberFormat kv_cache = NumberFormat::kFp16;
+  NumberFormat kv_cache = kFp16, weights = kFp16;
 };
 class PipelinePromptTest : public ::testing::TestWithParam<Prompt> {};
 
@@ -284,7 +284,7 @@ TEST_P(PipelinePromptTest, GivesTheLogitsOfOneByOne) {
   TempFolder folder;
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
-  const Deployment one = Deploy(model.config, b.stages, b.embeds, b.heads, 8, 1, b.kv_cache);
+  const auto one = Deploy(model.config, b.stages, b.embeds, b.heads, 8, 1, b.kv_cache, b.weights);
   const char* preset = LinkModel::kDefaultPreset.data();
   Machine alone(one, ChipTiming::Default(), preset, b.cables);
   Machine many(InFlight(one, b.flight, b.batch, b.inbox), ChipTiming::Default(), preset, b.cables);
@@ -306,16 +306,16 @@ TEST_P(PipelinePromptTest, GivesTheLogitsOfOneByOne) {
   EXPECT_LT(many.touched, touched);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cuts, PipelinePromptTest,
-                         ::testing::Values(Prompt{1, 8, 4, 1, 1, 96, 4},
-                                           Prompt{1, 4, 4, 2, 3, 96, 4},
-                                           Prompt{4, 16, 3, 3, 2, 350, 2},
-                                           Prompt{16, 1, 4, 1, 4, 350, 1},
-                                           Prompt{8, 16, 2, 2, 1, 1000, 3},
-                                           Prompt{1, 16, 3, 3, 2, 350, 2, 3},
-                                           Prompt{4, 16, 3, 2, 1, 350, 4, 4},
-                                           Prompt{2, 16, 4, 4, 4, 96, 1, 5},
-                                           Prompt{4, 16, 3, 2, 2, 96, 4, 0, NumberFormat::kInt8}));
+INSTANTIATE_TEST_SUITE_P(
+    Cuts, PipelinePromptTest,
+    ::testing::Values(Prompt{1, 8, 4, 1, 1, 96, 4}, Prompt{1, 4, 4, 2, 3, 96, 4},
+                      Prompt{4, 16, 3, 3, 2, 350, 2}, Prompt{16, 1, 4, 1, 4, 350, 1},
+                      Prompt{8, 16, 2, 2, 1, 1000, 3}, Prompt{1, 16, 3, 3, 2, 350, 2, 3},
+                      Prompt{4, 16, 3, 2, 1, 350, 4, 4}, Prompt{2, 16, 4, 4, 4, 96, 1, 5},
+                      Prompt{4, 16, 3, 2, 2, 96, 4, 0, kInt8},
+                      Prompt{4, 8, 4, 1, 1, 96, 4, 0, kFp16, kInt8},
+                      Prompt{16, 1, 2, 2, 1, 700, 4, 0, kInt8, kInt8},
+                      Prompt{2, 16, 3, 3, 2, 350, 2, 3, kFp16, kInt8}));
 
 // So a few positions say how long many take.
 TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
