@@ -74,15 +74,14 @@ class PrefillCompiler : public StepEmitter {
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, int x_stride) {
     const bool half = SumsTravelAsHalf(w);
     const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial, words_);
+    std::vector<ChipPart> sums;
     for (int word : InwardOrder(words_)) {
       const Part& p = *std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
         return word >= part.first && word < part.first + part.words;
       });
-      for (int i = 0; i < batch_; ++i) {
-        AddOverChips(p.of(i) + (word - p.first), i, word, half);
-      }
-      WordIsMade(word);
+      for (int i = 0; i < batch_; ++i) sums.push_back({p.of(i) + (word - p.first), i, word});
     }
+    AddOverChips(sums, half);
   }
   // y = W x of a layer's norm.
   std::vector<Part> MatMulNormed(const char* name, const SplitMatrix& w, const OperandMap& x,

@@ -118,10 +118,14 @@ void StepEmitter::Embedding() {
                        at_.partial.y[0] + i * words_);
   }
   // One chip's part is the embedding, in fp16, the others' are zero: fp16 loses nothing.
+  std::vector<ChipPart> parts;
   for (int i = 0; i < batch_; ++i) {
     for (int w = 0; w < words_; ++w) {
-      SumAsHalf(at_.partial.y[0] + (i * words_ + w), i, w, false);
+      parts.push_back({at_.partial.y[0] + (i * words_ + w), i, w});
     }
+  }
+  for (size_t i = SumByOwner(parts, false, [](int) {}); i < parts.size(); ++i) {
+    SumAsHalf(parts[i].at, parts[i].position, parts[i].word, false);
   }
 }
 
@@ -252,6 +256,66 @@ void StepEmitter::AddOverChips(Quad from, int position, int word, bool half) {
   const Quad to = at_.residual + (position * words_ + word);
   const int landing = LandingRow(plan_, batch_, position, word) * group_.size;
   collectives_.AllReduceDirect(from, at_.landing + landing, 1, to, true, to);
+}
+
+void StepEmitter::AddOverChips(const std::vector<ChipPart>& parts, bool half) {
+  std::vector<int> positions(words_);  // that have a word
+  const auto summed = [&](int i) {
+    if (++positions[parts[i].word] == batch_) WordIsMade(parts[i].word);
+  };
+  const int count = static_cast<int>(parts.size());
+  for (int i = half ? SumByOwner(parts, true, summed) : 0; i < count; ++i) {
+    AddOverChips(parts[i].at, parts[i].position, parts[i].word, half);
+    summed(i);
+  }
+}
+
+// How many groups, of a word a chip, are summed by owners: none where that saves the links less than
+// the hop more that it takes.
+int StepEmitter::GroupsByOwner(int words) const {
+  const int period = LinkPeriod(timing_), groups = words / group_.size;
+  const int direct = 2 * group_.size, by_owner = 2 + 4;  // vectors on a link
+  const bool room = LandingRows(plan_) >= std::max(2, group_.size);
+  const bool pays = groups * (direct - by_owner) * period > group_.flight_cycles;
+  return group_.size > 1 && batch_ > 1 && room && pays ? groups : 0;
+}
+
+// Sums the first of `parts`, whole groups, by owners, as fp16 on the way there; into the residual, or
+// added to it. Calls summed(i) for each, in order, and returns how many. Some groups are on their way to their
+// owners while the sums of those before come back. A group takes two rows of the landing ring.
+int StepEmitter::SumByOwner(const std::vector<ChipPart>& parts, bool add,
+                            const std::function<void(int)>& summed) {
+  const int size = group_.size, groups = GroupsByOwner(static_cast<int>(parts.size()));
+  if (groups == 0) return 0;
+  const int ring = LandingRows(plan_) / 2, halves = LandingRows(plan_) / size;
+  const int period = LinkPeriod(timing_), ahead = group_.flight_cycles / (6 * period) + 1;
+  const auto sums = [&](int g) { return at_.landing + (g % ring * 2 + 1) * size; };
+  const auto landing = [&](int g) {
+    return Pair{at_.landing.side, at_.landing.column, 0,
+                at_.landing.address + g % ring * 2 * size};
+  };
+  for (int step = 0; step < groups + ahead; ++step) {
+    if (step < groups) {
+      const Pair half = at_.partial16 + step % halves * size;
+      for (int m = 0; m < size; ++m) collectives_.Round(parts[step * size + m].at, half + m);
+      collectives_.ScatterToOwners(half, landing(step));
+    }
+    const int back = step - ahead;
+    if (back < 0) continue;
+    collectives_.GatherFromOwners(landing(back), sums(back));
+    for (int m = 0, words = 0; m < size; m += words) {
+      const ChipPart& first = parts[back * size + m];
+      // Consecutive positions' words of one number lie words_ apart.
+      for (words = 1; m + words < size; ++words) {
+        const ChipPart& next = parts[back * size + m + words];
+        if (next.word != first.word || next.position != first.position + words) break;
+      }
+      collectives_.AddFromOwners(sums(back), m, words,
+                                 at_.residual + (first.position * words_ + first.word), words_, add);
+      for (int k = 0; k < words; ++k) summed(back * size + m + k);
+    }
+  }
+  return groups * size;
 }
 
 // The sum travels as fp16 and becomes a word of the residual, or is added to it.

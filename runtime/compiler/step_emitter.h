@@ -63,8 +63,16 @@ class StepEmitter {
   // Whether the sums of W x travel between the chips as fp16: links would be busy for more than a hop
   // longer than the product.
   bool SumsTravelAsHalf(const SplitMatrix& w) const;
+  // A chip's part of word `word` of position `position`.
+  struct ChipPart {
+    Quad at;
+    int position, word;
+  };
   // Adds a word of a position's residual the sum of `from` over the chips.
   void AddOverChips(Quad from, int position, int word, bool half);
+  // The same of all words of all positions, in the order in which they come; a word that all positions
+  // have goes to whoever takes it.
+  void AddOverChips(const std::vector<ChipPart>& parts, bool half);
   // Keys and values of a layer into its cache, then the queries' attention, into heads_out.
   void Attend(const LayerMap& layer);
 
@@ -110,6 +118,9 @@ class StepEmitter {
   void EmitLast(CompiledChip& out, const std::function<void()>& emit);
   void Layers(CompiledChip& out);
   void SumAsHalf(Quad from, int position, int word, bool add);
+  int GroupsByOwner(int words) const;
+  int SumByOwner(const std::vector<ChipPart>& parts, bool add,
+                 const std::function<void(int)>& summed);
   Attention::ValueTables ValueTables() const;
   void AttendInt8(const LayerMap& layer);
   // A word of one position in fp16 takes longer to make than to send.

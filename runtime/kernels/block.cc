@@ -136,6 +136,23 @@ void Placer::AddAccesses(const Block& block, std::vector<SramAccess>& out) const
                    item.instr.arg[OperandIndex(op, "stride")], item.count, item.first, item.period,
                    mapped ? block.reach() : 1, write});
   }
+  for (const Block::Area& area : block.areas()) Widen(area, out);
+}
+
+// Adds what covers all words of the area, as long as any of them is read, or written.
+void Placer::Widen(const Block::Area& area, std::vector<SramAccess>& accesses) {
+  for (const bool write : {false, true}) {
+    int64_t first = std::numeric_limits<int64_t>::max(), last = std::numeric_limits<int64_t>::min();
+    for (const SramAccess& a : accesses) {
+      const bool inside = a.address >= area.address && a.address < area.address + area.words;
+      if (a.write != write || a.slice != area.slice || !inside) continue;
+      first = std::min(first, a.first);
+      last = std::max(last, a.first + int64_t{a.count - 1} * a.period);
+    }
+    if (first > last) continue;
+    accesses.push_back({area.slice, area.address, 0, 2, first, static_cast<int>(last - first),
+                        area.words, write});
+  }
 }
 
 int64_t Placer::Find(const Block& block, int64_t earliest) const {

@@ -58,6 +58,13 @@ class Block {
           bool shadow = false) {
     if (count > 0) items_.push_back({queue, instr, first, count, period, shadow});
   }
+  // Words of a slice of which any access of this block counts as one to all: where members of a group
+  // have theirs in different cycles, and yet all must place the block in the same.
+  struct Area {
+    int slice, address, words;
+  };
+  void AsOne(const Area& area) { areas_.push_back(area); }
+  const std::vector<Area>& areas() const { return areas_; }
   // Gathers and scatters of this block reach `words` words from their address, not all behind it.
   void Reach(int words) { reach_ = words; }
   // Holds resource `index` (HoldIndex, ActivationHold) from cycle `from` to cycle `to`, both
@@ -77,6 +84,7 @@ class Block {
   const char* name_;
   std::vector<Item> items_;
   std::vector<Held> holds_;
+  std::vector<Area> areas_;
   int reach_ = kWordsPerSlice;
 };
 
@@ -113,6 +121,7 @@ class Placer {
   Needs NeedsOf(const Block& block) const;
   static void Join(std::vector<Use>& uses);
   void AddAccesses(const Block& block, std::vector<SramAccess>& out) const;
+  static void Widen(const Block::Area& area, std::vector<SramAccess>& accesses);
   int64_t Find(const Block& block, const Needs& needs, int64_t earliest) const;
   void Add(const Block& block, int64_t start);
 

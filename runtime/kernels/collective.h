@@ -35,6 +35,18 @@ class Collectives {
   // The exchange alone: landing[w * size + m] = part[w] of member m.
   void AllGather(Quad part, Quad landing, int words);
 
+  // Sums of `size` words at once, in the order and to the bits of AllReduceDirect16, with less to send
+  // and one hop more (reduce-scatter and all-gather): member m adds word m and tells the sum.
+  // half = part, rounded.
+  void Round(Quad part, Pair half);
+  // half[m] goes to member m, which has it in landing[its sender];
+  void ScatterToOwners(Pair half, Pair landing);
+  // the sum of landing's goes to all: sums[m] = that of member m. Both lie in western columns, other
+  // words for each;
+  void GatherFromOwners(Pair landing, Quad sums);
+  // vectors to, to + stride, .. (`words` of them) = sums[first], .., or those are added to them.
+  void AddFromOwners(Quad sums, int first, int words, Quad to, int stride, bool add);
+
  private:
   const ChipTiming& timing;
   Placer& placer;
@@ -45,9 +57,15 @@ class Collectives {
     Quad at;
     int plane, planes;
   };
-  void GatherWord(const Planes& part, const Planes& landing);
+  // Who gets which vector of `from`, and whether the member's own goes to `to`, too.
+  enum class Sends : uint8_t { kOneToAll, kOneToAllButSelf, kOneToEach };
+  void Exchange(const char* name, const Planes& from, const Planes& to, Sends sends);
+  static Planes PlanesOf(Pair p) { return {{p.side, p.column, p.address}, p.plane, 2}; }
+  // A vector of each member: the block has the same cycles on all of them.
+  void AsOne(Block& block, const Planes& area) const;
   void PlaceInStep(const Block& block, int period);
-  int ReceiveOffset(int period, int own_hops) const;
+  int ReceiveOffset(int period, int own_hops, int least) const;
+  int OwnDelay(int period, int own_hops, int receive) const;
 };
 
 // Cycles between vectors on one link, whole cycles at or above the serialisation.

@@ -300,6 +300,11 @@ TEST_P(PipelinePromptTest, GivesTheLogitsOfOneByOne) {
   const auto prompt = CompilePrompt(token);
   ASSERT_TRUE(prompt.ok()) << prompt.status();
   EXPECT_TRUE(many.Verify(**prompt).ok()) << many.Verify(**prompt).status();
+  const auto& spans = (*prompt)->PartsOf(0)->back().role->compiled.spans;
+  const bool by_owners = std::any_of(spans.begin(), spans.end(), [](const Placer::Span& span) {
+    return std::string_view(span.name) == "reduce-scatter";
+  });
+  EXPECT_EQ(by_owners, b.hidden >= 2000);
   if (b.flight > 1) return;  // stages are not visited for these
   EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 1, 16, LargestStage(*token)), want);
   EXPECT_EQ(many.digest, digest);
@@ -313,6 +318,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Prompt{8, 16, 2, 2, 1, 1000, 3}, Prompt{1, 16, 3, 3, 2, 350, 2, 3},
                       Prompt{4, 16, 3, 2, 1, 350, 4, 4}, Prompt{2, 16, 4, 4, 4, 96, 1, 5},
                       Prompt{4, 16, 3, 2, 2, 96, 4, 0, kInt8},
+                      // Enough words for owners to add them.
+                      Prompt{16, 1, 2, 1, 1, 2000, 4},
+                      Prompt{4, 16, 2, 2, 1, 2600, 2},
+                      Prompt{8, 1, 2, 1, 1, 2000, 4, 0, kFp16, kInt8},
                       Prompt{4, 8, 4, 1, 1, 96, 4, 0, kFp16, kInt8},
                       Prompt{16, 1, 2, 2, 1, 700, 4, 0, kInt8, kInt8},
                       Prompt{2, 16, 3, 3, 2, 350, 2, 3, kFp16, kInt8}));
