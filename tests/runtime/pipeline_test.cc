@@ -321,7 +321,7 @@ INSTANTIATE_TEST_SUITE_P(
                       // Enough words for owners to add them.
                       Prompt{16, 1, 2, 1, 1, 2000, 4},
                       Prompt{4, 16, 2, 2, 1, 2600, 2},
-                      Prompt{8, 1, 2, 1, 1, 2000, 4, 0, kFp16, kInt8},
+                      Prompt{16, 1, 2, 1, 1, 2000, 4, 0, kFp16, kInt8},
                       Prompt{4, 8, 4, 1, 1, 96, 4, 0, kFp16, kInt8},
                       Prompt{16, 1, 2, 2, 1, 700, 4, 0, kInt8, kInt8},
                       Prompt{2, 16, 3, 3, 2, 350, 2, 3, kFp16, kInt8}));
