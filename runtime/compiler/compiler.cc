@@ -18,8 +18,8 @@ namespace {
 class Compiler : public StepEmitter {
  public:
   Compiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
-           const Group& group, const ChipTiming& timing)
-      : StepEmitter(plan, stage, part, std::move(layout), group, timing, 1),
+           const Group& group, const ChipTiming& timing, const Placements* known)
+      : StepEmitter(plan, stage, part, std::move(layout), group, timing, 1, known),
         int8_{timing_, placer_} {}
 
  private:
@@ -223,11 +223,11 @@ class Compiler : public StepEmitter {
 
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
                                          const PartShape& part, const Group& group,
-                                         const ChipTiming& timing) {
+                                         const ChipTiming& timing, const Placements* known) {
   RETURN_IF_ERROR(CheckLatencies(timing));
   Layout layout = LayOut(plan, stage);
   RETURN_IF_ERROR(layout.fits);
-  return Compiler(plan, stage, part, std::move(layout), group, timing).Emit();
+  return Compiler(plan, stage, part, std::move(layout), group, timing, known).Emit();
 }
 
 }  // namespace lockstep

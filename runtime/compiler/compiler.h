@@ -54,6 +54,7 @@ struct CompiledChip {
   }
   Program program;
   std::vector<Placer::Span> spans;  // of the kernels, for reports
+  Placements placements;
   int64_t weight_stream_bytes = 0;  // of one step: what LW took
   // Cycles in which the first vector of the hidden vector leaves: at the node before, here.
   int64_t received_from = 0, sent_from = 0;
@@ -62,8 +63,10 @@ struct CompiledChip {
 
 // Errors: the shard does not fit in SRAM (with the numbers); latencies that the kernels' layout
 // does not allow (VXM operations take multiples of or's cycles; add and max the same).
+// known: the placements of another member of the group, for the same part: they are not looked for again.
 absl::StatusOr<CompiledChip> CompileChip(const Plan& plan, const StageShape& stage,
                                          const PartShape& part, const Group& group,
-                                         const ChipTiming& timing);
+                                         const ChipTiming& timing,
+                                         const Placements* known = nullptr);
 
 }  // namespace lockstep

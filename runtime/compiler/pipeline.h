@@ -154,9 +154,11 @@ class CompiledPipeline {
   absl::Status FollowInGroups(int rows);
   // Of all parts and members, on threads.
   absl::Status CompileAll(int threads);
+  // placements: null, or empty and then filled, or followed (CompileChip).
   absl::StatusOr<std::shared_ptr<const Role>> CompileRole(const PipelinePart& part, int member,
-                                                          bool check) const;
-  std::string Picture(const PipelinePart& part, int member) const;
+                                                          bool check, Placements* placements) const;
+  // What decides a program, of one member, or of all of them the placements.
+  std::string Picture(const PipelinePart& part, std::optional<int> member) const;
 
   const Pipeline pipeline_;
   const ChipTiming timing_;

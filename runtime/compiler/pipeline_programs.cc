@@ -2,6 +2,7 @@
 // (runtime/compiler/pipeline.h).
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <thread>
 #include <utility>
 
@@ -12,9 +13,10 @@
 
 namespace lockstep {
 
-std::string CompiledPipeline::Picture(const PipelinePart& part, int member) const {
+std::string CompiledPipeline::Picture(const PipelinePart& part, std::optional<int> member) const {
   const PipelineStage& stage = pipeline_.stages[part.stage];
-  const Group& group = stage.groups[member];
+  const Group& group = stage.groups[member.value_or(0)];
+  const int self = member.value_or(-1);
   std::string out = absl::StrCat(
       stage.shape.layers.size(), "+", pipeline_.plan.ShardRows(stage.shape.embedding), "+",
       pipeline_.plan.ShardRows(stage.shape.head));
@@ -22,14 +24,14 @@ std::string CompiledPipeline::Picture(const PipelinePart& part, int member) cons
   if (part.shape.take) return absl::StrCat(out, "take", *part.shape.take);
   if (pipeline_.plan.inbox > 0 && part.stage == 0) out += "inbox";
   absl::StrAppend(&out, "/", part.shape.embedding, part.shape.layers, part.shape.head, "#",
-                  part.shape.sequence, "/", group.self, "@", group.flight_cycles);
-  for (int port : group.port) absl::StrAppend(&out, ",", port);
+                  part.shape.sequence, "/", self, "@", group.flight_cycles);
+  for (int port : group.port) absl::StrAppend(&out, ",", member ? port : 0);
   // Of one position all of it goes to the head.
   if (step_ == Step::kBatch && part.shape.to_head) out += "^";
   if (part.shape.receive != nullptr) {
-    absl::StrAppend(&out, "/", part.shape.receive->ReceivePicture(member));
+    absl::StrAppend(&out, "/", part.shape.receive->ReceivePicture(self));
   }
-  if (part.shape.send != nullptr) absl::StrAppend(&out, "/", part.shape.send->SendPicture(member));
+  if (part.shape.send != nullptr) absl::StrAppend(&out, "/", part.shape.send->SendPicture(self));
   return out;
 }
 
@@ -37,20 +39,23 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const Pipel
                                                                      int member) {
   const std::string picture = Picture(part, member);
   if (const auto at = roles_.find(picture); at != roles_.end()) return at->second;
-  ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, CompileRole(part, member, false));
+  ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, CompileRole(part, member, false, nullptr));
   roles_.emplace(picture, role);
   return role;
 }
 
 absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(const PipelinePart& part,
                                                                           int member,
-                                                                          bool check) const {
+                                                                          bool check,
+                                                                          Placements* placements) const {
   const PipelineStage& stage = pipeline_.stages[part.stage];
   const Group& group = stage.groups[member];
-  ASSIGN_OR_RETURN(CompiledChip compiled,
-                   step_ == Step::kBatch
-                       ? CompilePrefill(pipeline_.plan, stage.shape, part.shape, group, timing_)
-                       : CompileChip(pipeline_.plan, stage.shape, part.shape, group, timing_));
+  const auto compile = step_ == Step::kBatch ? CompilePrefill : CompileChip;
+  const bool known = placements != nullptr && !placements->empty();
+  ASSIGN_OR_RETURN(CompiledChip compiled, compile(pipeline_.plan, stage.shape, part.shape, group,
+                                                  timing_, known ? placements : nullptr));
+  if (placements != nullptr && !known) *placements = std::move(compiled.placements);
+  compiled.placements = {};
   DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
   if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
   compiled.program = {};  // the schedule says the same
@@ -62,33 +67,48 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(const 
       Role{std::move(compiled), std::move(schedule), sent, std::move(checked)});
 }
 
-// Programs do not depend on each other: threads take the next one that is left.
+namespace {
+
+// Calls work(i) for 0.. below `jobs`: threads take the next one that is left.
+void OnThreads(int threads, size_t jobs, const std::function<void(size_t)>& work) {
+  std::atomic<size_t> next{0};
+  const auto take = [&] {
+    for (size_t i = next++; i < jobs; i = next++) work(i);
+  };
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; ++t) others.emplace_back(take);
+  take();
+  for (std::thread& thread : others) thread.join();
+}
+
+}  // namespace
+
+// One program of each kind of stage is compiled first; the other members' follow its placements.
 absl::Status CompiledPipeline::CompileAll(int threads) {
   struct Job {
     const PipelinePart* part;
     int member;
+    Placements* placements;
     absl::StatusOr<std::shared_ptr<const Role>> role = nullptr;
   };
+  std::map<std::string, Placements> placements;
   std::map<std::string, Job> by_picture;
+  std::vector<Job*> first, others;
   for (const PipelinePart& part : parts_) {
+    const auto [known, is_first] = placements.try_emplace(Picture(part, std::nullopt));
     for (int m = 0; m < static_cast<int>(pipeline_.stages[part.stage].chips.size()); ++m) {
-      by_picture.try_emplace(Picture(part, m), Job{&part, m});
+      const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, &known->second});
+      if (made) (is_first && m == 0 ? first : others).push_back(&at->second);
     }
   }
-  std::vector<Job*> jobs;
-  for (auto& [picture, job] : by_picture) jobs.push_back(&job);
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < jobs.size(); i = next++) {
-      jobs[i]->role = CompileRole(*jobs[i]->part, jobs[i]->member, true);
-    }
-  };
-  std::vector<std::thread> others;
-  for (int t = 1; t < threads; ++t) others.emplace_back(work);
-  work();
-  for (std::thread& thread : others) thread.join();
+  for (const std::vector<Job*>* jobs : {&first, &others}) {
+    OnThreads(threads, jobs->size(), [&](size_t i) {
+      Job& job = *(*jobs)[i];
+      job.role = CompileRole(*job.part, job.member, true, job.placements);
+    });
+    for (const Job* job : *jobs) RETURN_IF_ERROR(job->role.status());
+  }
   for (auto& [picture, job] : by_picture) {
-    RETURN_IF_ERROR(job.role.status());
     roles_.emplace(picture, *std::move(job.role));
   }
   return absl::OkStatus();

@@ -19,8 +19,8 @@ namespace {
 class PrefillCompiler : public StepEmitter {
  public:
   PrefillCompiler(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
-                  const Group& group, const ChipTiming& timing)
-      : StepEmitter(plan, stage, part, std::move(layout), group, timing, plan.batch),
+                  const Group& group, const ChipTiming& timing, const Placements* known)
+      : StepEmitter(plan, stage, part, std::move(layout), group, timing, plan.batch, known),
         int8_{timing_, placer_} {}
 
  private:
@@ -227,13 +227,13 @@ absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
 
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
                                             const PartShape& part, const Group& group,
-                                            const ChipTiming& timing) {
+                                            const ChipTiming& timing, const Placements* known) {
   LOCKSTEP_CHECK(plan.batch > 1 && kMostPrefill % plan.batch == 0 && part.sequence == 0,
                  "a batch of %d of sequence %d", plan.batch, part.sequence);
   RETURN_IF_ERROR(CheckLatencies(timing));
   RETURN_IF_ERROR(PrefillFits(plan, stage));
   Layout layout = LayOut(plan, stage);
-  return PrefillCompiler(plan, stage, part, std::move(layout), group, timing).Emit();
+  return PrefillCompiler(plan, stage, part, std::move(layout), group, timing, known).Emit();
 }
 
 }  // namespace lockstep

@@ -24,6 +24,7 @@ absl::Status PrefillFits(const Plan& plan, const StageShape& stage);
 // Errors: CompileChip's and PrefillFits'.
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
                                             const PartShape& part, const Group& group,
-                                            const ChipTiming& timing);
+                                            const ChipTiming& timing,
+                                            const Placements* known = nullptr);
 
 }  // namespace lockstep

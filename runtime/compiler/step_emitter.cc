@@ -49,7 +49,8 @@ absl::Status CheckLatencies(const ChipTiming& timing) {
 }
 
 StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, const PartShape& part,
-                         Layout layout, const Group& group, const ChipTiming& timing, int batch)
+                         Layout layout, const Group& group, const ChipTiming& timing, int batch,
+                         const Placements* known)
     : plan_(plan),
       stage_(stage),
       part_(part),
@@ -61,7 +62,7 @@ StepEmitter::StepEmitter(const Plan& plan, const StageShape& stage, const PartSh
       at_(layout_.scratch),
       timing_(timing),
       group_(group),
-      placer_(timing_),
+      placer_(timing_, known),
       kernels_{timing_, placer_},
       collectives_(timing_, placer_, group),
       attention_{timing_, placer_, cache_, kAttentionSide, batch},
@@ -88,6 +89,7 @@ CompiledChip StepEmitter::Emit() {
   if (part_.head) out.logits = Head();
   out.layout = layout_;
   out.program = placer_.Finish();
+  out.placements = placer_.placements();
   out.spans = placer_.spans();
   out.weight_stream_bytes = StreamedBytes(out.program);
   return out;
@@ -215,6 +217,7 @@ void StepEmitter::EmitLast(CompiledChip& out, const std::function<void()>& emit)
   for (int attempt = 0; attempt == 0 || late > 0; ++attempt) {
     base += late + (attempt > 4 ? LinkPeriod(timing_) : 0);
     if (attempt > 0) placer_ = before;
+    base = placer_.Agree(base);
     sender_.emplace(placer_, timing_, *part_.send, group_.self, at_.residual, InOrder(Leaving()),
                     pace(), base);
     emit();

@@ -38,7 +38,7 @@ class StepEmitter {
 
  protected:
   StepEmitter(const Plan& plan, const StageShape& stage, const PartShape& part, Layout layout,
-              const Group& group, const ChipTiming& timing, int batch);
+              const Group& group, const ChipTiming& timing, int batch, const Placements* known);
   virtual ~StepEmitter() = default;
 
   // The layer's attention on the norm, added to the residual.

@@ -64,7 +64,20 @@ void Block::HoldFor(int index, int64_t from, int64_t to) {
   }
 }
 
-Placer::Placer(const ChipTiming& timing) : timing_(timing), taken_(kResources) {}
+Placer::Placer(const ChipTiming& timing, const Placements* known)
+    : timing_(timing), known_(known), taken_(kResources) {}
+
+int64_t Placer::Known() {
+  LOCKSTEP_CHECK(answers_.size() < known_->size(), "only %d placements are known", known_->size());
+  answers_.push_back((*known_)[answers_.size()]);
+  return answers_.back();
+}
+
+int64_t Placer::Agree(int64_t mine) {
+  if (known_ != nullptr) return Known();
+  answers_.push_back(mine);
+  return mine;
+}
 
 Placer::Needs Placer::NeedsOf(const Block& block) const {
   Needs needs;
@@ -155,8 +168,10 @@ void Placer::Widen(const Block::Area& area, std::vector<SramAccess>& accesses) {
   }
 }
 
-int64_t Placer::Find(const Block& block, int64_t earliest) const {
-  return Find(block, NeedsOf(block), earliest);
+int64_t Placer::Find(const Block& block, int64_t earliest) {
+  if (known_ != nullptr) return Known();
+  answers_.push_back(Find(block, NeedsOf(block), earliest));
+  return answers_.back();
 }
 
 int64_t Placer::Find(const Block& block, const Needs& needs, int64_t earliest) const {
@@ -178,6 +193,10 @@ int64_t Placer::Find(const Block& block, const Needs& needs, int64_t earliest) c
 }
 
 int64_t Placer::Place(const Block& block, int64_t earliest) {
+  if (known_ != nullptr) {
+    Add(block, Known());
+    return answers_.back();
+  }
   const Needs needs = NeedsOf(block);
   const int64_t start = Find(block, needs, earliest);
   for (const Use& u : needs.uses) taken_[u.resource].Take(start + u.from, start + u.to);
@@ -186,6 +205,7 @@ int64_t Placer::Place(const Block& block, int64_t earliest) {
     frontier_[h.index] = std::max(frontier_[h.index], start + h.to + 1);
   }
   Add(block, start);
+  answers_.push_back(start);
   return start;
 }
 
@@ -229,6 +249,8 @@ std::vector<Block::Item> JoinedRuns(std::vector<Block::Item> items) {
 }  // namespace
 
 Program Placer::Finish() const {
+  LOCKSTEP_CHECK(known_ == nullptr || answers_ == *known_, "%d of %d placements", answers_.size(),
+                 known_->size());
   Program program;
   for (int q = 0; q < kQueues; ++q) {
     std::vector<Instruction>& text = program.queues[q];

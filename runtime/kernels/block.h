@@ -88,14 +88,22 @@ class Block {
   int reach_ = kWordsPerSlice;
 };
 
+// What a placer answered, in the order in which it was asked.
+using Placements = std::vector<int64_t>;
+
 class Placer {
  public:
-  explicit Placer(const ChipTiming& timing);
+  // With `known`, which outlives it, it answers as the placer did whose placements() these are, and looks
+  // for nothing: for members of a group, who all place the same blocks but for operands and shadows.
+  explicit Placer(const ChipTiming& timing, const Placements* known = nullptr);
 
   // Places the block not before `earliest`; returns the cycle of its relative 0.
   int64_t Place(const Block& block, int64_t earliest = 0);
   // Where Place would put it.
-  int64_t Find(const Block& block, int64_t earliest = 0) const;
+  int64_t Find(const Block& block, int64_t earliest = 0);
+  // A number that whoever places chose by earlier answers: `mine`, or what was chosen then.
+  int64_t Agree(int64_t mine);
+  const Placements& placements() const { return answers_; }
 
   // Where each block went, in order of placement: for reports and timelines.
   struct Span {
@@ -123,9 +131,12 @@ class Placer {
   void AddAccesses(const Block& block, std::vector<SramAccess>& out) const;
   static void Widen(const Block::Area& area, std::vector<SramAccess>& accesses);
   int64_t Find(const Block& block, const Needs& needs, int64_t earliest) const;
+  int64_t Known();
   void Add(const Block& block, int64_t start);
 
   ChipTiming timing_;
+  const Placements* known_;
+  Placements answers_;
   std::vector<TakenCycles> taken_;  // by resource: queues, parts of streams
   std::array<int64_t, kHolds> frontier_{};
   SramOrder sram_;

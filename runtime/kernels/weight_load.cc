@@ -30,7 +30,9 @@ int64_t PlaceWeights(Placer& placer, const TandemPlanes& mxm, const char* name, 
     int rows = cycles - row;
     if (find(row, rows) > load) {
       const int64_t first = find(row, 1);
-      while (rows > 1 && find(row, rows) > first) --rows;
+      for (int fewer = 1, more = rows + 1; (rows = (fewer + more) / 2) > fewer;) {
+        (find(row, rows) > first ? more : fewer) = rows;
+      }
     }
     load = placer.Place(Piece(mxm, name, m, tile, slot, row, rows), load) + rows;
     row += rows;

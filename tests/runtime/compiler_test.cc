@@ -3,6 +3,7 @@
 
 #include "gtest/gtest.h"
 #include "runtime/compiler/image.h"
+#include "tests/runtime/full_group.h"
 
 namespace lockstep {
 namespace {
@@ -13,14 +14,6 @@ ModelConfig Model() {
   m.hidden_size = 330, m.intermediate_size = 701, m.layers = 2, m.head_dim = 48;
   m.heads = 6, m.kv_heads = 3, m.vocab_size = 1001, m.max_positions = 4096;
   return m;
-}
-
-Group GroupOf(int chips, int self) {
-  Group g{chips, self, std::vector<int>(chips, -1), 469};
-  for (int m = 0; m < chips; ++m) {
-    if (m != self) g.port[m] = (m - self - 1 + chips) % chips;
-  }
-  return g;
 }
 
 CompiledChip Compiled(const ModelConfig& model, int chips, int self, int context) {
