@@ -44,10 +44,8 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const Pipel
   return role;
 }
 
-absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(const PipelinePart& part,
-                                                                          int member,
-                                                                          bool check,
-                                                                          Placements* placements) const {
+absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(
+    const PipelinePart& part, int member, bool check, Placements* placements) const {
   const PipelineStage& stage = pipeline_.stages[part.stage];
   const Group& group = stage.groups[member];
   const auto compile = step_ == Step::kBatch ? CompilePrefill : CompileChip;

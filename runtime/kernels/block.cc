@@ -7,19 +7,21 @@
 
 #include "chip/check.h"
 #include "runtime/kernels/place.h"
+#include "runtime/kernels/queue_writer.h"
 
 namespace lockstep {
 namespace {
 
-// Resources: queues, then streams x parts of the chip.
-constexpr int kParts = 5;  // west, western activation columns, VXM, eastern ones, east
+// Resources: queues, of MEM slices what they read; then what slices write, and their banks; then
+// streams x parts of the chip.
+constexpr int kWritePorts = kQueues, kBanks = kWritePorts + kSlices;
+constexpr int kFirstStream = kBanks + kSlices * kBanksPerSlice;
+constexpr int kParts = 2 * kColumns + 3;  // west, western activation columns, VXM, eastern ones, east
 constexpr int kStreams = 2 * kStreamsPerDirection;
-constexpr int kResources = kQueues + kStreams * kParts;
+constexpr int kResources = kFirstStream + kStreams * kParts;
 
 int Part(int position) {
-  if (position < kVxm) return position < kVxm - kColumns ? 0 : 1;
-  if (position > kVxm) return position > kVxm + kColumns ? 4 : 3;
-  return 2;
+  return std::clamp(position - kVxm, -kColumns - 1, kColumns + 1) + kColumns + 1;
 }
 
 // Diagonals of a stream that a block uses, at a part of the chip.
@@ -85,13 +87,11 @@ Placer::Needs Placer::NeedsOf(const Block& block) const {
   std::vector<StreamUse> streams;
   for (const Block::Item& item : block.items()) {
     const int d = timing_.d_func[static_cast<int>(item.instr.op)];
-    uses.push_back({item.queue, item.first, Last(item)});
-    if (item.instr.op == Opcode::kReceive) {
-      const int64_t access = d + timing_.receive_turnaround;
-      uses.push_back({MemQueue(item.instr.arg[0]), item.first + access, Last(item) + access});
-    }
+    if (Queue(item.queue).unit != Unit::kMem) uses.push_back({item.queue, item.first, Last(item)});
     AddStreamUses(item, d, streams);
   }
+  AddAccesses(block, needs.accesses);
+  for (const SramAccess& access : needs.accesses) AddSliceUses(access, uses);
   std::sort(streams.begin(), streams.end(), [](const StreamUse& a, const StreamUse& b) {
     return std::tie(a.stream, a.from) < std::tie(b.stream, b.from);
   });
@@ -107,12 +107,25 @@ Placer::Needs Placer::NeedsOf(const Block& block) const {
       part_high = std::max(part_high, streams[next].part);
     }
     for (int part = part_low; part <= part_high; ++part) {
-      uses.push_back({kQueues + joined.stream * kParts + part, joined.from, joined.to});
+      uses.push_back({kFirstStream + joined.stream * kParts + part, joined.from, joined.to});
     }
   }
   Join(uses);
-  AddAccesses(block, needs.accesses);
   return needs;
+}
+
+// The port and the banks of a slice; those that gather and scatter may reach are both.
+void Placer::AddSliceUses(const SramAccess& access, std::vector<Use>& uses) {
+  const int64_t last = access.first + int64_t{access.count - 1} * access.period;
+  uses.push_back({access.write ? kWritePorts + access.slice : MemQueue(access.slice), access.first,
+                  last});
+  const auto bank = [](int address) { return address / kWordsPerBank; };
+  const int end = access.address + (access.count - 1) * access.stride;
+  const auto [low, high] = std::minmax({bank(access.address), bank(end)});
+  for (int b = 0; b < kBanksPerSlice; ++b) {
+    if (!access.mapped && (b < low || b > high)) continue;
+    uses.push_back({kBanks + access.slice * kBanksPerSlice + b, access.first, last});
+  }
 }
 
 // What a block holds twice counts once (a slice that a run of receives writes between its reads).
@@ -139,7 +152,7 @@ void Placer::AddAccesses(const Block& block, std::vector<SramAccess>& out) const
       const int64_t access = timing_.d_func[static_cast<int>(op)] + timing_.receive_turnaround;
       out.push_back({item.instr.arg[0], item.instr.arg[OperandIndex(op, "address")],
                      item.instr.arg[OperandIndex(op, "stride")], item.count, item.first + access,
-                     item.period, 1, true});
+                     item.period, 1, true, false});
       continue;
     }
     const bool mapped = op == Opcode::kGather || op == Opcode::kScatter;
@@ -147,7 +160,7 @@ void Placer::AddAccesses(const Block& block, std::vector<SramAccess>& out) const
     if (!mapped && !write && op != Opcode::kRead) continue;
     out.push_back({item.queue, item.instr.arg[OperandIndex(op, "address")],
                    item.instr.arg[OperandIndex(op, "stride")], item.count, item.first, item.period,
-                   mapped ? block.reach() : 1, write});
+                   mapped ? block.reach() : 1, write, mapped});
   }
   for (const Block::Area& area : block.areas()) Widen(area, out);
 }
@@ -221,60 +234,11 @@ void Placer::Add(const Block& block, int64_t start) {
   spans_.push_back(span);
 }
 
-namespace {
-
-// Whether `next` is what `run` would dispatch if it were longer; then it becomes so.
-bool Extend(Block::Item& run, const Block::Item& next) {
-  const int64_t period = run.count > 1 ? run.period : next.first - run.first;
-  if (period < 1 || period > std::numeric_limits<int16_t>::max()) return false;
-  if (next.count > 1 && next.period != period) return false;
-  if (next.first != run.first + run.count * period) return false;
-  const Run longer{run.instr, run.queue, 0, run.first, run.count + 1, static_cast<int32_t>(period)};
-  if (!(InstructionAt(longer, run.count) == next.instr)) return false;
-  run.period = static_cast<int32_t>(period);
-  run.count += next.count;
-  return true;
-}
-
-std::vector<Block::Item> JoinedRuns(std::vector<Block::Item> items) {
-  std::stable_sort(items.begin(), items.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<Block::Item> out;
-  for (const Block::Item& item : items) {
-    if (out.empty() || !Extend(out.back(), item)) out.push_back(item);
-  }
-  return out;
-}
-
-}  // namespace
-
 Program Placer::Finish() const {
   LOCKSTEP_CHECK(known_ == nullptr || answers_ == *known_, "%d of %d placements", answers_.size(),
                  known_->size());
   Program program;
-  for (int q = 0; q < kQueues; ++q) {
-    std::vector<Instruction>& text = program.queues[q];
-    int64_t now = 0;
-    const auto wait_until = [&](int64_t cycle) {
-      LOCKSTEP_CHECK(cycle >= now, "%s is busy at %d until %d", QueueName(q), cycle, now);
-      for (; now < cycle; now += text.back().arg[0]) {
-        text.push_back(
-            {Opcode::kNop, false, {static_cast<int32_t>(std::min<int64_t>(cycle - now, 65535))}});
-      }
-    };
-    for (const Block::Item& item : JoinedRuns(queues_[q])) {
-      // A run longer than one REPEAT can say is cut into pieces.
-      for (int32_t done = 0; done < item.count;) {
-        wait_until(item.first + int64_t{done} * item.period);
-        const int32_t n = std::min(item.count - done, 65536);
-        Run run{item.instr, q, 0, 0};
-        text.push_back(InstructionAt(run, done));
-        if (n > 1) text.push_back({Opcode::kRepeat, false, {n - 1, item.period}});
-        done += n;
-        now = item.first + int64_t{done - 1} * item.period + 1;
-      }
-    }
-  }
+  for (int q = 0; q < kQueues; ++q) program.queues[q] = WriteQueue(q, queues_[q]);
   return program;
 }
 

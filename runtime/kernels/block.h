@@ -4,9 +4,9 @@
 // A kernel writes its instructions into a Block at cycles relative to the block's start. A Placer
 // puts each block at the earliest start at which everything it holds is free, be it before, between
 // or after the blocks placed so far:
-//   - queues: each run of dispatches, from its first to its last;
-//   - streams: by diagonal, in each of five parts of the chip from the producer's to the consumer's
-//     (the VXM; the columns next to it, which hold activations; what lies outside of those);
+//   - queues: each run of dispatches, first to last; of MEM slices reads, writes and banks apart;
+//   - streams: by diagonal, in each part of the chip from the producer's to the consumer's
+//     (the VXM; each column next to it that holds activations; what lies outside of those);
 //   - words of SRAM: an access comes after those of blocks placed before it, where one of the two
 //     writes (a RECEIVE writes the slice that it names);
 //   - holds, named resources beyond single dispatches (weight buffers, the order of a link, ...):
@@ -128,6 +128,7 @@ class Placer {
   };
   Needs NeedsOf(const Block& block) const;
   static void Join(std::vector<Use>& uses);
+  static void AddSliceUses(const SramAccess& access, std::vector<Use>& uses);
   void AddAccesses(const Block& block, std::vector<SramAccess>& out) const;
   static void Widen(const Block::Area& area, std::vector<SramAccess>& accesses);
   int64_t Find(const Block& block, const Needs& needs, int64_t earliest) const;

@@ -97,7 +97,7 @@ void Collectives::Exchange(const char* name, const Planes& from, const Planes& t
            send + wait + PortOrder(group, port));
     }
   }
-  if (sends != Sends::kOneToAll) AsOne(b, to);
+  AsOne(b, to);
   if (each) AsOne(b, from);
   // Links carry vectors in order, `period` apart; what follows comes after both.
   const int64_t last = int64_t{from.planes} * period - 1;

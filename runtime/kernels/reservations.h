@@ -31,6 +31,7 @@ struct SramAccess {
   int period;
   int reach;
   bool write;
+  bool mapped = false;  // gather, scatter
 };
 
 // When every word was last read and written, so that an access placed later in the order of blocks

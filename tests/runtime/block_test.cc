@@ -56,10 +56,10 @@ TEST_F(PlacerTest, AShadowIsHeldAndNotDispatched) {
 }
 
 TEST_F(PlacerTest, AStreamIsHeldByDiagonalNotByCycle) {
-  // The value put out by slice 5 (rank 1, position 11) is past position 14 three cycles later.
-  const int stream = ops::East(0), far = MemQueue(SliceNumber(Hemisphere::kWest, 5));
-  const int near = MemQueue(SliceNumber(Hemisphere::kWest, 0));
-  EXPECT_EQ(SlicePosition(0) - SlicePosition(5), 1);
+  // The value put out by slice 16 (position 8) is at position 9 a cycle later.
+  const int stream = ops::East(0), far = MemQueue(SliceNumber(Hemisphere::kWest, 16));
+  const int near = MemQueue(SliceNumber(Hemisphere::kWest, 12));
+  EXPECT_EQ(SlicePosition(12) - SlicePosition(16), 1);
   EXPECT_EQ(Place(far, ops::Read(1, 0, stream), 0), 0);
   // One position further on, the same diagonal is one cycle later.
   EXPECT_EQ(Place(near, ops::Read(1, 0, stream), 0), 0);
@@ -156,6 +156,54 @@ TEST_F(PlacerTest, AReceiveHoldsTheSliceThatItWrites) {
   EXPECT_EQ(placer.Place(b), 0);
   const int64_t write = 40 + timing.d_func[static_cast<int>(Opcode::kReceive)];
   EXPECT_EQ(Place(kMem, ops::Read(1, 0, ops::East(0)), 0), write + 1);
+}
+
+constexpr int kOtherBank = kWordsPerBank;  // its first word
+
+TEST_F(PlacerTest, ASliceReadsAndWritesInOneCycleInDifferentBanks) {
+  EXPECT_EQ(Place(kMem, ops::Read(1, 1, ops::East(0)), 0, 10), 0);
+  EXPECT_EQ(Place(kMem, ops::Write(kOtherBank, 0, ops::East(1)), 3), 0);
+  EXPECT_EQ(Place(kMem, ops::Write(kOtherBank, 0, ops::East(2)), 3), 1);  // the port
+  EXPECT_EQ(Place(kMem, ops::Write(100, 0, ops::East(3)), 3), 7);         // the bank
+  EXPECT_EQ(Dispatches(kMem).size(), 13u);
+}
+
+TEST_F(PlacerTest, ARunOverBothBanksAndAMapHoldBoth) {
+  EXPECT_EQ(Place(kMem, ops::Read(kOtherBank - 5, 1, ops::East(0)), 0, 10), 0);
+  EXPECT_EQ(Place(kMem, ops::Write(kOtherBank + 50, 0, ops::East(1)), 0), 10);
+  EXPECT_EQ(Place(kMem, ops::Gather(1, 0, ops::East(4), ops::East(5)), 10), 1);
+  EXPECT_EQ(Place(kMem, ops::Write(kOtherBank + 50, 0, ops::East(1)), 0), 12);
+}
+
+TEST_F(PlacerTest, WeightsOfAnotherBankStreamWhileAVectorArrives) {
+  Block b("receive");
+  b.At(C2cQueue(0), ops::Receive(5, 1, 0), 40);
+  EXPECT_EQ(placer.Place(b), 0);
+  EXPECT_EQ(Place(kMem, ops::Read(kOtherBank, 1, ops::East(0)), 0, 4000), 0);
+}
+
+TEST_F(PlacerTest, AStreamIsFreeInTheColumnsThatItDoesNotReach) {
+  const auto slice = [](int column) { return MemQueue(SliceNumber(Hemisphere::kWest, 4 * column)); };
+  const int stream = StreamNumber(Direction::kWest, 0);
+  EXPECT_EQ(Place(slice(0), ops::Write(1, 0, stream), 100, 100), 0);
+  EXPECT_EQ(Place(slice(1), ops::Read(1, 0, stream), 100, 100), 0);
+  EXPECT_GT(Place(slice(0) + 1, ops::Read(1, 0, stream), 100, 100), 0);
+}
+
+TEST_F(PlacerTest, AnotherPlacerAnswersAsTheFirst) {
+  Block a("a"), b("b");
+  a.At(kMem, ops::Read(1, 0, ops::East(0)), 0, 10);
+  b.At(kMem, ops::Read(2, 0, ops::East(0)), 0, 10);
+  EXPECT_EQ(placer.Place(a), 0);
+  EXPECT_EQ(placer.Agree(7), 7);
+  EXPECT_EQ(placer.Find(a), 10);
+  EXPECT_EQ(placer.Place(a, 50), 50);
+  Placer other(timing, &placer.placements());
+  EXPECT_EQ(other.Place(b), 0);
+  EXPECT_EQ(other.Agree(9), 7);
+  EXPECT_EQ(other.Find(b), 10);
+  EXPECT_EQ(other.Place(b), 50);
+  EXPECT_EQ(other.Finish().queues[kMem][0], ops::Read(2, 0, ops::East(0)));
 }
 
 TEST_F(PlacerTest, EarliestIsKept) {

@@ -47,6 +47,9 @@ TEST(PlacementsTest, OtherMembersOfAGroupFollowTheFirst) {
 
 TEST(PlacementsTest, SoTheyDoForBatches) {
   ExpectMembersToFollow(PlanOf(3, NumberFormat::kFp16, 4));
+  Plan by_owners = PlanOf(5, NumberFormat::kInt8, 16);
+  by_owners.model.hidden_size = 2000;
+  ExpectMembersToFollow(by_owners);
 }
 
 class PipelinePlacementsTest : public ::testing::TestWithParam<NumberFormat> {};
