@@ -92,6 +92,7 @@ Placer::Needs Placer::NeedsOf(const Block& block) const {
   }
   AddAccesses(block, needs.accesses);
   for (const SramAccess& access : needs.accesses) AddSliceUses(access, uses);
+  for (const Block::Area& area : block.areas()) Cover(area, needs.accesses);
   std::sort(streams.begin(), streams.end(), [](const StreamUse& a, const StreamUse& b) {
     return std::tie(a.stream, a.from) < std::tie(b.stream, b.from);
   });
@@ -162,22 +163,23 @@ void Placer::AddAccesses(const Block& block, std::vector<SramAccess>& out) const
                    item.instr.arg[OperandIndex(op, "stride")], item.count, item.first, item.period,
                    mapped ? block.reach() : 1, write, mapped});
   }
-  for (const Block::Area& area : block.areas()) Widen(area, out);
+  for (SramAccess& a : out) {
+    for (const Block::Area& area : block.areas()) a.mapped |= area.InTwoBanks() && area.Has(a);
+  }
 }
 
 // Adds what covers all words of the area, as long as any of them is read, or written.
-void Placer::Widen(const Block::Area& area, std::vector<SramAccess>& accesses) {
+void Placer::Cover(const Block::Area& area, std::vector<SramAccess>& accesses) {
   for (const bool write : {false, true}) {
     int64_t first = std::numeric_limits<int64_t>::max(), last = std::numeric_limits<int64_t>::min();
     for (const SramAccess& a : accesses) {
-      const bool inside = a.address >= area.address && a.address < area.address + area.words;
-      if (a.write != write || a.slice != area.slice || !inside) continue;
+      if (a.write != write || !area.Has(a)) continue;
       first = std::min(first, a.first);
       last = std::max(last, a.first + int64_t{a.count - 1} * a.period);
     }
     if (first > last) continue;
     accesses.push_back({area.slice, area.address, 0, 2, first, static_cast<int>(last - first),
-                        area.words, write});
+                        area.words, write, false});
   }
 }
 

@@ -62,6 +62,12 @@ class Block {
   // have theirs in different cycles, and yet all must place the block in the same.
   struct Area {
     int slice, address, words;
+    bool Has(const SramAccess& a) const {
+      return a.slice == slice && a.address >= address && a.address < address + words;
+    }
+    bool InTwoBanks() const {
+      return address / kWordsPerBank != (address + words - 1) / kWordsPerBank;
+    }
   };
   void AsOne(const Area& area) { areas_.push_back(area); }
   const std::vector<Area>& areas() const { return areas_; }
@@ -130,7 +136,7 @@ class Placer {
   static void Join(std::vector<Use>& uses);
   static void AddSliceUses(const SramAccess& access, std::vector<Use>& uses);
   void AddAccesses(const Block& block, std::vector<SramAccess>& out) const;
-  static void Widen(const Block::Area& area, std::vector<SramAccess>& accesses);
+  static void Cover(const Block::Area& area, std::vector<SramAccess>& accesses);
   int64_t Find(const Block& block, const Needs& needs, int64_t earliest) const;
   int64_t Known();
   void Add(const Block& block, int64_t start);
