@@ -2,8 +2,8 @@
 #include "runtime/kernels/queue_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
+#include <utility>
 
 #include "chip/check.h"
 #include "chip/program.h"

@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <random>
 #include <tuple>
-#include <utility>
+#include <vector>
 
 #include "chip/geometry.h"
 #include "chip/instructions.h"
 #include "chip/program.h"
+#include "chip/queue.h"
 #include "gtest/gtest.h"
 
 namespace lockstep {
