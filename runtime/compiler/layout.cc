@@ -9,6 +9,7 @@
 #include "runtime/compiler/landing.h"
 #include "runtime/compiler/matrix_cuts.h"
 #include "runtime/kernels/int8_norm.h"
+#include "runtime/kernels/matmul.h"
 #include "runtime/kernels/norm.h"
 
 namespace lockstep {
@@ -97,6 +98,11 @@ class LayoutMaker {
 
  private:
   bool Int8() const { return plan_.weights == NumberFormat::kInt8; }
+
+  // Of a batch in int8 only the head takes a norm in fp16.
+  int NormedWords() const {
+    return plan_.hidden_words() * (!Int8() || plan_.batch_logits ? plan_.batch : 1);
+  }
 
   // Counts what was allocated since the last call as `use`.
   void Count(int64_t SramUse::*use) {
@@ -257,8 +263,8 @@ class LayoutMaker {
     s.landing = memory_.Words(kWest, 2, LandingRows(plan_) * plan_.chips);
     for (Hemisphere side : {kWest, kEast}) {
       const int i = static_cast<int>(side);
-      if (Int8() && batch > 1) s.batch_rest[i] = memory_.Words(Other(side), 2, batch);
-      s.normed.half[i] = memory_.PairWords(side, 1, 0, words);
+      if (Int8() && batch > 1) MapBatch(side);
+      s.normed.half[i] = memory_.PairWords(side, 1, 0, NormedWords());
       s.mlp.half[i] = memory_.PairWords(side, 0, 0, ffn);
       s.heads_out.half[i] = memory_.PairWords(side, 0, 0, outputs);
       if (HeadsEndToEnd()) {
@@ -305,8 +311,16 @@ class LayoutMaker {
     const int i = static_cast<int>(side);
     product.y[i] = memory_.Words(side, column, words);
     if (!Int8()) return;
-    product.even[i] = memory_.Words(side, 0, words);
-    product.odd[i] = memory_.Words(side, 3 - column, words);
+    // A batch's go elsewhere.
+    product.even[i] = memory_.Words(side, 0, words / plan_.batch);
+    product.odd[i] = memory_.Words(side, 3 - column, words / plan_.batch);
+  }
+  // What products of a batch share.
+  void MapBatch(Hemisphere side) {
+    const int i = static_cast<int>(side), sums = kBatchSums * plan_.batch;
+    scratch_.batch_rest[i] = memory_.Words(Other(side), 2, plan_.batch);
+    scratch_.batch_even[i] = memory_.Words(side, 0, sums);
+    for (int column : {1, 2}) scratch_.batch_odd[i][column - 1] = memory_.Words(side, 3 - column, sums);
   }
   // The int8 form of a position's vectors whose fp16 form is in planes 0 and 1 of column 0 or 1.
   void MapQuantised(OperandMap& operand, Hemisphere side, int column, std::vector<int> groups) {

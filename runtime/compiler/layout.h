@@ -100,6 +100,9 @@ struct ScratchMap {
   Pair packed_heads{};  // int8 and not end to end: two heads of heads_out a vector
   Pair partial16{};     // sums of a product that travel as fp16
   ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{}, keys_values32{};
+  // Of a batch in int8, by side, what is not yet scaled: as every product's `odd`, of those whose results
+  // go to column 1 or 2.
+  Quad batch_even[2]{}, batch_odd[2][2]{};
   Quad key_twice{};  // of keys_values32
   Quad logits[2]{};
   Pair inbox[2]{};  // of the first stage: rows of hidden vectors as fp16, even and odd ones

@@ -35,34 +35,38 @@ class PrefillCompiler : public StepEmitter {
   // y = W x for all positions. A position's vectors are x_stride, and y_stride, apart. In int8 y is
   // multiplied by what a norm left, too, if x is normed.
   std::vector<Part> MatMul(const char* name, const SplitMatrix& w, const OperandMap& x,
-                           int x_stride, const ProductMap& y, int y_stride,
-                           const BatchOrder& order = {}, bool normed = false) {
+                           int x_stride, const Quad y[2], int y_stride,
+                           const std::vector<int>& order = {}, bool normed = false) {
     std::vector<Part> out;
     for (const SplitMatrix::Part& part : w.parts) {
       const int side = static_cast<int>(part.matrix.side);
+      out.push_back({y[side], part.first_row / kTileRows, part.matrix.tiles(), y_stride});
       if (part.matrix.format == NumberFormat::kInt8) {
-        const Int8Batch batch{batch_, y_stride, static_cast<int>(x.groups.size())};
-        const Single b = x.bytes[side];
-        PlaceMatMul(placer_, timing_, name, part.matrix, batch_,
-                    {{b.side, b.column, b.plane, b.address}, x_stride},
-                    {y.even[side], y_stride, y.odd[side]}, {order.order, x.groups},
-                    [&](int tile, int sum) {
-                      Int8Kernels::Sums sums{y.even[side] + tile, y.odd[side] + tile,
-                                             x.scale[1 - side] + sum, sum > 0};
-                      sums.batch = batch;
-                      if (sum + 1 == batch.scale) {
-                        sums.row_scale = part.row_scale + tile;
-                        if (normed) sums.by = at_.batch_rest[side];
-                      }
-                      int8_.Dequantise(sums, y.y[side] + tile);
-                    });
-      } else {
-        PlaceMatMul(placer_, timing_, name, part.matrix, batch_, {x.half[side], x_stride},
-                    {y.y[side], y_stride}, order);
+        Int8MatMul(name, part, x, x_stride, out.back(), order, normed);
+        continue;
       }
-      out.push_back({y.y[side], part.first_row / kTileRows, part.matrix.tiles(), y_stride});
+      PlaceMatMul(placer_, timing_, name, part.matrix, batch_, {x.half[side], x_stride},
+                  {y[side], y_stride}, order);
     }
     return out;
+  }
+  void Int8MatMul(const char* name, const SplitMatrix::Part& part, const OperandMap& x,
+                  int x_stride, const Part& y, const std::vector<int>& order, bool normed) {
+    const int side = static_cast<int>(part.matrix.side), groups = static_cast<int>(x.groups.size());
+    const Single b = x.bytes[side];
+    const auto scale = [&](int tile, int group, const BatchSums& at) {
+      Int8Kernels::Sums sums{at.even, at.odd, x.scale[1 - side] + group, group > 0};
+      sums.batch = {batch_, y.stride, groups};
+      if (group + 1 == groups) {
+        sums.row_scale = part.row_scale + tile;
+        if (normed) sums.by = at_.batch_rest[side];
+      }
+      int8_.Dequantise(sums, y.at + tile);
+    };
+    PlaceInt8MatMul(placer_, timing_, name, part.matrix, batch_,
+                    {{b.side, b.column, b.plane, b.address}, x_stride},
+                    {at_.batch_even[side], at_.batch_odd[side][y.at.column - 1]}, order, x.groups,
+                    scale);
   }
 
   Kernels::RotaryTables RotaryOf(int position) const {
@@ -73,7 +77,7 @@ class PrefillCompiler : public StepEmitter {
   // Residual += sum over the chips of W x, rounded on the way as for one position; then the norm.
   void AddToResidual(const char* name, const SplitMatrix& w, const OperandMap& x, int x_stride) {
     const bool half = SumsTravelAsHalf(w);
-    const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial, words_);
+    const std::vector<Part> parts = MatMul(name, w, x, x_stride, at_.partial.y, words_);
     std::vector<ChipPart> sums;
     for (int word : InwardOrder(words_)) {
       const Part& p = *std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
@@ -85,9 +89,9 @@ class PrefillCompiler : public StepEmitter {
   }
   // y = W x of a layer's norm.
   std::vector<Part> MatMulNormed(const char* name, const SplitMatrix& w, const OperandMap& x,
-                                 const ProductMap& y, int y_stride) {
+                                 const Quad y[2], int y_stride) {
     const std::vector<int> order = streamed_ || Int8() ? InwardOrder(words_) : std::vector<int>{};
-    return MatMul(name, w, x, words_, y, y_stride, {order}, true);
+    return MatMul(name, w, x, words_, y, y_stride, order, true);
   }
   // What a streamed norm left of `part`.
   void ScaleByRest(const Part& part) {
@@ -99,7 +103,7 @@ class PrefillCompiler : public StepEmitter {
 
   void Project(const LayerMap& layer, int keys, int values) {
     const OperandMap& x = at_.normed_late;
-    for (const Part& p : MatMulNormed("k and v", layer.keys_values, x, at_.keys_values32, keys)) {
+    for (const Part& p : MatMulNormed("k and v", layer.keys_values, x, at_.keys_values32.y, keys)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         for (int w = 0; w < p.words; ++w) {
@@ -109,20 +113,20 @@ class PrefillCompiler : public StepEmitter {
         }
       }
     }
-    for (const Part& p : MatMulNormed("k", layer.k, x, at_.k32, keys)) {
+    for (const Part& p : MatMulNormed("k", layer.k, x, at_.k32.y, keys)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         RotateKeys(kernels_, cache_, p.of(i), p.words, RotaryOf(i), at_.k + (i * keys + p.first));
       }
     }
-    for (const Part& p : MatMulNormed("v", layer.v, x, at_.v32, values)) {
+    for (const Part& p : MatMulNormed("v", layer.v, x, at_.v32.y, values)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         kernels_.ToHalf(p.of(i), p.words, at_.v + (i * values + p.first));
       }
     }
     const int queries = plan_.query_vectors();
-    for (const Part& p : MatMulNormed("q", layer.q, x, at_.q32, queries)) {
+    for (const Part& p : MatMulNormed("q", layer.q, x, at_.q32.y, queries)) {
       ScaleByRest(p);
       for (int i = 0; i < batch_; ++i) {
         RotateQueries(kernels_, cache_, p.of(i), p.words, RotaryOf(i),
@@ -173,8 +177,8 @@ class PrefillCompiler : public StepEmitter {
 
   void GateAndUp(const LayerMap& layer) override {
     const int ffn = plan_.ffn_words();
-    const std::vector<Part> gate = MatMulNormed("gate", layer.gate, at_.normed, at_.gate, ffn);
-    const std::vector<Part> up = MatMulNormed("up", layer.up, at_.normed, at_.up, ffn);
+    const std::vector<Part> gate = MatMulNormed("gate", layer.gate, at_.normed, at_.gate.y, ffn);
+    const std::vector<Part> up = MatMulNormed("up", layer.up, at_.normed, at_.up.y, ffn);
     std::optional<Kernels::Factor> rest;
     if (streamed_) rest = {at_.norm_rest, at_.norm_half};
     for (size_t p = 0; p < gate.size(); ++p) {
@@ -197,14 +201,14 @@ class PrefillCompiler : public StepEmitter {
       for (const SplitMatrix::Part& part : map_.head.parts) {
         const int side = static_cast<int>(part.matrix.side);
         PlaceMatVec(placer_, timing_, "head", part.matrix,
-                    at_.normed.half[side] + ForHead().first * words_, at_.logits[side]);
+                    at_.normed.half[side], at_.logits[side]);
         out.push_back({at_.logits[side], part.first_row / kTileRows, part.matrix.tiles()});
       }
       return out;
     }
     const int stride = CeilDiv(plan_.ShardRows(stage_.head), kLanes);
     const std::vector<Part> parts =
-        MatMul("head", map_.head, at_.normed, words_, {{at_.logits[0], at_.logits[1]}}, stride);
+        MatMul("head", map_.head, at_.normed, words_, at_.logits, stride);
     for (int i = 0; i < batch_; ++i) {
       for (const Part& p : parts) out.push_back({p.of(i), p.first, p.words});
     }

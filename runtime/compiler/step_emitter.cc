@@ -153,7 +153,7 @@ void StepEmitter::BeginNorm(Quad gain, bool streamed, Positions of) {
   const int first = of.first * words_;
   norm_.emplace(timing_, placer_, shape,
                 Norm::Places{at_.residual + first, gain, at_.norm_scratch,
-                             at_.normed.half[0] + first, at_.normed.half[1] + first, at_.norm_rest,
+                             at_.normed.half[0], at_.normed.half[1], at_.norm_rest,
                              at_.norm_half});
 }
 

@@ -89,8 +89,8 @@ void Int8Kernels::Dequantise(const Sums& sums, Quad y) {
   for (int i = 0; i < positions; i += most) {
     const int first = i * apart;
     Chain c(timing, "dequantise", std::min(most, positions - i));
-    const Chain::Value sum = c.Op(Opcode::kAdd, c.LoadI32(sums.even + first, apart),
-                                  c.LoadI32(sums.odd + first, apart));
+    const Chain::Value sum =
+        c.Op(Opcode::kAdd, c.LoadI32(sums.even + i), c.LoadI32(sums.odd + i));
     Chain::Value v =
         c.Op(Opcode::kMul, c.To32(sum), c.Load(sums.scale + i * sums.batch.scale, sums.batch.scale));
     if (sums.add) v = c.Op(Opcode::kAdd, v, c.Load(y + first, apart));

@@ -48,7 +48,7 @@ struct Int8Kernels {
                 std::array<Quad, 2> scale, const Int8Batch& batch = {});
 
   // y = float(even + odd) * scale, or y + that, and then times row_scale and `by`, of one word of each
-  // position, those of even, odd and y batch.x apart, those of by next to each other. Even, odd, y, scale
+  // position, those of y batch.x apart, of even, odd and by next to each other. Even, odd, y, scale
   // and row_scale in different columns; by in none of those of even and row_scale, and of several
   // positions in none of the others'.
   struct Sums {

@@ -14,9 +14,10 @@ namespace {
 
 class MatMul {
  public:
-  using OnStored = std::function<void(int tile, int sum)>;
+  // y: of fp16; sums: of int8.
   MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m, int batch,
-         BatchIn x, BatchOut y, const BatchOrder& order)
+         BatchIn x, BatchOut y, BatchSums sums, const std::vector<int>& order,
+         const std::vector<int>& groups, const OnBatchStored& stored)
       : placer_(placer),
         mxm_{timing, m.side, m.format},
         name_(name),
@@ -24,22 +25,20 @@ class MatMul {
         batch_(batch),
         x_(x),
         y_(y),
-        slots_(m, order.order),
+        to_(sums),
+        stored_(stored),
+        slots_(m, order),
         held_((Int8() ? kActivationVectors : kActivationPairs) / batch, -1) {
-    sums_ = order.groups.empty() ? std::vector<int>{m.vectors()} : order.groups;
+    sums_ = groups.empty() ? std::vector<int>{m.vectors()} : groups;
     LOCKSTEP_CHECK(std::accumulate(sums_.begin(), sums_.end(), 0) == m.vectors(),
                    "%s: groups of %d vectors", name, m.vectors());
   }
 
-  void Place(const OnStored& stored) {
+  void Place() {
     const std::vector<Step> steps = Steps();
     int part = Activate(steps.front().vector, 0);
     for (size_t s = 0; s < steps.size(); ++s) {
-      const bool last = s + 1 == steps.size();
-      part = Take(steps[s], part, last ? -1 : steps[s + 1].vector);
-      for (int t = steps[s].begin; stored && steps[s].ends && t < steps[s].end; ++t) {
-        stored(t, steps[s].sum);
-      }
+      part = Take(steps[s], part, s + 1 < steps.size() ? steps[s + 1].vector : -1);
     }
   }
 
@@ -88,7 +87,7 @@ class MatMul {
           next_part = Activate(next, (part + 1) % static_cast<int>(held_.size()));
         }
         Feed(tile, slots_.Half(m_, k), (tile - step.begin) * batch_, part, install,
-             {step.begins && k == begin, step.ends && k + 1 == end});
+             {step.sum, step.begins && k == begin, step.ends && k + 1 == end});
       }
     }
     return next_part;
@@ -128,12 +127,14 @@ class MatMul {
 
   // Where a feed stands in the sum.
   struct PlaceInSum {
+    int sum;
     bool first, last;
   };
   // A slot of a tile, half `half` of its vectors in fp16, meets all positions.
   void Feed(int tile, int half, int accumulator, int part, int64_t install, PlaceInSum at) {
     const int vectors = Int8() ? 1 : 2, entry = vectors * part * batch_ + half;
     const int64_t take = mxm_.ResultAt(0);
+    const BatchSums sums = to_ + made_ % kBatchSums * batch_;
     Block b(name_);
     for (int p = 0; p < mxm_.arrays(); ++p) {
       const int out = mxm_.OutStream(4 * p), plane = mxm_.plane() + p;
@@ -142,12 +143,16 @@ class MatMul {
            ops::Acc(mxm_.type(), accumulator, 1, !at.first, at.last ? out : kNoStream), take,
            batch_);
       if (!at.last) continue;
-      mxm_.StoreResult(b, out, (p == 0 ? y_.at : y_.odd) + tile, take, batch_, 1, y_.stride);
+      const Quad y = !Int8() ? y_.at + tile : p == 0 ? sums.even : sums.odd;
+      mxm_.StoreResult(b, out, y, take, batch_, 1, Int8() ? 1 : y_.stride);
     }
     b.HoldFor(HoldIndex(Hold::kArray, m_.side), 0, batch_ - 1);
     b.HoldFor(HoldIndex(Hold::kAccumulators, m_.side), take, take + batch_ - 1);
     HoldPart(b, part);
     placer_.Place(b, mxm_.FeedAt(install));
+    if (!Int8() || !at.last) return;
+    ++made_;
+    stored_(tile, at.sum, sums);
   }
 
   Placer& placer_;
@@ -157,22 +162,33 @@ class MatMul {
   const int batch_;
   const BatchIn x_;
   const BatchOut y_;
+  const BatchSums to_;
+  const OnBatchStored stored_;
   const SlotOrder slots_;
   std::vector<int> held_;  // by part of the activation buffer: the vector, in order, or none
   std::vector<int> sums_;  // vectors of each, in order
+  int made_ = 0;           // sums, of row tiles
   int64_t load_ = 0;
 };
 
 }  // namespace
 
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
-                 int batch, BatchIn x, BatchOut y, const BatchOrder& order,
-                 const std::function<void(int tile, int sum)>& stored) {
+                 int batch, BatchIn x, BatchOut y, const std::vector<int>& order) {
   LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
-  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8 || order.groups.size() <= 1,
-                 "%s: sums of groups in fp16", name);
+  LOCKSTEP_CHECK(m.format == NumberFormat::kFp16, "%s: weights in fp16", name);
   LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
-  MatMul(placer, timing, name, m, batch, x, y, order).Place(stored);
+  const BatchSums none{y.at, y.at};
+  MatMul(placer, timing, name, m, batch, x, y, none, order, {}, nullptr).Place();
+}
+
+void PlaceInt8MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
+                     int batch, BatchIn x, const BatchSums& sums, const std::vector<int>& order,
+                     const std::vector<int>& groups, const OnBatchStored& stored) {
+  LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
+  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8, "%s: weights in int8", name);
+  LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
+  MatMul(placer, timing, name, m, batch, x, {sums.even, 1}, sums, order, groups, stored).Place();
 }
 
 }  // namespace lockstep

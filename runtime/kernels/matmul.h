@@ -26,25 +26,35 @@ struct BatchIn {
   Pair at;
   int stride;
 };
-// A vector a tile of rows; int8: at: sums of the even plane, odd: of the odd one, in different columns.
+// A vector a tile of rows.
 struct BatchOut {
   Quad at;
   int stride;
-  Quad odd{};
-};
-// order: of the vectors of a position, as they are summed; empty: as they lie. groups: int8: how many
-// of them, in that order, share a sum; empty: all.
-struct BatchOrder {
-  std::vector<int> order{};
-  std::vector<int> groups{};
 };
 
-// As PlaceMatVec for `batch` (1..16) vectors, or in int8 as a Product in groups
-// (runtime/kernels/product.h) for each of them. Each time sums of a row tile are stored, those of all
-// positions, calls stored(tile, sum); the next sum of that tile goes to the same place.
-// REQUIRES: int8: a sum has at most kInt8SumTerms.
+// As PlaceMatVec for `batch` (1..16) vectors. order: of the vectors of a position, as they are summed;
+// empty: as they lie. REQUIRES: m.format is fp16.
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
-                 int batch, BatchIn x, BatchOut y, const BatchOrder& order = {},
-                 const std::function<void(int tile, int sum)>& stored = nullptr);
+                 int batch, BatchIn x, BatchOut y, const std::vector<int>& order = {});
+
+// Sums of int8 products, of the even and of the odd plane, in different columns. Those of a row tile are
+// `batch` vectors, at one of kBatchSums places in turn:
+//
+//   place 0: tile 0 of b0 b1 .. | 1: tile 1 of b0 b1 .. | 2: .. | 3: .. | 0: tile 4 ..
+//
+// so whoever takes them does so before that many more are made, and they need room for a few only.
+struct BatchSums {
+  Quad even, odd;
+  BatchSums operator+(int words) const { return {even + words, odd + words}; }
+};
+inline constexpr int kBatchSums = 4;
+
+// As Product (runtime/kernels/product.h) for each of `batch` int8 vectors. groups: how many of them, in
+// their order, share a sum; empty: all. Each time sums of a row tile are emitted calls
+// stored(tile, sum, where they are of all positions). REQUIRES: a sum has at most kInt8SumTerms.
+using OnBatchStored = std::function<void(int tile, int sum, const BatchSums& at)>;
+void PlaceInt8MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
+                     int batch, BatchIn x, const BatchSums& sums, const std::vector<int>& order,
+                     const std::vector<int>& groups, const OnBatchStored& stored);
 
 }  // namespace lockstep

@@ -328,7 +328,7 @@ TEST_P(Int8BatchTest, ScalesSumsOfEachPositionAsIfAlone) {
       chip.int8.Dequantise(batch, y);
       for (int i = 0; i < positions; ++i) {
         Int8Kernels::Sums one = sums;
-        one.even = sums.even + i * apart, one.odd = sums.odd + i * apart, one.scale = scale + 2 * i;
+        one.even = sums.even + i, one.odd = sums.odd + i, one.scale = scale + 2 * i;
         if (one.by) one.by = by + i;
         chip.int8.Dequantise(one, y + (500 + i * apart));
       }

@@ -71,7 +71,7 @@ TEST_F(MatMulTest, TakesVectorsInTheOrderOfTheSingleProduct) {
   const Pair x{kEast, 0, 2, 11};
   const Quad y{kEast, 1, 5}, single{kEast, 2, 5};
   chip.Store(x, Halves(RandomFloats(chip.random, size_t{16} * 5 * kLanes)));
-  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {x, 5}, {y, 2}, {order});
+  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {x, 5}, {y, 2}, order);
   for (int b = 0; b < 16; ++b) {
     const Quad out = single + 2 * b;
     Product product(chip.placer, chip.timing, {{"product", m, {out, out}}}, x + 5 * b, {false, order});
@@ -127,26 +127,24 @@ TEST_P(Int8MatMulTest, GivesTheSumsOfEachSingleProduct) {
   const Quad even{side, 1, 5}, odd{side, 2, 5}, kept{Other(side), 1, 0};
   const int all = m.tiles() * batch * sums;
   chip.Fill({Other(side), 0, 0}, 1, 1.0f);
-  const auto keep = [&](int from, int count, int apart, int to) {
-    for (int b = 0; b < count; ++b) {
-      const int at = from + b * apart;
-      chip.int8.Dequantise({even + at, odd + at, {Other(side), 0, 0}}, kept + (to + b * sums));
-    }
+  const auto keep = [&](const BatchSums& at, int to) {
+    chip.int8.Dequantise({at.even, at.odd, {Other(side), 0, 0}}, kept + to);
   };
   const Pair x{side, 0, 2, 11};
-  const int tiles = m.tiles() + 1;
   int stored = 0;
-  PlaceMatMul(chip.placer, chip.timing, "products", m, batch, {x, stride}, {even, tiles, odd},
-              {order, groups}, [&](int tile, int sum) {
-                keep(tile, batch, tiles, tile * batch * sums + sum), ++stored;
-              });
+  PlaceInt8MatMul(chip.placer, chip.timing, "products", m, batch, {x, stride}, {even, odd}, order,
+                  groups, [&](int tile, int sum, const BatchSums& at) {
+                    for (int b = 0; b < batch; ++b) keep(at + b, (tile * batch + b) * sums + sum);
+                    ++stored;
+                  });
   EXPECT_EQ(stored, m.tiles() * sums);
   for (int b = 0; b < batch; ++b) {
     Product::Way way{.order = order, .groups = groups};
     Product product(chip.placer, chip.timing, {{"product", m, {even, odd}}}, x + b * stride, way);
     while (!product.done()) {
       const auto now = product.Step();
-      if (now) keep(now->tile, 1, 0, all + (now->tile * batch + b) * sums + now->sum);
+      const BatchSums at = BatchSums{even, odd} + (now ? now->tile : 0);
+      if (now) keep(at, all + (now->tile * batch + b) * sums + now->sum);
     }
   }
   ASSERT_NO_FATAL_FAILURE(chip.Run());
@@ -180,8 +178,8 @@ TEST_F(MatMulTest, InstallsEachTileOnceForAllVectors) {
 // row tile, too.
 TEST_F(MatMulTest, InstallsEachInt8TileOnceForAllVectors) {
   const Matrix m{kEast, 0, 4 * kTileRows, 12, 1, NumberFormat::kInt8};
-  PlaceMatMul(chip.placer, chip.timing, "products", m, 16, {{kEast, 0, 0, 0}, 12},
-              {{kEast, 1, 0}, 4, {kEast, 2, 0}});
+  PlaceInt8MatMul(chip.placer, chip.timing, "products", m, 16, {{kEast, 0, 0, 0}, 12},
+                  {{kEast, 1, 0}, {kEast, 2, 0}}, {}, {}, [](int, int, const BatchSums&) {});
   const int64_t tiles = int64_t{m.tiles()} * m.slots;
   EXPECT_LE(LastCycle(), tiles * 28 + 200);
   const Program program = chip.placer.Finish();
