@@ -41,6 +41,8 @@ struct PartShape {
   bool to_head = false;
   // Only copies hidden vectors as the embedding gave them, into a row of the inbox or back from it.
   std::optional<int> keep = std::nullopt, take = std::nullopt;
+  // Only passes on what goes over this route, on its third chips (runtime/compiler/relay.h).
+  const NodeRoute* relay = nullptr;
 };
 inline constexpr PartShape kWholeStep = {true, nullptr, true, nullptr, true};
 

@@ -102,11 +102,16 @@ absl::Status ReplaceFailed(const Topology& topology, const std::vector<NodeId>& 
 absl::StatusOr<std::vector<NodeId>> ChooseNodes(const Topology& topology,
                                                 const std::vector<NodeId>& usable,
                                                 const std::vector<NodeId>& failed, int count) {
-  ASSIGN_OR_RETURN(std::vector<NodeId> chain, FindNodeChain(topology, usable, count));
+  absl::StatusOr<std::vector<NodeId>> found = FindNodeChain(topology, usable, count);
+  if (!found.ok() && !absl::IsFailedPrecondition(found.status())) return found;
+  // Where no chain has cables all along, in order of their numbers: transfers go over third nodes.
+  std::vector<NodeId> chain(usable.begin(), usable.begin() + count);
+  if (found.ok()) chain = *std::move(found);
   RETURN_IF_ERROR(ReplaceFailed(topology, failed, chain));
   if (CheckNodeChain(topology, chain).ok()) return chain;
-  // A spare may lack the cable to the next rack: the same nodes in another order.
-  return FindNodeChain(topology, chain, count);
+  // A spare may lack the cable to the next rack: the same nodes in another order, if that helps.
+  const absl::StatusOr<std::vector<NodeId>> other = FindNodeChain(topology, chain, count);
+  return other.ok() ? other : chain;
 }
 
 }  // namespace
@@ -119,6 +124,8 @@ uint64_t Deployment::Digest() const {
     for (ChipId chip : stage.chips) absl::StrAppend(&all, " ", chip.value());
     range(stage.layers), range(stage.embedding), range(stage.head);
   }
+  if (!failed.empty()) absl::StrAppend(&all, ";failed");
+  for (NodeId node : failed) absl::StrAppend(&all, " ", node.value());
   return XXH64(all.data(), all.size(), 0);
 }
 
@@ -131,6 +138,7 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
   }
   ASSIGN_OR_RETURN(const int chips, ChooseTensorParallel(request, topology));
   Deployment out;
+  out.failed = request.failed;
   ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context, request.sequences,
                                       request.weights, request.kv_cache));
   const std::vector<NodeId> usable = UsableNodes(topology, chips);

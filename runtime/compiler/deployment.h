@@ -3,7 +3,7 @@
 // of a node, a pipeline of stages over nodes:
 //
 //   stage 0           1           ...        n-1
-//   node 0.0 ==hidden==> node 0.1 ==> ... ==> node 9.7      each ==> has a cable of its own
+//   node 0.0 ==hidden==> node 0.1 ==> ... ==> node 9.7      each ==> a cable, if there is one
 //   layers [0,1)      [1,2)                  [79,80)
 //   embedding rows on the first stages       head rows on the last ones
 //
@@ -49,6 +49,7 @@ struct Deployment {
   Plan plan;                        // of every stage's chips: heads and rows of one shard
   std::vector<Stage> stages;        // in the order of the pipeline
   std::vector<NodeId> free_spares;  // spare nodes that hold nothing and have not failed
+  std::vector<NodeId> failed = {};  // nodes that must not be used, not even on the way
 
   int tensor_parallel() const { return plan.chips; }
   int num_stages() const { return static_cast<int>(stages.size()); }

@@ -8,46 +8,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
+#include "runtime/compiler/stage_routes.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/verify.h"
 
 namespace lockstep {
 namespace {
 
-// The cables from chips of `from` to chips of `to`, by member and port; one to each chip of `to`,
-// since its links into its node carry no more than one cable brings.
-std::vector<NodeCable> CablesBetween(const Topology& topology, const LinkModel& links,
-                                     const PipelineStage& from, const PipelineStage& to) {
-  std::vector<NodeCable> cables;
-  for (size_t member = 0; member < from.chips.size(); ++member) {
-    for (const Link& link : topology.outgoing(ChipId(from.chips[member]))) {
-      const auto at = std::find(to.chips.begin(), to.chips.end(), link.to.value());
-      const bool taken = std::any_of(cables.begin(), cables.end(), [&](const NodeCable& c) {
-        return c.to_member == at - to.chips.begin();
-      });
-      if (at == to.chips.end() || taken) continue;
-      cables.push_back({static_cast<int>(member), static_cast<int>(link.from_port.value()),
-                        static_cast<int>(at - to.chips.begin()),
-                        static_cast<int>(link.to_port.value()),
-                        FlightCycles(topology, links, link.place)});
-    }
-  }
-  return cables;
-}
-
-absl::StatusOr<NodeRoute> RouteBetween(const Topology& topology, const LinkModel& links,
-                                       const ChipTiming& timing, const Pipeline& pipeline, int from,
-                                       int to) {
-  const PipelineStage& a = pipeline.stages[from];
-  const PipelineStage& b = pipeline.stages[to];
-  std::vector<NodeCable> cables = CablesBetween(topology, links, a, b);
-  if (cables.empty()) {
-    return absl::UnimplementedError(absl::StrCat(
-        "topology ", topology.name(), ": no cable joins stage ", from, " (chips ", a.chips.front(),
-        "..", a.chips.back(), ") and stage ", to, " (chips ", b.chips.front(), "..", b.chips.back(),
-        "); stages that follow each other need one"));
-  }
-  return NodeRoute::Create(std::move(cables), b.groups, timing);
+absl::Status TheyMeet(const PipelinePart& last, const PipelinePart& part, uint32_t chip) {
+  const bool relays = last.shape.relay != nullptr || part.shape.relay != nullptr;
+  return absl::InvalidArgumentError(
+      absl::StrCat("stage ", part.stage, ": a part of its step starts in cycle ", part.start,
+                   ", the one before ends in cycle ", last.end,
+                   relays ? absl::StrCat(" (chip", chip, " passes on a transfer of stage ",
+                                         (part.shape.relay ? part : last).stage, " in one of them)")
+                          : "",
+                   "; use fewer stages"));
 }
 
 }  // namespace
@@ -76,6 +52,19 @@ absl::StatusOr<std::vector<Group>> GroupsOf(const Topology& topology,
   return groups;
 }
 
+uint32_t Pipeline::LastChip() const {
+  uint32_t last = 0;
+  for (const PipelineStage& stage : stages) {
+    for (uint32_t chip : stage.chips) last = std::max(last, chip);
+  }
+  for (const std::vector<NodeRoute>* routes : {&forward, &backward}) {
+    for (const NodeRoute& route : *routes) {
+      for (uint32_t chip : route.relay_chips()) last = std::max(last, chip);
+    }
+  }
+  return last;
+}
+
 uint64_t Pipeline::Digest() const {
   std::string all = absl::StrCat(absl::Hex(plan.Digest()));
   for (const PipelineStage& stage : stages) {
@@ -91,6 +80,9 @@ uint64_t Pipeline::Digest() const {
       for (size_t m = 0; m < stages.front().chips.size(); ++m) {
         absl::StrAppend(&all, "|", route.SendPicture(static_cast<int>(m)),
                         route.ReceivePicture(static_cast<int>(m)));
+      }
+      for (size_t i = 0; i < route.relay_chips().size(); ++i) {
+        absl::StrAppend(&all, "|", route.relay_chips()[i], route.RelayPicture(static_cast<int>(i)));
       }
     }
   }
@@ -112,9 +104,12 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
     ASSIGN_OR_RETURN(made.groups, GroupsOf(topology, made.chips, links));
     out.stages.push_back(std::move(made));
   }
+  std::vector<std::vector<Group>> groups;
+  for (const PipelineStage& stage : out.stages) groups.push_back(stage.groups);
+  StageRoutes routes(deployment, groups, topology, links, timing);
   for (int s = 0; s + 1 < static_cast<int>(out.stages.size()); ++s) {
-    ASSIGN_OR_RETURN(NodeRoute there, RouteBetween(topology, links, timing, out, s, s + 1));
-    ASSIGN_OR_RETURN(NodeRoute back, RouteBetween(topology, links, timing, out, s + 1, s));
+    ASSIGN_OR_RETURN(NodeRoute there, routes.Between(s, s + 1));
+    ASSIGN_OR_RETURN(NodeRoute back, routes.Between(s + 1, s));
     out.forward.push_back(std::move(there));
     out.backward.push_back(std::move(back));
   }
@@ -152,7 +147,7 @@ void CompiledPipeline::ListParts() {
   }
   for (int s = deepest; s > 0; --s) {
     const NodeRoute* in = s < deepest ? &pipeline_.backward[s] : nullptr;
-    parts_.push_back({s, {embeds(s), in, false, &pipeline_.backward[s - 1], false}});
+    AddPart(s, {embeds(s), in, false, &pipeline_.backward[s - 1], false});
   }
   for (int s = 0; s <= last; ++s) {
     PartShape part{s == 0 && embeds(0), nullptr, true, nullptr, s == last && heads(s)};
@@ -161,41 +156,53 @@ void CompiledPipeline::ListParts() {
     if (s < last) part.send = &pipeline_.forward[s];
     if (s == last && first_head < last) part.send = &pipeline_.backward[s - 1];
     part.to_head = s == last;
-    parts_.push_back({s, part});
+    AddPart(s, part);
   }
   for (int s = last - 1; s >= first_head; --s) {
     const NodeRoute* out = s > first_head ? &pipeline_.backward[s - 1] : nullptr;
     PartShape part{false, &pipeline_.backward[s], false, out, heads(s)};
     part.to_head = true;
-    parts_.push_back({s, part});
+    AddPart(s, part);
   }
 }
 
-// A part starts so that it receives what the one before it sends, or, where it goes on with what that one
-// left on its node, as soon as that is done.
+// The part, and what third chips do of the transfer that it sends.
+void CompiledPipeline::AddPart(int stage, const PartShape& shape) {
+  PipelinePart part{stage, shape};
+  part.chips = pipeline_.stages[stage].chips;
+  parts_.push_back(part);
+  if (shape.send == nullptr || shape.send->relay_chips().empty()) return;
+  part.shape = {};
+  part.shape.relay = shape.send, part.shape.to_head = shape.to_head;
+  part.chips = shape.send->relay_chips();
+  parts_.push_back(part);
+}
+
+// A part starts so that it receives what the one before it sends, or, where it goes on with what
+// that one left on its node, as soon as that is done.
 absl::Status CompiledPipeline::SetStarts(std::vector<PipelinePart>& row) {
   int64_t first_sent = 0, earliest = 0, done = 0;
   for (PipelinePart& part : row) {
     ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
-    const bool receives = part.shape.receive != nullptr;
+    const bool receives = part.shape.receive != nullptr || part.shape.relay != nullptr;
     part.start = receives ? first_sent - role->compiled.received_from : done;
     part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
     part.weight_stream_bytes = role->compiled.weight_stream_bytes;
-    part.sram = role->compiled.layout.use;
+    if (part.shape.relay == nullptr) part.sram = role->compiled.layout.use;
     first_sent = part.start + role->compiled.sent_from;
     earliest = std::min(earliest, part.start);
     done = part.end + DrainCycles(timing_);
   }
-  std::map<int, const PipelinePart*> before;
+  std::map<uint32_t, const PipelinePart*> before;
   for (PipelinePart& part : row) {
     part.start -= earliest, part.end -= earliest;
-    const PipelinePart*& last = before[part.stage];
-    if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("stage ", part.stage, ": a part of its step starts in cycle ", part.start,
-                       ", the one before ends in cycle ", last->end, "; use fewer stages"));
+    for (uint32_t chip : part.chips) {
+      const PipelinePart*& last = before[chip];
+      if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
+        return TheyMeet(*last, part, chip);
+      }
+      last = &part;
     }
-    last = &part;
   }
   return absl::OkStatus();
 }

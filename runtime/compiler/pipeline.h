@@ -5,7 +5,8 @@
 //   layers                                stage 0 --> stage 1 --> ... --> stage S-1
 //   head                      stage S-H <-- ... <-- stage S-2 <-- stage S-1
 //
-// An arrow is a transfer of the hidden vector (runtime/kernels/transfer.h). Rows of the vocabulary
+// An arrow is a transfer of the hidden vector (runtime/kernels/transfer.h); third chips on its way
+// have a part of their own. Rows of the vocabulary
 // that stages 0 and S-1 hold are part of their layers' programs; other parts are programs of their
 // own. All starts follow from the programs: each part starts so that it receives what the part
 // before it sends.
@@ -14,9 +15,9 @@
 // inputs and KV rows of its own; the period is the least in which no two parts of a node meet.
 //
 // Positions of a prompt in flight, or batches of them, have the same row of parts on the same
-// programs, inputs and rows of the cache: a part of the next one finds what the one before left. Only
-// the last one has a head. Where several stages hold rows of the embedding they go in groups, whose
-// embeddings wait in the first stage's inbox:
+// programs, inputs and rows of the cache: a part of the next one finds what the one before left.
+// Only the last one has a head. Where several stages hold rows of the embedding they go in groups,
+// whose embeddings wait in the first stage's inbox:
 //
 //   embedding  p0 p1 p2 p3                     p4 p5 p6 p7
 //   layers                 p0   p1   p2   p3                p4 ..
@@ -53,6 +54,8 @@ struct Pipeline {
   std::vector<NodeRoute> forward;   // [s]: from stage s to s + 1
   std::vector<NodeRoute> backward;  // [s]: from stage s + 1 to s
 
+  // The highest number of a chip that has work, be it only to pass something on.
+  uint32_t LastChip() const;
   // Of all that decides programs and images: ranks compare it before they start.
   uint64_t Digest() const;
 };
@@ -66,7 +69,7 @@ absl::StatusOr<std::vector<Group>> GroupsOf(const Topology& topology,
 // The whole model on one node whose members are chips 0, 1, ...
 Pipeline OneStage(Plan plan, std::vector<Group> groups);
 
-// Errors: stages that follow each other without a cable between chips that they use.
+// Errors: stages that follow each other without any way between chips that they use.
 absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topology& topology,
                                       const LinkModel& links, const ChipTiming& timing);
 
@@ -78,14 +81,15 @@ struct Role {
   std::shared_ptr<const ProgramCheck> check = {};  // null: not made yet
 };
 
-// One part of a step on one node.
+// One part of a step: on one node, or on third chips on the way from it to the next.
 struct PipelinePart {
   int stage;
   PartShape shape;
-  int64_t start = 0, end = 0;       // cycles; of member 0's program
-  int position = 0;                 // of those in flight; of a batch the first
-  int64_t weight_stream_bytes = 0;  // a chip's
-  SramUse sram = {};                // of the stage, a chip's
+  absl::Span<const uint32_t> chips = {};  // of the fabric, by member; of the pipeline's
+  int64_t start = 0, end = 0;             // cycles; of member 0's program
+  int position = 0;                       // of those in flight; of a batch the first
+  int64_t weight_stream_bytes = 0;        // a chip's
+  SramUse sram = {};                      // of the stage, a chip's
 };
 
 // Programs of a pipeline. Immutable but for roles compiled on the way; one thread.
@@ -103,8 +107,8 @@ class CompiledPipeline {
                                                                   int threads = 0);
 
   // The step in which plan.flight positions follow each other, as `one` takes them: singly or in
-  // batches. one: of the same pipeline; its programs are taken over. REQUIRES: one sequence, several
-  // stages, a flight of several steps of `one`.
+  // batches. one: of the same pipeline; its programs are taken over. REQUIRES: one sequence,
+  // several stages, a flight of several steps of `one`.
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> CreateFlight(
       const CompiledPipeline& one);
 
@@ -123,7 +127,7 @@ class CompiledPipeline {
   int group() const { return group_; }
   int64_t group_period() const { return group_period_; }
 
-  // Where a chip of the fabric stands; nothing for chips without work.
+  // Where a chip of the fabric stands; nothing for chips that no stage holds.
   struct Seat {
     int stage, member;
   };
@@ -133,10 +137,11 @@ class CompiledPipeline {
     const PipelinePart* part;
     std::shared_ptr<const Role> role;
   };
-  // The chip's parts by start; roles are compiled when first asked for. Errors: CompileChip's.
+  // The chip's parts by start, what it passes on among them; roles are compiled when first asked
+  // for. Errors: CompileChip's.
   absl::StatusOr<std::vector<ChipPart>> PartsOf(uint32_t chip);
   absl::StatusOr<std::shared_ptr<const Role>> RoleOf(const PipelinePart& part, int member);
-  // Of the first member of the part's stage.
+  // Of the first chip of the part.
   const Role& FirstRoleOf(const PipelinePart& part) const;
   size_t roles() const { return roles_.size(); }
   // Hands over what is known of the programs (chip/timing_check.h).
@@ -147,6 +152,7 @@ class CompiledPipeline {
       : pipeline_(std::move(pipeline)), timing_(timing), step_(step) {}
   struct RowGroup;
   void ListParts();
+  void AddPart(int stage, const PartShape& shape);
   absl::Status SetStarts(std::vector<PipelinePart>& row);
   void Repeat();
   absl::StatusOr<std::vector<PipelinePart>> WithoutHeads(const std::vector<PipelinePart>& row);
@@ -157,8 +163,12 @@ class CompiledPipeline {
   // placements: null, or empty and then filled, or followed (CompileChip).
   absl::StatusOr<std::shared_ptr<const Role>> CompileRole(const PipelinePart& part, int member,
                                                           bool check, Placements* placements) const;
+  absl::StatusOr<CompiledChip> CompilePart(const PipelinePart& part, int member,
+                                           const Placements* known) const;
   // What decides a program, of one member, or of all of them the placements.
   std::string Picture(const PipelinePart& part, std::optional<int> member) const;
+  std::string ShapePicture(const StageShape& shape) const;
+  const StageShape* StageOfRelay(const PipelinePart& part, int member) const;
 
   const Pipeline pipeline_;
   const ChipTiming timing_;

@@ -16,14 +16,20 @@ using Parts = std::vector<PipelinePart>;
 // For any number of rows, so that the time of many follows from that of a few.
 constexpr int kAny = std::numeric_limits<int>::max();
 
-// The least period in which no part of `first` meets one of the same node of `later`, 1 .. most
+bool ShareAChip(const PipelinePart& a, const PipelinePart& b) {
+  if (a.shape.relay == nullptr && b.shape.relay == nullptr) return a.stage == b.stage;
+  return std::find_first_of(a.chips.begin(), a.chips.end(), b.chips.begin(), b.chips.end()) !=
+         a.chips.end();
+}
+
+// The least period in which no part of `first` meets one of the same chips of `later`, 1 .. most
 // periods behind: whatever still meets, k periods apart, moves it up.
 int64_t LeastPeriod(const Parts& first, const Parts& later, int most, int64_t drain,
                     int64_t period) {
   const auto next = [&] {
     for (const PipelinePart& a : first) {
       for (const PipelinePart& b : later) {
-        if (a.stage != b.stage) continue;
+        if (!ShareAChip(a, b)) continue;
         for (int k = 1; k <= most; ++k) {
           const int64_t start = b.start + k * period, end = b.end + drain + k * period;
           if (start >= a.end + drain) break;  // and so are all that follow
@@ -64,9 +70,9 @@ PipelinePart At(PipelinePart part, int64_t cycles) {
 
 // Positions whose embeddings are gathered before their layers begin.
 struct CompiledPipeline::RowGroup {
-  Parts gather;            // a row's embedding, into the inbox
-  Parts layers, last;      // a row's layers, from the inbox, without heads and with them
-  int64_t gather_period;   // from row to row
+  Parts gather;           // a row's embedding, into the inbox
+  Parts layers, last;     // a row's layers, from the inbox, without heads and with them
+  int64_t gather_period;  // from row to row
   int64_t layers_period;
   int64_t Begin(int rows, int64_t drain) const {  // of the layers of the first row
     return EndOf(gather) + (rows - 1) * gather_period + drain;
@@ -153,10 +159,11 @@ absl::Status CompiledPipeline::FollowOn(int rows) {
   return absl::OkStatus();
 }
 
-// A stage that holds rows of the embedding is met twice by each row of parts, and the further apart the
-// two, the longer no other row may come between: about as long as the row's way through all these stages.
-// So the embeddings of a group of rows are gathered one closely behind the other, kept at the first
-// stage, and then their layers follow each other: that way is gone once for the group.
+// A stage that holds rows of the embedding is met twice by each row of parts, and the further apart
+// the two, the longer no other row may come between: about as long as the row's way through all
+// these stages. So the embeddings of a group of rows are gathered one closely behind the other,
+// kept at the first stage, and then their layers follow each other: that way is gone once for the
+// group.
 absl::Status CompiledPipeline::FollowInGroups(int rows) {
   const int64_t drain = DrainCycles(timing_);
   RowGroup group;
@@ -184,8 +191,8 @@ absl::Status CompiledPipeline::FollowInGroups(int rows) {
   const int most = std::min(pipeline_.plan.inbox, rows), groups = CeilDiv(rows, most);
   const int rest = rows - (groups - 1) * most;  // rows of the last group
   group_ = most * batch();
-  group_period_ = PeriodOfRows(group.Outline(most, false, drain), group.Outline(rest, true, drain),
-                               drain);
+  group_period_ =
+      PeriodOfRows(group.Outline(most, false, drain), group.Outline(rest, true, drain), drain);
   parts_.clear();
   for (int r = 0; r < rows; ++r) {
     const int g = r / most, row = r % most;

@@ -10,16 +10,32 @@
 #include "chip/check.h"
 #include "runtime/compiler/pipeline.h"
 #include "runtime/compiler/prefill.h"
+#include "runtime/compiler/relay.h"
 
 namespace lockstep {
 
+std::string CompiledPipeline::ShapePicture(const StageShape& shape) const {
+  return absl::StrCat(shape.layers.size(), "+", pipeline_.plan.ShardRows(shape.embedding), "+",
+                      pipeline_.plan.ShardRows(shape.head));
+}
+
+// A third chip that belongs to a stage keeps to its layout.
+const StageShape* CompiledPipeline::StageOfRelay(const PipelinePart& part, int member) const {
+  const std::optional<Seat> seat = SeatOf(part.chips[member]);
+  return seat ? &pipeline_.stages[seat->stage].shape : nullptr;
+}
+
 std::string CompiledPipeline::Picture(const PipelinePart& part, std::optional<int> member) const {
+  if (part.shape.relay != nullptr) {
+    LOCKSTEP_CHECK(member, "third chips of stage %d have placements of their own", part.stage);
+    const StageShape* of = StageOfRelay(part, *member);
+    return absl::StrCat(part.shape.relay->RelayPicture(*member), part.shape.to_head ? "^" : "",
+                        of == nullptr ? "" : ShapePicture(*of));
+  }
   const PipelineStage& stage = pipeline_.stages[part.stage];
   const Group& group = stage.groups[member.value_or(0)];
   const int self = member.value_or(-1);
-  std::string out = absl::StrCat(
-      stage.shape.layers.size(), "+", pipeline_.plan.ShardRows(stage.shape.embedding), "+",
-      pipeline_.plan.ShardRows(stage.shape.head));
+  std::string out = ShapePicture(stage.shape);
   if (part.shape.keep) return absl::StrCat(out, "keep", *part.shape.keep);
   if (part.shape.take) return absl::StrCat(out, "take", *part.shape.take);
   if (pipeline_.plan.inbox > 0 && part.stage == 0) out += "inbox";
@@ -44,17 +60,25 @@ absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const Pipel
   return role;
 }
 
+absl::StatusOr<CompiledChip> CompiledPipeline::CompilePart(const PipelinePart& part, int member,
+                                                           const Placements* known) const {
+  const Plan& plan = pipeline_.plan;
+  if (part.shape.relay != nullptr) {
+    return CompileRelay(plan, batch(), part.shape, member, StageOfRelay(part, member), timing_);
+  }
+  const PipelineStage& stage = pipeline_.stages[part.stage];
+  const auto compile = step_ == Step::kBatch ? CompilePrefill : CompileChip;
+  return compile(plan, stage.shape, part.shape, stage.groups[member], timing_, known);
+}
+
 absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(
     const PipelinePart& part, int member, bool check, Placements* placements) const {
-  const PipelineStage& stage = pipeline_.stages[part.stage];
-  const Group& group = stage.groups[member];
-  const auto compile = step_ == Step::kBatch ? CompilePrefill : CompileChip;
   const bool known = placements != nullptr && !placements->empty();
-  ASSIGN_OR_RETURN(CompiledChip compiled, compile(pipeline_.plan, stage.shape, part.shape, group,
-                                                  timing_, known ? placements : nullptr));
+  ASSIGN_OR_RETURN(CompiledChip compiled,
+                   CompilePart(part, member, known ? placements : nullptr));
   if (placements != nullptr && !known) *placements = std::move(compiled.placements);
   compiled.placements = {};
-  DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = stage.chips[member]});
+  DispatchResult dispatched = Dispatch(compiled.program, timing_, {.chip = part.chips[member]});
   if (dispatched.fault) return absl::InternalError(dispatched.fault->ToString());
   compiled.program = {};  // the schedule says the same
   auto schedule = std::make_shared<const Schedule>(std::move(dispatched.schedule));
@@ -93,8 +117,15 @@ absl::Status CompiledPipeline::CompileAll(int threads) {
   std::map<std::string, Job> by_picture;
   std::vector<Job*> first, others;
   for (const PipelinePart& part : parts_) {
+    if (part.shape.relay != nullptr) {  // each third chip has placements of its own
+      for (int m = 0; m < static_cast<int>(part.chips.size()); ++m) {
+        const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, nullptr});
+        if (made) first.push_back(&at->second);
+      }
+      continue;
+    }
     const auto [known, is_first] = placements.try_emplace(Picture(part, std::nullopt));
-    for (int m = 0; m < static_cast<int>(pipeline_.stages[part.stage].chips.size()); ++m) {
+    for (int m = 0; m < static_cast<int>(part.chips.size()); ++m) {
       const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, &known->second});
       if (made) (is_first && m == 0 ? first : others).push_back(&at->second);
     }
@@ -127,10 +158,13 @@ const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
 absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsOf(uint32_t chip) {
   std::vector<ChipPart> out;
   const std::optional<Seat> seat = SeatOf(chip);
-  if (!seat) return out;
   for (const PipelinePart& part : parts_) {
-    if (part.stage != seat->stage) continue;
-    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, RoleOf(part, seat->member));
+    const bool relays = part.shape.relay != nullptr;
+    if (!relays && (!seat || part.stage != seat->stage)) continue;
+    const auto at = std::find(part.chips.begin(), part.chips.end(), chip);
+    if (at == part.chips.end()) continue;
+    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
+                     RoleOf(part, static_cast<int>(at - part.chips.begin())));
     out.push_back({&part, std::move(role)});
   }
   std::sort(out.begin(), out.end(),

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/isa.h"
 #include "runtime/compiler/landing.h"
+#include "runtime/compiler/relay.h"
 #include "runtime/compiler/sequence_map.h"
 #include "runtime/kernels/chain.h"
 
@@ -96,8 +97,10 @@ CompiledChip StepEmitter::Emit() {
 }
 
 StepEmitter::Positions StepEmitter::ForHead() const {
-  return plan_.batch_logits ? Positions{0, batch_} : Positions{batch_ - 1, 1};
+  const int count = TravelOf(plan_, batch_, true).positions;
+  return {batch_ - count, count};
 }
+Pace StepEmitter::Pacing() const { return TravelOf(plan_, batch_, part_.to_head).pace; }
 StepEmitter::Positions StepEmitter::Arriving() const {
   return part_.to_head && !part_.layers ? ForHead() : Positions{0, batch_};
 }
@@ -184,7 +187,7 @@ void StepEmitter::Take(int row) {
 void StepEmitter::Receive(CompiledChip& out) {
   const Quad target = part_.embedding ? at_.landing : at_.residual;
   const NodeRoute::Moved received = part_.receive->PlaceReceive(placer_, timing_, group_, target,
-                                                                InOrder(Arriving()), pace());
+                                                                InOrder(Arriving()), Pacing());
   out.received_from = received.from, out.moved_until = received.last;
 }
 
@@ -219,7 +222,7 @@ void StepEmitter::EmitLast(CompiledChip& out, const std::function<void()>& emit)
     if (attempt > 0) placer_ = before;
     base = placer_.Agree(base);
     sender_.emplace(placer_, timing_, *part_.send, group_.self, at_.residual, InOrder(Leaving()),
-                    pace(), base);
+                    Pacing(), base);
     emit();
     late = sender_->late();
   }

@@ -123,8 +123,7 @@ class StepEmitter {
                  const std::function<void(int)>& summed);
   Attention::ValueTables ValueTables() const;
   void AttendInt8(const LayerMap& layer);
-  // A word of one position in fp16 takes longer to make than to send.
-  Pace pace() const { return batch_ == 1 && !Int8() ? Pace::kWords : Pace::kVectors; }
+  Pace Pacing() const;
   Positions Arriving() const;
   Positions Leaving() const;
 

@@ -25,6 +25,18 @@ int StreamTo(int port) {
   return StreamNumber(west ? Direction::kWest : Direction::kEast, kStream);
 }
 
+// Cycles from when a vector is received until it can be read.
+int StoreCycles(const ChipTiming& timing) {
+  return Latency(timing, Opcode::kReceive) + timing.receive_turnaround;
+}
+
+// Cycles from when a third chip receives a vector until it sends it on.
+int64_t RelayCycles(const ChipTiming& timing, int out_port, int wait) {
+  const int slice = ColumnSlice(kRelayWord.side, kRelayWord.column, 0);
+  return StoreCycles(timing) + wait + Latency(timing, Opcode::kRead) +
+         Hops(SlicePosition(slice), C2cPosition(out_port));
+}
+
 // The port on whose queue all members hold what one of them sends at a port of that side.
 int ShadowPort(int port) { return C2cPosition(port) == kSxmWest ? kWesternPorts - 1 : kC2cLinks - 1; }
 
@@ -46,10 +58,29 @@ std::vector<int> PortsOf(const Group& group) {
 
 }  // namespace
 
+NodeCable JoinCables(int from_member, int to_member, const std::vector<NodeLink>& links, int like,
+                     const ChipTiming& timing) {
+  LOCKSTEP_CHECK(!links.empty(), "%d cables", links.size());
+  const int period = LinkPeriod(timing);
+  NodeCable out{from_member, links.front().from_port, to_member, links.back().to_port, 0};
+  int64_t arrives = period + links.front().flight_cycles;
+  for (size_t i = 1; i < links.size(); ++i) {
+    const int port = links[i].from_port;
+    out.relays.push_back({links[i].from, links[i - 1].to_port, port, arrives, 1});
+    arrives += RelayCycles(timing, port, 1) + period + links[i].flight_cycles;
+  }
+  if (like >= 0 && !out.relays.empty()) {
+    const int more = static_cast<int>(((like + period - arrives) % period + period) % period);
+    out.relays.back().wait += more, arrives += more;
+  }
+  out.flight_cycles = static_cast<int>(arrives - period);
+  return out;
+}
+
 NodeRoute::Times NodeRoute::TimesOf(int share, int column_position,
                                     const ChipTiming& timing) const {
   const int period = LinkPeriod(timing);
-  const int store = Latency(timing, Opcode::kReceive) + timing.receive_turnaround;
+  const int store = StoreCycles(timing);
   Times t;
   t.gateway = period + cables_[share].flight_cycles;
   t.forward =
@@ -64,7 +95,7 @@ NodeRoute::Times NodeRoute::TimesOf(int share, int column_position,
 // shares.
 bool NodeRoute::Clashes(const std::vector<Group>& to, const ChipTiming& timing) const {
   const int period = LinkPeriod(timing), shares = static_cast<int>(cables_.size());
-  const int store = Latency(timing, Opcode::kReceive) + timing.receive_turnaround;
+  const int store = StoreCycles(timing);
   for (int column = 0; column < kColumns; ++column) {
     const int position = SlicePosition(ColumnSlice(Hemisphere::kWest, column, 0));
     for (int self = 0; self < static_cast<int>(to.size()); ++self) {
@@ -103,6 +134,9 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
   NodeRoute route;
   if (cables.size() > kSlicesPerColumn) cables.resize(kSlicesPerColumn);
   route.cables_ = std::move(cables);
+  for (const NodeCable& cable : route.cables_) {
+    for (const Relay& relay : cable.relays) route.relay_chips_.push_back(relay.chip);
+  }
   route.local_flight_ = to.front().flight_cycles;
   const int period = LinkPeriod(timing);
   for (int sum = 1; sum < 2 * period; ++sum) {
@@ -193,6 +227,64 @@ std::string NodeRoute::ReceivePicture(int self) const {
                     cable.to_member == self ? cable.to_port : -1, "@", cable.flight_cycles);
   }
   return out;
+}
+
+NodeRoute::Relayed NodeRoute::RelayAt(int index) const {
+  for (int share = 0; share < static_cast<int>(cables_.size()); ++share) {
+    const std::vector<Relay>& relays = cables_[share].relays;
+    if (index < static_cast<int>(relays.size())) return {share, relays[index]};
+    index -= static_cast<int>(relays.size());
+  }
+  LOCKSTEP_CHECK(false, "%d third chips too many", index + 1);
+}
+
+int64_t NodeRoute::RelayedFrom() const {
+  int64_t first = INT64_MAX;
+  for (const NodeCable& cable : cables_) {
+    if (!cable.relays.empty()) first = std::min(first, cable.relays.front().arrives);
+  }
+  return first;
+}
+
+int64_t NodeRoute::RelayedFor(int words, Pace pace, const ChipTiming& timing) const {
+  int64_t last = 0;
+  for (int i = 0; i < words * kSlicesPerColumn; ++i) {
+    const Turn turn = TurnOf(i / kSlicesPerColumn, i % kSlicesPerColumn, pace, timing);
+    const std::vector<Relay>& relays = cables_[turn.share].relays;
+    if (relays.empty()) continue;
+    const int64_t stays = RelayCycles(timing, relays.back().out_port, relays.back().wait);
+    last = std::max(last, turn.leaves + relays.back().arrives + stays - RelayedFrom());
+  }
+  return last;
+}
+
+// A slice takes every fourth vector, so that none is overwritten while it waits.
+void NodeRoute::PlaceRelay(Placer& placer, const ChipTiming& timing, int index, Quad scratch,
+                           int words, Pace pace) const {
+  const Relayed mine = RelayAt(index);
+  const int in_port = mine.relay.in_port, out_port = mine.relay.out_port;
+  const int64_t stays = RelayCycles(timing, out_port, mine.relay.wait);
+  LOCKSTEP_CHECK(scratch.side == kRelayWord.side && scratch.column == kRelayWord.column,
+                 "column %d", scratch.column);
+  Block b("relay hidden");
+  int vectors = 0;
+  for (int i = 0; i < words * kSlicesPerColumn; ++i) {
+    const Turn turn = TurnOf(i / kSlicesPerColumn, i % kSlicesPerColumn, pace, timing);
+    if (turn.share != mine.share) continue;
+    const int slice = ColumnSlice(scratch.side, scratch.column, vectors++ % kSlicesPerColumn);
+    const int64_t at = turn.leaves + mine.relay.arrives - RelayedFrom();
+    b.At(C2cQueue(in_port), ops::Receive(slice, scratch.address, 0), at);
+    ReadFor(b, timing, slice, scratch.address, out_port, at + stays, false);
+    b.At(C2cQueue(out_port), ops::Send(StreamTo(out_port)), at + stays);
+  }
+  const int64_t start = placer.Place(b);
+  LOCKSTEP_CHECK(start == 0, "a relay moved by %d cycles", start);
+}
+
+std::string NodeRoute::RelayPicture(int index) const {
+  const Relayed r = RelayAt(index);
+  return absl::StrCat("relay", r.share, "of", cables_.size(), ":", r.relay.in_port, ">",
+                      r.relay.out_port, "@", r.relay.arrives - RelayedFrom(), "+", r.relay.wait);
 }
 
 WordSender::WordSender(Placer& placer, const ChipTiming& timing, const NodeRoute& route, int self,

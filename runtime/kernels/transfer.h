@@ -8,6 +8,12 @@
 // Each vector is passed on as soon as it lies in SRAM: two hops, the second one overlapped with the
 // first. Values are fp32 and arrive as they are.
 //
+// Where chips of the two nodes have no cable in common, a share goes over third chips, which each
+// receive a vector into SRAM and send it on, in cycles of the same pace; to the two nodes that is
+// a cable with a longer flight:
+//
+//   member 0 port 7 ==== chip 12 ==== chip 13 ====> member 2 port 5
+//
 // The pace is fixed, so that the receiving node's program depends on the cables alone, and not on when
 // the sender's words come to stand: words are received at this pace, counted from a base that the
 // sender chooses, and a vector may be sent up to Early() cycles before its time, since it then waits
@@ -26,13 +32,38 @@
 
 namespace lockstep {
 
-// A cable between two nodes, by the members of their groups.
+// A third chip on the way between two nodes: what comes in at a port goes out at another.
+struct Relay {
+  uint32_t chip;  // of the fabric
+  int in_port, out_port;
+  int64_t arrives;  // cycles from when a vector leaves its node until it is received here
+  int wait;         // cycles it lies in SRAM
+  bool operator==(const Relay&) const = default;
+};
+
+// A way between two nodes, by the members of their groups: a cable, or several one after the other.
 struct NodeCable {
   int from_member, from_port;
   int to_member, to_port;
-  int flight_cycles;
+  int flight_cycles;  // until it can be received, beyond one LinkPeriod()
+  std::vector<Relay> relays = {};
   bool operator==(const NodeCable&) const = default;
 };
+
+// Of a third chip that has no other work: where vectors lie that it passes on.
+inline constexpr Quad kRelayWord{Hemisphere::kWest, 2, 0};
+
+// One cable of a way over third chips.
+struct NodeLink {
+  uint32_t from;  // chip of the fabric
+  int from_port, to_port;
+  int flight_cycles;
+};
+
+// The way of several cables one after the other; its flight is that of `like` and whole link
+// periods, so that vectors of both keep apart in the same way; like < 0: the least.
+NodeCable JoinCables(int from_member, int to_member, const std::vector<NodeLink>& links, int like,
+                     const ChipTiming& timing);
 
 // How closely words follow each other.
 enum class Pace : uint8_t {
@@ -68,11 +99,29 @@ class NodeRoute {
   Moved PlaceReceive(Placer& placer, const ChipTiming& timing, const Group& group, Quad target,
                      const std::vector<int>& order, Pace pace) const;
 
+  // The third chips, in the order of shares; empty: all cables are direct.
+  const std::vector<uint32_t>& relay_chips() const { return relay_chips_; }
+  // Emits what the index-th of relay_chips() does for `words` words, of which a few at a time lie in
+  // the word `scratch`. Cycle 0 of the program is RelayedFrom() after the base. REQUIRES: scratch in
+  // the column of kRelayWord; nothing placed.
+  void PlaceRelay(Placer& placer, const ChipTiming& timing, int index, Quad scratch, int words,
+                  Pace pace) const;
+  int64_t RelayedFrom() const;
+  // Cycles from there until the last third chip has sent the last of them.
+  int64_t RelayedFor(int words, Pace pace, const ChipTiming& timing) const;
+
   // What decides member `self`'s part, and nothing else: programs with equal pictures are equal.
   std::string SendPicture(int self) const;
   std::string ReceivePicture(int self) const;
+  std::string RelayPicture(int index) const;
 
  private:
+  // The index-th of relay_chips().
+  struct Relayed {
+    int share;
+    const Relay& relay;
+  };
+  Relayed RelayAt(int index) const;
   // Cycles of share `c` after a vector leaves: received by the gateway, sent on, received by the
   // others, in SRAM everywhere.
   struct Times {
@@ -84,6 +133,7 @@ class NodeRoute {
                      const Turn& turn) const;
 
   std::vector<NodeCable> cables_;
+  std::vector<uint32_t> relay_chips_;
   int local_flight_ = 0;
   int wait_ = 1;   // cycles a vector lies in the gateway's SRAM
   int delay_ = 0;  // of receives behind arrivals, of what gateways pass on

@@ -43,6 +43,9 @@ Json StagesJson(const PlanReport& report) {
     if (i + 1 < d.num_stages()) {
       json["cables_to_next"] = CablesBetween(report.topology, stage.node, d.stages[i + 1].node);
     }
+    for (const PlanDetour& detour : report.schedule.detours) {
+      if (detour.stage == i) json["chips_between"] = detour.relays;
+    }
     stages.push_back(std::move(json));
   }
   return stages;

@@ -17,6 +17,38 @@ void Raise(LinkLoad& load, int64_t vectors, int64_t cycles, const ChipTiming& ti
   load.share = std::max(load.share, busy / static_cast<double>(cycles * kTicksPerCycle));
 }
 
+// What the chip's programs come to; their layout is the stage's.
+absl::StatusOr<SramUse> AddChip(CompiledPipeline& compiled, uint32_t chip, const Topology& topology,
+                                PlanSchedule& out) {
+  ASSIGN_OR_RETURN(const std::vector<CompiledPipeline::ChipPart> parts, compiled.PartsOf(chip));
+  int64_t text = 0, cycles = 0;
+  LinkCounts sent{};
+  SramUse sram;
+  for (const CompiledPipeline::ChipPart& p : parts) {
+    text += p.role->schedule->text_bytes;
+    cycles += p.part->end - p.part->start;
+    for (size_t port = 0; port < sent.size(); ++port) sent[port] += p.role->sent[port];
+    sram = p.role->compiled.layout.use;
+  }
+  out.text_bytes = std::max(out.text_bytes, text);
+  for (const Link& link : topology.outgoing(ChipId(chip))) {
+    LinkLoad& load = link.place == Place::kNode ? out.in_node : out.between_nodes;
+    if (cycles > 0) Raise(load, sent[link.from_port.value()], cycles, compiled.timing());
+  }
+  return sram;
+}
+
+std::vector<PlanDetour> DetoursOf(const Pipeline& pipeline) {
+  std::vector<PlanDetour> out;
+  for (size_t s = 0; s < pipeline.forward.size(); ++s) {
+    const NodeRoute& route = pipeline.forward[s];
+    if (route.relay_chips().empty()) continue;
+    out.push_back({static_cast<int>(s), static_cast<int>(route.cables().size()),
+                   route.relay_chips(), route.cables().front().flight_cycles});
+  }
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<PlanSchedule> CompilePlan(const Deployment& deployment, const Topology& topology,
@@ -28,24 +60,17 @@ absl::StatusOr<PlanSchedule> CompilePlan(const Deployment& deployment, const Top
                                             CompiledPipeline::Step::kToken, HostCores()));
   PlanSchedule out;
   out.cycles = compiled->latency();
-  out.sram.resize(deployment.stages.size());
-  for (size_t s = 0; s < deployment.stages.size(); ++s) {
-    for (ChipId chip : deployment.stages[s].chips) {
-      ASSIGN_OR_RETURN(const std::vector<CompiledPipeline::ChipPart> parts,
-                       compiled->PartsOf(chip.value()));
-      int64_t text = 0, cycles = 0;
-      LinkCounts sent{};
-      for (const CompiledPipeline::ChipPart& p : parts) {
-        text += p.role->schedule->text_bytes;
-        cycles += p.part->end - p.part->start;
-        for (size_t port = 0; port < sent.size(); ++port) sent[port] += p.role->sent[port];
-        out.sram[s] = p.role->compiled.layout.use;
-      }
-      out.text_bytes = std::max(out.text_bytes, text);
-      for (const Link& link : topology.outgoing(chip)) {
-        LinkLoad& load = link.place == Place::kNode ? out.in_node : out.between_nodes;
-        if (cycles > 0) Raise(load, sent[link.from_port.value()], cycles, timing);
-      }
+  out.detours = DetoursOf(compiled->pipeline());
+  for (const Deployment::Stage& stage : deployment.stages) {
+    for (ChipId chip : stage.chips) {
+      ASSIGN_OR_RETURN(const SramUse sram, AddChip(*compiled, chip.value(), topology, out));
+      if (chip == stage.chips.front()) out.sram.push_back(sram);
+    }
+  }
+  for (const PlanDetour& detour : out.detours) {
+    for (uint32_t chip : detour.relays) {
+      if (compiled->SeatOf(chip)) continue;
+      RETURN_IF_ERROR(AddChip(*compiled, chip, topology, out).status());
     }
   }
   out.roles = static_cast<int>(compiled->roles());

@@ -18,11 +18,20 @@ struct LinkLoad {
   double share = 0;     // of the time in which its chip works on the token
 };
 
+// The way from a stage to the next where no cable joins them.
+struct PlanDetour {
+  int stage;                     // that sends
+  int ways;                      // side by side
+  std::vector<uint32_t> relays;  // chips that pass on
+  int64_t flight_cycles;         // of the first way, what its chips take included
+};
+
 struct PlanSchedule {
   int64_t cycles = 0;               // from the first part's start to the last part's end
   int64_t text_bytes = 0;           // of the chip with the most; held in queues, not in SRAM
   int roles = 0;                    // different programs
   LinkLoad in_node, between_nodes;  // vectors 0: no such link sends
+  std::vector<PlanDetour> detours;  // between stages of layers
   std::vector<SramUse> sram;        // of a chip, by stage, as it was allocated
 };
 

@@ -136,6 +136,22 @@ std::string CableRows(const PlanReport& r) {
                                                              : absl::StrCat(least, " to ", most)));
 }
 
+// Ways over third chips, where there are.
+std::string DetourRows(const PlanReport& r) {
+  std::string rows;
+  for (const PlanDetour& d : r.schedule.detours) {
+    std::string chips;
+    for (uint32_t chip : d.relays) {
+      absl::StrAppend(&chips, chips.empty() ? "" : ", ", ChipId(chip).ToString(), " of node ",
+                      NodeName(r.topology, r.topology.node_of(ChipId(chip))));
+    }
+    rows += Row("over third chips",
+                absl::StrFormat("stage %d to %d, %s of %s cycles: %s", d.stage, d.stage + 1,
+                                Counted(d.ways, "way"), Grouped(d.flight_cycles), chips));
+  }
+  return rows;
+}
+
 // What the compiled programs come to.
 std::string ScheduleRows(const PlanReport& r) {
   const PlanSchedule& s = r.schedule;
@@ -220,8 +236,8 @@ std::string FailureRows(const PlanReport& r) {
 std::string PlanTable(const PlanReport& report) {
   const std::vector<StageRun> runs = StageRuns(report.choice.deployment);
   return HeadRows(report) + NodeRows(report) + StageRows(report, runs) + SramRows(runs) +
-         BoundRows(report) + CableRows(report) + ScheduleRows(report) + FailureRows(report) +
-         RunnerUpRows(report);
+         BoundRows(report) + CableRows(report) + DetourRows(report) + ScheduleRows(report) +
+         FailureRows(report) + RunnerUpRows(report);
 }
 
 }  // namespace lockstep

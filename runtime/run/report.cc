@@ -84,7 +84,7 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
   r.batch_cost = session.batch_cost();
   for (const PipelinePart& part : session.compiled().parts()) {
     if (part.sram.total() > r.sram.total()) r.sram = part.sram;
-    if (part.shape.sequence == 0) r.parts.push_back(part);
+    if (part.shape.sequence == 0 && part.shape.relay == nullptr) r.parts.push_back(part);
   }
   std::vector<TimedSpans> kernels;
   for (const PipelinePart& part : r.parts) {

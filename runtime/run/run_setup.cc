@@ -211,12 +211,8 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
   RETURN_IF_ERROR(ChooseFlight(options, static_cast<int>(ids.size()), &pipeline));
   ChooseLanding(&pipeline);
   RETURN_IF_ERROR(CheckTimeline(options, pipeline));
-  uint32_t last_chip = 0;
-  for (const PipelineStage& stage : pipeline.stages) {
-    last_chip = std::max(last_chip, *std::max_element(stage.chips.begin(), stage.chips.end()));
-  }
-  ASSIGN_OR_RETURN(Wiring wiring,
-                   MakeWiring(topology, static_cast<int>(last_chip) + 1, links, timing));
+  const int chips = static_cast<int>(pipeline.LastChip()) + 1;
+  ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));
   std::optional<Checkpoint> checkpoint;
   if (options.engine == EngineKind::kFunctional) {
     ASSIGN_OR_RETURN(checkpoint, Checkpoint::Open(options.model));

@@ -109,18 +109,16 @@ absl::Status Session::Compile(Observer* observer) {
     const int64_t bytes = works ? parts.front().role->compiled.layout.use.total() : 0;
     if (!turns) engines.push_back(MakeEngine(chip, bytes, observer));
     if (!works) continue;
-    const CompiledPipeline::Seat seat = *token_.compiled->SeatOf(chip);
-    workers_.push_back({chip,
-                        seat,
-                        &token_.compiled->pipeline().stages[seat.stage].shape,
-                        std::move(parts),
-                        std::move(batch_parts),
-                        functional_.empty() ? nullptr : functional_.back().get(),
-                        {}});
-    Worker& worker = workers_.back();
+    Worker worker{chip, 0, nullptr, std::move(parts), std::move(batch_parts), nullptr, {}};
+    if (const std::optional<CompiledPipeline::Seat> seat = token_.compiled->SeatOf(chip)) {
+      worker.member = seat->member;
+      worker.stage = &token_.compiled->pipeline().stages[seat->stage].shape;
+      if (!functional_.empty()) worker.engine = functional_.back().get();
+    }
     for (int i = 0; worker.engine != nullptr && i < plan().sequences; ++i) {
       worker.inputs.push_back(AtSequence(worker.map(), plan(), i));
     }
+    workers_.push_back(std::move(worker));
   }
   if (!turns) fleet_ = std::make_unique<Fleet>(transport_, engines);
   return absl::OkStatus();
@@ -130,7 +128,9 @@ absl::Status Session::Compile(Observer* observer) {
 bool Session::TakesTurns() const {
   if (!setup_.limit || setup_.engine != EngineKind::kFunctional) return false;
   std::map<int, int64_t> bytes;  // by stage
-  for (const PipelinePart& part : token_.compiled->parts()) bytes[part.stage] = part.sram.total();
+  for (const PipelinePart& part : token_.compiled->parts()) {
+    bytes[part.stage] = std::max(bytes[part.stage], part.sram.total());
+  }
   int64_t all = 0;
   for (const auto& [stage, of_chip] : bytes) all += of_chip * plan().chips;
   return all > setup_.limit->sram_bytes;
@@ -192,9 +192,10 @@ void Session::CountCost(Kind* kind) {
 
 absl::Status Session::Load(const Checkpoint& weights) {
   for (const Worker& worker : workers_) {
+    if (worker.engine == nullptr) continue;
     EngineMemory memory(worker.engine->sram());
     RETURN_IF_ERROR(
-        WriteModel(plan(), *worker.stage, worker.seat.member, worker.map(), weights, memory));
+        WriteModel(plan(), *worker.stage, worker.member, worker.map(), weights, memory));
   }
   return absl::OkStatus();
 }
@@ -243,7 +244,7 @@ void Session::WriteInputs(const std::vector<FedToken>& fed) {
     if (worker.engine == nullptr) continue;
     EngineMemory memory(worker.engine->sram());
     for (size_t i = 0; i < fed.size(); i += each) {
-      WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[i / each],
+      WriteStep(plan(), *worker.stage, worker.member, worker.inputs[i / each],
                 std::span<const int>(tokens).subspan(i, each), fed[i].position, memory);
     }
   }
@@ -270,12 +271,14 @@ Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) co
   return [this, &fed, by_index](int index, size_t launch) {
     const Worker& worker = *by_index[index];
     if (worker.engine == nullptr) return;
-    const size_t first = worker.batch_parts[launch].part->position;
+    const PipelinePart& part = *worker.batch_parts[launch].part;
+    if (part.shape.relay != nullptr) return;
+    const size_t first = part.position;
     std::vector<int> tokens;
     for (int i = 0; i < batch_.compiled->batch(); ++i) tokens.push_back(fed[first + i].token);
     EngineMemory memory(worker.engine->sram());
-    WriteStep(plan(), *worker.stage, worker.seat.member, worker.inputs[0], tokens,
-              fed[first].position, memory);
+    WriteStep(plan(), *worker.stage, worker.member, worker.inputs[0], tokens, fed[first].position,
+              memory);
   };
 }
 
@@ -285,14 +288,14 @@ std::vector<float> Session::GatherLogits(bool batch) {
   const int rows = kind.compiled->logit_rows();  // of a sequence
   std::string mine;
   for (const Worker& worker : workers_) {
+    if (worker.engine == nullptr) continue;
     EngineMemory memory(worker.engine->sram());
     for (const CompiledPipeline::ChipPart& part : worker.*kind.parts) {
       if (!part.part->shape.head) continue;
-      const Range vocab = plan().ShardOf(worker.stage->head, worker.seat.member);
+      const Range vocab = plan().ShardOf(worker.stage->head, worker.member);
       for (int row = 0; row < rows; ++row) {
-        const std::vector<float> logits =
-            ReadLogits(plan(), *worker.stage, worker.seat.member,
-                       part.role->compiled.LogitsOf(row, rows), memory);
+        const std::vector<float> logits = ReadLogits(
+            plan(), *worker.stage, worker.member, part.role->compiled.LogitsOf(row, rows), memory);
         mine += AsBytes(LogitsHeader{part.part->shape.sequence + row, vocab.begin, vocab.size()});
         mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
       }

@@ -98,13 +98,14 @@ class Session {
   int launches_of(uint32_t chip) const;
 
  private:
-  // A chip of this process that has work.
+  // A chip of this process that has work. With the timing engine, and where it only passes on what
+  // is for others, it has no engine: nothing of it is written or read.
   struct Worker {
     uint32_t chip;
-    CompiledPipeline::Seat seat;
-    const StageShape* stage;
+    int member;               // of its stage
+    const StageShape* stage;  // null: it only passes on
     std::vector<CompiledPipeline::ChipPart> token_parts, batch_parts;
-    FunctionalEngine* engine;  // null with the timing engine
+    FunctionalEngine* engine;
     const ModelMap& map() const { return token_parts.front().role->compiled.layout.map; }
     std::vector<ModelMap> inputs;  // the map as each sequence sees it; functional engine only
   };

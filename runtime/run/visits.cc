@@ -47,9 +47,8 @@ absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledP
                                                                  Observer* observer) {
   const Plan& plan = one.pipeline().plan;
   if (plan.sequences > 1) {
-    return absl::UnimplementedError(
-        absl::StrCat("--sram-limit with ", plan.sequences,
-                     " sequences in flight: stages are visited for one"));
+    return absl::UnimplementedError(absl::StrCat(
+        "--sram-limit with ", plan.sequences, " sequences in flight: stages are visited for one"));
   }
   for (const PipelinePart& part : one.parts()) {
     const int64_t bytes = part.sram.total() * plan.chips;
@@ -84,34 +83,38 @@ absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
                   logits.begin() + row * vocabulary + plan.ShardOf(stage.head, c.member).begin);
       }
     }
-    Leave(plan, std::move(chips));
+    Leave(plan, part, std::move(chips));
   }
   return logits;
 }
 
+void StageVisits::RestoreCache(const Plan& plan, const ModelMap& map, uint32_t chip, Sram& sram) {
+  const auto cache = caches_.find(chip);
+  if (cache == caches_.end()) return;
+  auto word = cache->second.begin();
+  ForEachCacheWord(plan, map, [&](int slice, int address) { sram.Store(slice, address, *word++); });
+}
+
+// A part that passes on finds nothing but what comes in.
 absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(CompiledPipeline& step,
                                                                       const PipelinePart& part) {
   const Pipeline& pipeline = step.pipeline();
   const PipelineStage& stage = pipeline.stages[part.stage];
   std::vector<Resident> chips;
-  for (size_t member = 0; member < stage.chips.size(); ++member) {
-    const uint32_t chip = stage.chips[member];
-    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
-                     step.RoleOf(part, static_cast<int>(member)));
+  for (size_t member = 0; member < part.chips.size(); ++member) {
+    const uint32_t chip = part.chips[member];
+    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, step.RoleOf(part, static_cast<int>(member)));
     auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_,
                                                      Sram::PagesFor(part.sram.total()));
     std::shared_ptr<TimingDigest>& digest = digests_[chip];
     if (digest == nullptr) digest = std::make_shared<TimingDigest>();
     engine->set_digest(digest);
-    EngineMemory memory(engine->sram());
-    const ModelMap& map = role->compiled.layout.map;
-    RETURN_IF_ERROR(
-        WriteModel(pipeline.plan, stage.shape, static_cast<int>(member), map, *weights_, memory));
-    if (const auto cache = caches_.find(chip); cache != caches_.end()) {
-      auto word = cache->second.begin();
-      ForEachCacheWord(pipeline.plan, map, [&](int slice, int address) {
-        engine->sram().Store(slice, address, *word++);
-      });
+    if (part.shape.relay == nullptr) {
+      EngineMemory memory(engine->sram());
+      const ModelMap& map = role->compiled.layout.map;
+      RETURN_IF_ERROR(
+          WriteModel(pipeline.plan, stage.shape, static_cast<int>(member), map, *weights_, memory));
+      RestoreCache(pipeline.plan, map, chip, engine->sram());
     }
     chips.push_back({chip, static_cast<int>(member), std::move(role), std::move(engine)});
   }
@@ -128,8 +131,9 @@ absl::Status StageVisits::Run(const CompiledPipeline& step, const PipelinePart& 
   std::vector<Launches> launches;
   for (Resident& c : chips) {
     EngineMemory memory(c.engine->sram());
-    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
-              c.role->compiled.layout.map, tokens, fed[part.position].position, memory);
+    if (part.shape.relay == nullptr)
+      WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
+                c.role->compiled.layout.map, tokens, fed[part.position].position, memory);
     numbers.push_back(c.chip);
     engines.push_back(c.engine.get());
     launches.push_back({{c.role->schedule, part.start}});
@@ -141,10 +145,11 @@ absl::Status StageVisits::Run(const CompiledPipeline& step, const PipelinePart& 
   return absl::OkStatus();
 }
 
-void StageVisits::Leave(const Plan& plan, std::vector<Resident> chips) {
+void StageVisits::Leave(const Plan& plan, const PipelinePart& part, std::vector<Resident> chips) {
   int64_t held = 0;
   for (const Resident& c : chips) {
     held += c.engine->sram().TouchedBytes();
+    if (part.shape.relay != nullptr) continue;
     std::vector<Vector>& cache = caches_[c.chip];
     cache.clear();
     ForEachCacheWord(plan, c.role->compiled.layout.map, [&](int slice, int address) {

@@ -67,7 +67,8 @@ class StageVisits {
   absl::StatusOr<std::vector<Resident>> Enter(CompiledPipeline& step, const PipelinePart& part);
   absl::Status Run(const CompiledPipeline& step, const PipelinePart& part,
                    const std::vector<FedToken>& fed, std::vector<Resident>& chips);
-  void Leave(const Plan& plan, std::vector<Resident> chips);
+  void RestoreCache(const Plan& plan, const ModelMap& map, uint32_t chip, Sram& sram);
+  void Leave(const Plan& plan, const PipelinePart& part, std::vector<Resident> chips);
 
   const Checkpoint* weights_;
   const ChipTiming timing_;
