@@ -75,7 +75,9 @@ uint64_t Pipeline::Digest() const {
       absl::StrAppend(&all, ",", stage.chips[m], "@", stage.groups[m].flight_cycles);
     }
   }
-  for (const std::vector<NodeRoute>* routes : {&forward, &backward}) {
+  std::vector<const std::vector<NodeRoute>*> all_routes = {&forward, &backward};
+  if (plan.batch > 1) all_routes.push_back(&spread);
+  for (const std::vector<NodeRoute>* routes : all_routes) {
     for (const NodeRoute& route : *routes) {
       for (size_t m = 0; m < stages.front().chips.size(); ++m) {
         absl::StrAppend(&all, "|", route.SendPicture(static_cast<int>(m)),
@@ -110,6 +112,7 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
   for (int s = 0; s + 1 < static_cast<int>(out.stages.size()); ++s) {
     ASSIGN_OR_RETURN(NodeRoute there, routes.Between(s, s + 1));
     ASSIGN_OR_RETURN(NodeRoute back, routes.Between(s + 1, s));
+    out.spread.push_back(routes.Spread(s, s + 1, there));
     out.forward.push_back(std::move(there));
     out.backward.push_back(std::move(back));
   }
@@ -118,8 +121,10 @@ absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topolo
 
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipeline pipeline,
                                                                            const ChipTiming& timing,
-                                                                           Step step, int threads) {
-  std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(std::move(pipeline), timing, step));
+                                                                           Step step, int threads,
+                                                                           Ways ways) {
+  std::shared_ptr<CompiledPipeline> out(
+      new CompiledPipeline(std::move(pipeline), timing, step, ways));
   for (size_t s = 0; s < out->pipeline_.stages.size(); ++s) {
     const std::vector<uint32_t>& chips = out->pipeline_.stages[s].chips;
     for (size_t m = 0; m < chips.size(); ++m) {
@@ -151,9 +156,9 @@ void CompiledPipeline::ListParts() {
   }
   for (int s = 0; s <= last; ++s) {
     PartShape part{s == 0 && embeds(0), nullptr, true, nullptr, s == last && heads(s)};
-    if (s > 0) part.receive = &pipeline_.forward[s - 1];
+    if (s > 0) part.receive = &Forward(s - 1);
     if (s == 0 && deepest > 0) part.receive = &pipeline_.backward[0];
-    if (s < last) part.send = &pipeline_.forward[s];
+    if (s < last) part.send = &Forward(s);
     if (s == last && first_head < last) part.send = &pipeline_.backward[s - 1];
     part.to_head = s == last;
     AddPart(s, part);
@@ -164,6 +169,13 @@ void CompiledPipeline::ListParts() {
     part.to_head = true;
     AddPart(s, part);
   }
+}
+
+// Takes the hidden vectors of all positions to the next stage.
+const NodeRoute& CompiledPipeline::Forward(int stage) const {
+  const int words = batch() * pipeline_.plan.hidden_words();
+  const bool spread = ways_ == Ways::kSpread && pipeline_.spread[stage].Gain(words) > 0;
+  return spread ? pipeline_.spread[stage] : pipeline_.forward[stage];
 }
 
 // The part, and what third chips do of the transfer that it sends.

@@ -53,6 +53,8 @@ struct Pipeline {
   std::vector<PipelineStage> stages;
   std::vector<NodeRoute> forward;   // [s]: from stage s to s + 1
   std::vector<NodeRoute> backward;  // [s]: from stage s + 1 to s
+  // [s]: forward, and ways over third chips beside it, for transfers of many positions.
+  std::vector<NodeRoute> spread = {};
 
   // The highest number of a chip that has work, be it only to pass something on.
   uint32_t LastChip() const;
@@ -97,6 +99,8 @@ class CompiledPipeline {
  public:
   // Of one token, or of a batch of the plan's size.
   enum class Step : uint8_t { kToken, kBatch };
+  // Over what large transfers go: the cables, or `spread` of the pipeline where that gains.
+  enum class Ways : uint8_t { kCables, kSpread };
 
   // Compiles member 0 of every stage, which decides all starts; with `threads` > 0 first all
   // members, on so many threads, and checks what they do on their chips. Errors: CompileChip's and
@@ -104,7 +108,8 @@ class CompiledPipeline {
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> Create(Pipeline pipeline,
                                                                   const ChipTiming& timing,
                                                                   Step step = Step::kToken,
-                                                                  int threads = 0);
+                                                                  int threads = 0,
+                                                                  Ways ways = Ways::kCables);
 
   // The step in which plan.flight positions follow each other, as `one` takes them: singly or in
   // batches. one: of the same pipeline; its programs are taken over. REQUIRES: one sequence,
@@ -148,11 +153,12 @@ class CompiledPipeline {
   void TellChecks(CheckCache& checks) const;
 
  private:
-  CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step)
-      : pipeline_(std::move(pipeline)), timing_(timing), step_(step) {}
+  CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step, Ways ways)
+      : pipeline_(std::move(pipeline)), timing_(timing), step_(step), ways_(ways) {}
   struct RowGroup;
   void ListParts();
   void AddPart(int stage, const PartShape& shape);
+  const NodeRoute& Forward(int stage) const;
   absl::Status SetStarts(std::vector<PipelinePart>& row);
   void Repeat();
   absl::StatusOr<std::vector<PipelinePart>> WithoutHeads(const std::vector<PipelinePart>& row);
@@ -173,6 +179,7 @@ class CompiledPipeline {
   const Pipeline pipeline_;
   const ChipTiming timing_;
   const Step step_;
+  const Ways ways_;
   std::vector<PipelinePart> parts_;
   int64_t latency_ = 0, period_ = 0, group_period_ = 0;
   int group_ = 0;

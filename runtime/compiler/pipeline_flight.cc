@@ -114,7 +114,7 @@ void CompiledPipeline::Repeat() {
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight(
     const CompiledPipeline& one) {
   std::shared_ptr<CompiledPipeline> out(
-      new CompiledPipeline(one.pipeline_, one.timing_, one.step_));
+      new CompiledPipeline(one.pipeline_, one.timing_, one.step_, Ways::kCables));
   const Plan& plan = out->pipeline_.plan;
   const int rows = plan.flight / out->batch();
   LOCKSTEP_CHECK(rows > 1 && plan.flight % out->batch() == 0 && plan.sequences == 1 &&

@@ -172,6 +172,25 @@ absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsO
   return out;
 }
 
+namespace {
+
+// A batch's programs with transfers spread over third chips, if that ends it earlier: where
+// transfers wait for the cables, and not where words are made more slowly. Third chips must have
+// nothing else to do meanwhile, so batches that follow each other go without.
+std::shared_ptr<CompiledPipeline> SpreadIfEarlier(std::shared_ptr<CompiledPipeline> one,
+                                                  int threads) {
+  const Pipeline& pipeline = one->pipeline();
+  const int words = one->batch() * pipeline.plan.hidden_words();
+  const bool gains = std::any_of(pipeline.spread.begin(), pipeline.spread.end(),
+                                 [words](const NodeRoute& route) { return route.Gain(words) > 0; });
+  if (one->batch() == 1 || !gains) return one;
+  auto spread = CompiledPipeline::Create(pipeline, one->timing(), CompiledPipeline::Step::kBatch,
+                                         threads, CompiledPipeline::Ways::kSpread);
+  return spread.ok() && (*spread)->cycles() < one->cycles() ? *spread : one;
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(
     const std::shared_ptr<CompiledPipeline>& token, int threads) {
   const Plan& plan = token->pipeline().plan;
@@ -180,7 +199,7 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(
     ASSIGN_OR_RETURN(one, CompiledPipeline::Create(token->pipeline(), token->timing(),
                                                    CompiledPipeline::Step::kBatch, threads));
   }
-  if (plan.flight <= plan.batch) return one;
+  if (plan.flight <= plan.batch) return SpreadIfEarlier(std::move(one), threads);
   return CompiledPipeline::CreateFlight(*one);
 }
 

@@ -82,6 +82,34 @@ std::vector<NodeCable> StageRoutes::Detours(int from, int to) {
   return cables;
 }
 
+NodeRoute StageRoutes::Spread(int from, int to, const NodeRoute& direct) const {
+  if (!direct.relay_chips().empty()) return direct;
+  const std::vector<ChipId>& receivers = deployment_.stages[to].chips;
+  std::vector<Passage> passage = passage_;
+  uint32_t last = 0;
+  for (const Deployment::Stage& stage : deployment_.stages) {
+    last = std::max(last, stage.chips.back().value());
+  }
+  for (uint32_t chip = 0; chip < passage.size(); ++chip) {
+    if (passage[chip] == Passage::kSpare || chip > last) passage[chip] = Passage::kClosed;
+  }
+  std::vector<NodeCable> cables = direct.cables();
+  for (const NodeCable& c : cables) passage[receivers[c.to_member].value()] = Passage::kClosed;
+  const int like = cables.front().flight_cycles;
+  const size_t fewest = cables.size();
+  for (const Path& path :
+       FindDetours(topology_, deployment_.stages[from].chips, receivers, std::move(passage),
+                   NodeRoute::kMostShares - static_cast<int>(fewest))) {
+    cables.push_back(CableOf(path, from, to, like));
+  }
+  // So many as the link period has free cycles for.
+  for (; cables.size() > fewest; cables.pop_back()) {
+    absl::StatusOr<NodeRoute> spread = NodeRoute::Create(cables, groups_[to], timing_);
+    if (spread.ok()) return *std::move(spread);
+  }
+  return direct;
+}
+
 absl::StatusOr<NodeRoute> StageRoutes::Between(int from, int to) {
   std::vector<NodeCable> cables = DirectCables(from, to);
   if (cables.empty()) cables = Detours(from, to);

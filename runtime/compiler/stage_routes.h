@@ -2,6 +2,9 @@
 // Which cables carry the hidden vectors from each stage to the next, and back: those that join
 // chips of the two, or where there are none, ways over third chips (fabric/detours.h), no two of
 // which share one. Spare nodes pass on only where nothing else does; failed ones never do.
+//
+// Large transfers may go over such ways beside the cables, too: through chips up to the last one
+// that holds a stage, spare ones left out.
 
 #include <vector>
 
@@ -25,6 +28,8 @@ class StageRoutes {
   // From stage `from` to stage `to`. Errors: there is no way (naming both nodes);
   // NodeRoute::Create's.
   absl::StatusOr<NodeRoute> Between(int from, int to);
+  // `direct` with what ways over third chips carry beside its cables; where there are none, itself.
+  NodeRoute Spread(int from, int to, const NodeRoute& direct) const;
 
  private:
   std::vector<NodeCable> DirectCables(int from, int to) const;

@@ -132,13 +132,20 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
     }
   }
   NodeRoute route;
-  if (cables.size() > kSlicesPerColumn) cables.resize(kSlicesPerColumn);
+  const int period = LinkPeriod(timing);
+  const auto first = std::find_if(cables.begin(), cables.end(),
+                                  [](const NodeCable& c) { return !c.relays.empty(); });
+  if (first == cables.end() && cables.size() > kSlicesPerColumn) cables.resize(kSlicesPerColumn);
+  LOCKSTEP_CHECK(cables.size() <= kMostShares, "%d shares", cables.size());
+  const bool all = cables.front().relays.empty() && first != cables.end();
+  route.direct_ = static_cast<int>(all ? first - cables.begin() : cables.size());
   route.cables_ = std::move(cables);
   for (const NodeCable& cable : route.cables_) {
     for (const Relay& relay : cable.relays) route.relay_chips_.push_back(relay.chip);
+    const int later = cable.flight_cycles - route.cables_.front().flight_cycles;
+    if (all) route.later_ = std::max(route.later_, (later + period - 1) / period);
   }
   route.local_flight_ = to.front().flight_cycles;
-  const int period = LinkPeriod(timing);
   for (int sum = 1; sum < 2 * period; ++sum) {
     for (route.wait_ = 1; route.wait_ <= std::min(sum, period); ++route.wait_) {
       route.delay_ = sum - route.wait_;
@@ -150,15 +157,31 @@ absl::StatusOr<NodeRoute> NodeRoute::Create(std::vector<NodeCable> cables,
                    " cables at once: a link period of ", period, " cycles has no free cycle left"));
 }
 
-NodeRoute::Turn NodeRoute::TurnOf(int index, int plane, Pace pace, const ChipTiming& timing) const {
-  const int64_t shares = static_cast<int64_t>(cables_.size()), period = LinkPeriod(timing);
-  const int64_t words = int64_t{kSlicesPerColumn} * index;
+int NodeRoute::PeriodsOf(int vectors) const {
+  const int shares = static_cast<int>(cables_.size()), others = shares - direct_;
+  return (vectors + others * later_ + shares - 1) / shares;
+}
+
+int NodeRoute::Gain(int words) const {
+  const int vectors = kSlicesPerColumn * words;
+  return (vectors + direct_ - 1) / direct_ - PeriodsOf(vectors);
+}
+
+NodeRoute::Turn NodeRoute::TurnOf(int index, int plane, int words, Pace pace,
+                                  const ChipTiming& timing) const {
+  const int64_t period = LinkPeriod(timing), before = int64_t{kSlicesPerColumn} * index;
   if (pace == Pace::kVectors) {
-    const int64_t vector = words + plane, share = vector % shares;
-    return {static_cast<int>(share), vector / shares * period + share};
+    // All shares for so many periods, then the direct ones.
+    const int64_t all = static_cast<int64_t>(cables_.size());
+    const int64_t rows = std::max(PeriodsOf(kSlicesPerColumn * words) - later_, 0);
+    const bool last = all == direct_ || before + plane >= rows * all;
+    const int64_t first = last && all != direct_ ? rows : 0;
+    const int64_t vector = before + plane - first * all, shares = last ? direct_ : all;
+    const int64_t share = vector % shares;
+    return {static_cast<int>(share), (first + vector / shares) * period + share};
   }
-  const int64_t share = plane % shares;
-  return {static_cast<int>(share), (words + plane / shares) * period + share};
+  const int64_t share = plane % direct_;
+  return {static_cast<int>(share), (before + plane / direct_) * period + share};
 }
 
 int64_t NodeRoute::Early(const ChipTiming& timing) {
@@ -193,7 +216,8 @@ NodeRoute::Moved NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timin
   for (size_t i = 0; i < order.size(); ++i) {
     for (int plane = 0; plane < kSlicesPerColumn; ++plane) {
       const int slice = ColumnSlice(target.side, target.column, plane);
-      const Turn turn = TurnOf(static_cast<int>(i), plane, pace, timing);
+      const Turn turn =
+          TurnOf(static_cast<int>(i), plane, static_cast<int>(order.size()), pace, timing);
       const Times t = TimesOf(turn.share, SlicePosition(slice), timing);
       const int64_t leaves = turn.leaves;
       ReceiveVector(b, timing, group, slice, target.address + order[i], turn);
@@ -212,7 +236,7 @@ NodeRoute::Moved NodeRoute::PlaceReceive(Placer& placer, const ChipTiming& timin
 }
 
 std::string NodeRoute::SendPicture(int self) const {
-  std::string out = "send";
+  std::string out = later_ > 0 ? absl::StrCat("send", direct_, "-", later_) : "send";
   for (const NodeCable& cable : cables_) {
     absl::StrAppend(&out, C2cPosition(cable.from_port) == kSxmWest ? " west" : " east");
     if (cable.from_member == self) absl::StrAppend(&out, ">", cable.from_port);
@@ -222,6 +246,7 @@ std::string NodeRoute::SendPicture(int self) const {
 
 std::string NodeRoute::ReceivePicture(int self) const {
   std::string out = absl::StrCat("receive", wait_, "+", delay_);
+  if (later_ > 0) absl::StrAppend(&out, " ", direct_, "-", later_);
   for (const NodeCable& cable : cables_) {
     absl::StrAppend(&out, " ", cable.to_member, cable.to_member == self ? "<" : "~",
                     cable.to_member == self ? cable.to_port : -1, "@", cable.flight_cycles);
@@ -249,7 +274,7 @@ int64_t NodeRoute::RelayedFrom() const {
 int64_t NodeRoute::RelayedFor(int words, Pace pace, const ChipTiming& timing) const {
   int64_t last = 0;
   for (int i = 0; i < words * kSlicesPerColumn; ++i) {
-    const Turn turn = TurnOf(i / kSlicesPerColumn, i % kSlicesPerColumn, pace, timing);
+    const Turn turn = TurnOf(i / kSlicesPerColumn, i % kSlicesPerColumn, words, pace, timing);
     const std::vector<Relay>& relays = cables_[turn.share].relays;
     if (relays.empty()) continue;
     const int64_t stays = RelayCycles(timing, relays.back().out_port, relays.back().wait);
@@ -269,7 +294,7 @@ void NodeRoute::PlaceRelay(Placer& placer, const ChipTiming& timing, int index, 
   Block b("relay hidden");
   int vectors = 0;
   for (int i = 0; i < words * kSlicesPerColumn; ++i) {
-    const Turn turn = TurnOf(i / kSlicesPerColumn, i % kSlicesPerColumn, pace, timing);
+    const Turn turn = TurnOf(i / kSlicesPerColumn, i % kSlicesPerColumn, words, pace, timing);
     if (turn.share != mine.share) continue;
     const int slice = ColumnSlice(scratch.side, scratch.column, vectors++ % kSlicesPerColumn);
     const int64_t at = turn.leaves + mine.relay.arrives - RelayedFrom();
@@ -283,7 +308,7 @@ void NodeRoute::PlaceRelay(Placer& placer, const ChipTiming& timing, int index, 
 
 std::string NodeRoute::RelayPicture(int index) const {
   const Relayed r = RelayAt(index);
-  return absl::StrCat("relay", r.share, "of", cables_.size(), ":", r.relay.in_port, ">",
+  return absl::StrCat("relay", r.share, "of", direct_, "+", cables_.size(), "-", later_, ":", r.relay.in_port, ">",
                       r.relay.out_port, "@", r.relay.arrives - RelayedFrom(), "+", r.relay.wait);
 }
 
@@ -308,7 +333,8 @@ void WordSender::Add(int word) {
 
 // Other members than the cable's hold the same cycles.
 void WordSender::Send(int index, int plane) {
-  const NodeRoute::Turn turn = route_.TurnOf(index, plane, pace_, timing_);
+  const NodeRoute::Turn turn =
+      route_.TurnOf(index, plane, static_cast<int>(order_.size()), pace_, timing_);
   const NodeCable& cable = route_.cables()[turn.share];
   const bool mine = cable.from_member == self_;
   const int slice = ColumnSlice(source_.side, source_.column, plane);
@@ -327,8 +353,10 @@ void WordSender::Send(int index, int plane) {
 }
 
 NodeRoute::Moved WordSender::moved() const {
-  const int last = static_cast<int>(order_.size()) - 1;
-  return {base_, base_ + route_.TurnOf(last, kSlicesPerColumn - 1, pace_, timing_).leaves};
+  const int words = static_cast<int>(order_.size());
+  const NodeRoute::Turn last =
+      route_.TurnOf(words - 1, kSlicesPerColumn - 1, words, pace_, timing_);
+  return {base_, base_ + last.leaves};
 }
 
 }  // namespace lockstep

@@ -14,6 +14,12 @@
 //
 //   member 0 port 7 ==== chip 12 ==== chip 13 ====> member 2 port 5
 //
+// Beside direct cables such ways take shares of a large transfer, too. Their vectors come later, so
+// the last ones go over the direct cables alone, and the last of both come together:
+//
+//   direct       |=======================|        it pays where a direct cable would be busy for
+//   third chips  |=================|------|       longer than vectors over third chips come later
+//
 // The pace is fixed, so that the receiving node's program depends on the cables alone, and not on when
 // the sender's words come to stand: words are received at this pace, counted from a base that the
 // sender chooses, and a vector may be sent up to Early() cycles before its time, since it then waits
@@ -74,20 +80,26 @@ enum class Pace : uint8_t {
 // The way from a node to another, and when who does what on it.
 class NodeRoute {
  public:
-  // cables: at least one; of more than four the first four are used, a plane each. to: the receiving
-  // node's groups, by member.
+  static constexpr int kMostShares = 8;
+
+  // cables: at least one; of more than four direct ones the first four are used, a plane each. Ways
+  // over third chips behind a direct cable take vectors beside it. to: the receiving node's groups, by
+  // member. REQUIRES: at most kMostShares with ways over third chips.
   // Errors: so many cables that no free cycles are left; ports that are not beside a western SXM.
   static absl::StatusOr<NodeRoute> Create(std::vector<NodeCable> cables,
                                           const std::vector<Group>& to, const ChipTiming& timing);
 
   const std::vector<NodeCable>& cables() const { return cables_; }
 
-  // Which cable takes a plane of the index-th word, and when it leaves, after the base.
+  // Which cable takes a plane of the index-th of `words` words, and when it leaves, after the base.
   struct Turn {
     int share;
     int64_t leaves;
   };
-  Turn TurnOf(int index, int plane, Pace pace, const ChipTiming& timing) const;
+  Turn TurnOf(int index, int plane, int words, Pace pace, const ChipTiming& timing) const;
+  // Link periods by which the last of `words` words comes earlier than over the direct cables alone;
+  // 0 or less: it does not.
+  int Gain(int words) const;
   static int64_t Early(const ChipTiming& timing);
 
   // Emits a member's part of receiving words of `target` (a western column), in this order. Members of
@@ -129,11 +141,15 @@ class NodeRoute {
   };
   Times TimesOf(int share, int column_position, const ChipTiming& timing) const;
   bool Clashes(const std::vector<Group>& to, const ChipTiming& timing) const;
+  // Link periods in which a transfer of so many vectors leaves, paced by the cables.
+  int PeriodsOf(int vectors) const;
   void ReceiveVector(Block& b, const ChipTiming& timing, const Group& group, int slice, int address,
                      const Turn& turn) const;
 
   std::vector<NodeCable> cables_;
   std::vector<uint32_t> relay_chips_;
+  int direct_ = 0;  // shares that take vectors to the end
+  int later_ = 0;   // link periods by which the others' come later
   int local_flight_ = 0;
   int wait_ = 1;   // cycles a vector lies in the gateway's SRAM
   int delay_ = 0;  // of receives behind arrivals, of what gateways pass on
@@ -165,7 +181,7 @@ class WordSender {
   const int64_t base_;
   std::vector<bool> added_;
   int sent_ = 0;                     // words, in order
-  std::array<int64_t, kSlicesPerColumn> free_{};  // by cable: when it takes the next vector
+  std::array<int64_t, NodeRoute::kMostShares> free_{};  // by cable: when it takes the next vector
   int64_t late_ = 0;
 };
 

@@ -23,9 +23,7 @@ constexpr char kThreeRacks[] = R"(
   system { racks: 3 cables_per_rack_pair: 1 ports_per_chip: 1 }
 )";
 
-Topology FromText(const char* text) {
-  return *Topology::Create(*ParseTopology(text, "text"));
-}
+Topology FromText(const char* text) { return *Topology::Create(*ParseTopology(text, "text")); }
 
 std::set<uint32_t> RelaysOf(const Pipeline& pipeline) {
   std::set<uint32_t> chips;
@@ -157,6 +155,93 @@ TEST(RelayTest, LegalWithEveryHopPresetAndOtherLatencies) {
   for (const char* preset : {"A", "C"}) {
     Machine machine(d, *MakeTiming({}, *MakeLinks(Rack(), preset)), preset);
     EXPECT_TRUE(machine.Verify().ok()) << preset << ": " << machine.Verify().status();
+  }
+}
+
+// A direct cable, and a way of two cables beside it.
+struct TwoWays {
+  TwoWays() {
+    const LinkModel links = *LinkModel::Create();
+    const std::vector<Group> to = *GroupsOf(Rack(), {8, 9, 10, 11, 12, 13, 14, 15}, links);
+    const int flight = static_cast<int>(links.flight_cycles());
+    const NodeCable cable{0, 7, 4, 7, flight};
+    direct = NodeRoute::Create({cable}, to, timing);
+    const NodeCable way = JoinCables(1, 5, {{1, 7, 8, flight}, {16, 9, 7, flight}}, flight, timing);
+    later = (way.flight_cycles - flight) / period;
+    both = NodeRoute::Create({cable, way}, to, timing);
+  }
+  // The cycle in which the last of `words` words can be received.
+  int64_t Last(const NodeRoute& route, int words) const {
+    int64_t last = 0;
+    for (int i = 0; i < 4 * words; ++i) {
+      const NodeRoute::Turn turn = route.TurnOf(i / 4, i % 4, words, Pace::kVectors, timing);
+      last = std::max(last, turn.leaves + period + route.cables()[turn.share].flight_cycles);
+    }
+    return last;
+  }
+  const ChipTiming timing = ChipTiming::Default();
+  const int period = LinkPeriod(timing);
+  int later = 0;
+  absl::StatusOr<NodeRoute> direct = absl::UnknownError(""), both = absl::UnknownError("");
+};
+
+// As published of routes inside a node (docs/validation.md, V22): not below the bytes that a cable
+// takes in the time by which the longer way is later.
+TEST(SpreadTest, GainsWhereACableIsBusyForLongerThanAHopTakes) {
+  const TwoWays ways;
+  ASSERT_TRUE(ways.both.ok()) << ways.both.status();
+  int first = 0;
+  for (int words = 1; words < 60; ++words) {
+    const int gain = ways.both->Gain(words);
+    EXPECT_EQ(gain > 0, 4 * words >= ways.later + 2) << words;
+    EXPECT_EQ(ways.direct->Gain(words), 0);
+    if (gain <= 0) continue;
+    if (first == 0) first = words;
+    // One cycle more: the second way's vectors keep out of the first one's cycles.
+    const int64_t earlier = ways.Last(*ways.direct, words) - ways.Last(*ways.both, words);
+    EXPECT_GE(earlier, gain * ways.period - 1) << words;
+    EXPECT_LE(earlier, gain * ways.period) << words;
+  }
+  EXPECT_GT(first, 5);
+  EXPECT_LT(first, 8);  // 28 vectors are 9 kB
+}
+
+std::shared_ptr<CompiledPipeline> Prompt16(const Machine& machine) {
+  return *CompilePrompt(*CompiledPipeline::Create(machine.pipeline, machine.timing));
+}
+
+bool PassesOn(const CompiledPipeline& compiled) {
+  return std::any_of(compiled.parts().begin(), compiled.parts().end(),
+                     [](const PipelinePart& part) { return part.shape.relay != nullptr; });
+}
+
+TEST(SpreadTest, ABatchOverOneCableGoesOverThirdNodesTooAndEndsEarlier) {
+  const Story story(8, 1000);
+  const Deployment one = Deploy(story.model.config, 4, 1, 1);
+  const ChipTiming timing = ChipTiming::Default();
+  Machine alone(one, timing, Rack(1)), many(InFlight(one, 1, 16), timing, Rack(1));
+  const auto want = RunPrompt(alone, EngineKind::kFunctional, &*story.weights, 1, 16);
+  EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &*story.weights, 2, 16), want);
+  const uint64_t digest = many.digest;
+  RunPrompt(many, EngineKind::kTiming, nullptr, 1, 16);
+  EXPECT_EQ(many.digest, digest);
+  const auto spread = Prompt16(many);
+  EXPECT_TRUE(PassesOn(*spread));
+  EXPECT_TRUE(many.Verify(*spread).ok()) << many.Verify(*spread).status();
+  const auto cables =
+      *CompiledPipeline::Create(many.pipeline, timing, CompiledPipeline::Step::kBatch);
+  EXPECT_LT(spread->cycles(), cables->cycles());
+}
+
+TEST(SpreadTest, SmallBatchesAndSingleTokensKeepToTheCables) {
+  const Deployment one = Deploy(Model(4, 96), 4, 1, 1);
+  Machine machine(InFlight(one, 1, 4), ChipTiming::Default());
+  const auto token = *CompiledPipeline::Create(machine.pipeline, machine.timing);
+  EXPECT_FALSE(PassesOn(*token));
+  EXPECT_FALSE(PassesOn(**CompilePrompt(token)));
+  for (const NodeRoute& route : machine.pipeline.spread) {
+    EXPECT_FALSE(route.relay_chips().empty());
+    EXPECT_LE(route.Gain(4), 0);
   }
 }
 
