@@ -215,13 +215,17 @@ bool PassesOn(const CompiledPipeline& compiled) {
                      [](const PipelinePart& part) { return part.shape.relay != nullptr; });
 }
 
+// Sums travel as fp16, so words are made faster than one cable takes them.
 TEST(SpreadTest, ABatchOverOneCableGoesOverThirdNodesTooAndEndsEarlier) {
-  const Story story(8, 1000);
-  const Deployment one = Deploy(story.model.config, 4, 1, 1);
+  const RandomModel model(Model(3, 2600), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  const Deployment one = Deploy(model.config, 3, 1, 1);
   const ChipTiming timing = ChipTiming::Default();
   Machine alone(one, timing, Rack(1)), many(InFlight(one, 1, 16), timing, Rack(1));
-  const auto want = RunPrompt(alone, EngineKind::kFunctional, &*story.weights, 1, 16);
-  EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &*story.weights, 2, 16), want);
+  const auto want = RunPrompt(alone, EngineKind::kFunctional, &weights, 2, 16);
+  EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 2, 16), want);
   const uint64_t digest = many.digest;
   RunPrompt(many, EngineKind::kTiming, nullptr, 1, 16);
   EXPECT_EQ(many.digest, digest);
@@ -231,6 +235,13 @@ TEST(SpreadTest, ABatchOverOneCableGoesOverThirdNodesTooAndEndsEarlier) {
   const auto cables =
       *CompiledPipeline::Create(many.pipeline, timing, CompiledPipeline::Step::kBatch);
   EXPECT_LT(spread->cycles(), cables->cycles());
+}
+
+// Sums in fp32 are made at the rate of a link of the node, so a cable is not what they wait for.
+TEST(SpreadTest, WhereWordsAreMadeMoreSlowlyTheCablesAreEnough) {
+  Machine machine(InFlight(Deploy(Model(4, 1000), 4, 1, 1), 1, 16), ChipTiming::Default(), Rack(1));
+  EXPECT_GT(machine.pipeline.spread.front().Gain(16 * 4), 0);
+  EXPECT_FALSE(PassesOn(*Prompt16(machine)));
 }
 
 TEST(SpreadTest, SmallBatchesAndSingleTokensKeepToTheCables) {
