@@ -174,6 +174,10 @@ absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsO
 
 namespace {
 
+// Two cables take words as fast as sums over the chips of a node are made, of which each link
+// carries two vectors a word at least (StepEmitter::SumsTravelAsHalf).
+constexpr size_t kCablesEnough = 2;
+
 // A batch's programs with transfers spread over third chips, if that ends it earlier: where
 // transfers wait for the cables, and not where words are made more slowly. Third chips must have
 // nothing else to do meanwhile, so batches that follow each other go without.
@@ -181,8 +185,12 @@ std::shared_ptr<CompiledPipeline> SpreadIfEarlier(std::shared_ptr<CompiledPipeli
                                                   int threads) {
   const Pipeline& pipeline = one->pipeline();
   const int words = one->batch() * pipeline.plan.hidden_words();
-  const bool gains = std::any_of(pipeline.spread.begin(), pipeline.spread.end(),
-                                 [words](const NodeRoute& route) { return route.Gain(words) > 0; });
+  bool gains = false;
+  for (size_t s = 0; s < pipeline.spread.size(); ++s) {
+    const bool waits =
+        pipeline.plan.chips == 1 || pipeline.forward[s].cables().size() < kCablesEnough;
+    gains = gains || (waits && pipeline.spread[s].Gain(words) > 0);
+  }
   if (one->batch() == 1 || !gains) return one;
   auto spread = CompiledPipeline::Create(pipeline, one->timing(), CompiledPipeline::Step::kBatch,
                                          threads, CompiledPipeline::Ways::kSpread);
