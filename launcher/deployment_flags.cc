@@ -25,6 +25,9 @@ void AddDeploymentFlags(CLI::App& app, DeploymentOptions* options) {
                  "Chips of a node that share a stage (default: what is fastest)");
   app.add_option("--nodes", options->nodes,
                  "Stages of the pipeline, a node each (default: what is fastest, then fewest)");
+  app.add_option("--prefill-batch", options->prefill_batch,
+                 "Keep room on all stages for so many positions of a prompt at once: 1, 2, 4, 8 or "
+                 "16 (default 1: what is left)");
 }
 
 }  // namespace lockstep

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "fabric/node_chain.h"
+#include "runtime/compiler/prefill.h"
 #include "runtime/compiler/stage_parts.h"
 
 namespace lockstep {
@@ -141,6 +142,8 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
   out.failed = request.failed;
   ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context, request.sequences,
                                       request.weights, request.kv_cache));
+  out.plan.batch = request.batch;
+  if (request.batch > 1) RETURN_IF_ERROR(PrefillFits(out.plan, {}));
   const std::vector<NodeId> usable = UsableNodes(topology, chips);
   const int most = std::min<int>(static_cast<int>(usable.size()), request.model.layers);
   if (request.nodes && (*request.nodes < 1 || *request.nodes > most)) {

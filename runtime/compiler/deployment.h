@@ -33,6 +33,7 @@ struct DeploymentRequest {
   std::optional<int> tensor_parallel = {};  // chips a stage; absent: all of a node, at most 8
   std::optional<int> nodes = {};            // stages; absent: the fewest that have room
   std::vector<NodeId> failed = {};          // nodes that must not be used
+  int batch = 1;  // positions of a prompt at once, for which all stages must have room
 };
 
 struct Deployment {
@@ -46,11 +47,16 @@ struct Deployment {
     StageParts parts() const { return {layers.size(), embedding.size(), head.size()}; }
   };
 
-  Plan plan;                        // of every stage's chips: heads and rows of one shard
+  Plan plan;                        // of every stage's chips: heads and rows of one shard, batch
   std::vector<Stage> stages;        // in the order of the pipeline
   std::vector<NodeId> free_spares;  // spare nodes that hold nothing and have not failed
   std::vector<NodeId> failed = {};  // nodes that must not be used, not even on the way
 
+  std::vector<StageShape> shapes() const {
+    std::vector<StageShape> out;
+    for (const Stage& stage : stages) out.push_back(stage.shape());
+    return out;
+  }
   int tensor_parallel() const { return plan.chips; }
   int num_stages() const { return static_cast<int>(stages.size()); }
   int num_chips() const { return num_stages() * tensor_parallel(); }
@@ -61,8 +67,8 @@ struct Deployment {
 };
 
 // Errors name the number that is wrong: MakePlan's; a node whose chips are not all cabled to each
-// other; a stage or a model that has no room (with the bytes); too few nodes; two failed nodes in a
-// rack with one spare.
+// other; a stage or a model that has no room (with the bytes); batches of a kind that there are not
+// (PrefillFits'); too few nodes; two failed nodes in a rack with one spare.
 absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
                                           const Topology& topology);
 

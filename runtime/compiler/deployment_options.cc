@@ -8,6 +8,7 @@
 #include "chip/check.h"
 #include "chip/geometry.h"
 #include "fabric/node_chain.h"
+#include "runtime/compiler/prefill.h"
 
 namespace lockstep {
 namespace {
@@ -35,6 +36,10 @@ absl::Status ValidateDeploymentOptions(const DeploymentOptions& o) {
     return absl::InvalidArgumentError(
         absl::StrCat(n.option, " ", *n.value, ": it must be at least 1"));
   }
+  if (o.prefill_batch && (*o.prefill_batch < 1 || kMostPrefill % *o.prefill_batch != 0)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--prefill-batch ", *o.prefill_batch, ": 1, 2, 4, 8 or ", kMostPrefill));
+  }
   // Each has words of its own in a slice.
   if (o.sequences && *o.sequences > kWordsPerSlice) {
     return absl::InvalidArgumentError(absl::StrCat("--sequences ", *o.sequences, ": at most ",
@@ -55,6 +60,7 @@ absl::StatusOr<DeploymentRequest> MakeRequest(const DeploymentOptions& options,
   request.sequences = options.sequences.value_or(1);
   request.tensor_parallel = options.tensor_parallel;
   request.nodes = options.nodes;
+  request.batch = options.prefill_batch.value_or(1);
   for (const std::string& name : options.failed) {
     ASSIGN_OR_RETURN(const NodeId node, ParseNodeName(topology, absl::StripPrefix(name, "node:")));
     if (std::find(request.failed.begin(), request.failed.end(), node) != request.failed.end()) {

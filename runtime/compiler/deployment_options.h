@@ -18,6 +18,8 @@ struct DeploymentOptions {
   std::optional<int> tensor_parallel;            // chips a stage
   std::optional<int> nodes;                      // stages
   std::vector<std::string> failed;               // "3.5": node 5 of rack 3; "node:3.5" too
+  // Positions of a prompt at once, for which all stages have room: 1, 2, 4, 8 or 16.
+  std::optional<int> prefill_batch;
 
   bool operator==(const DeploymentOptions&) const = default;
 };

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "chip/geometry.h"
+#include "runtime/compiler/prompt_room.h"
 
 namespace lockstep {
 namespace {
@@ -147,11 +148,16 @@ class Partitioner {
   std::map<std::pair<int, bool>, int> rows_;  // MostRows
 };
 
+// Whose room it is, where more is asked for than a token takes.
+std::string Asked(const Plan& plan) {
+  return plan.batch > 1 ? absl::StrCat("--prefill-batch ", plan.batch, ": ") : "";
+}
+
 absl::Status NoRoomForALayer(const Plan& plan, const StageSize& size) {
   const int64_t over = size.use.total() - kSramBytes;
   return absl::ResourceExhaustedError(
-      absl::StrCat("one layer over ", plan.chips, plan.chips == 1 ? " chip" : " chips", " takes ",
-                   size.use.total(), " B of a chip, which has ", kSramBytes,
+      absl::StrCat(Asked(plan), "one layer over ", plan.chips, plan.chips == 1 ? " chip" : " chips",
+                   " takes ", size.use.total(), " B of a chip, which has ", kSramBytes,
                    over > 0 ? absl::StrCat(", ", over, " B too many") : "", ": ",
                    std::string(size.fits.message())));
 }
@@ -161,7 +167,7 @@ absl::Status NoRoomForTheModel(const Plan& plan, const SramUse& whole, const Sra
                                int most_layers, int stages) {
   const int64_t all = whole.total() * plan.chips, room = kSramBytes * plan.chips * stages;
   const int layers = plan.model.layers, enough = CeilDiv(layers, most_layers);
-  std::string why = absl::StrCat("the model takes at least ", all, " B; ", stages,
+  std::string why = absl::StrCat(Asked(plan), "the model takes at least ", all, " B; ", stages,
                                  stages == 1 ? " stage" : " stages", " of ", plan.chips,
                                  " chips have ", room, " B");
   if (all > room) absl::StrAppend(&why, ", ", all - room, " B too few");
@@ -182,7 +188,10 @@ absl::StatusOr<std::vector<StageShape>> PartitionModel(const Plan& plan, int lea
   if (most_layers == 0) return NoRoomForALayer(plan, partitioner.SizeOf({1, 0, 0}));
   const int enough = CeilDiv(plan.model.layers, most_layers);
   for (int stages = std::max(least, enough); stages <= most; ++stages) {
-    if (auto parts = partitioner.Cut(stages)) return *std::move(parts);
+    auto parts = partitioner.Cut(stages);
+    if (!parts) continue;
+    MakeRoomForInbox(plan, &*parts);
+    return *std::move(parts);
   }
   const int vocabulary = plan.model.vocab_size;
   const SramUse whole = partitioner.SizeOf({plan.model.layers, vocabulary, vocabulary}).use;

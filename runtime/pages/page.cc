@@ -46,6 +46,7 @@ std::string RunsSection(const std::vector<PageJob>& jobs) {
       {"topology", "machine.topology"},
       {"chips", "machine.chips"},
       {"weights", "plan.weights"},
+      {"KV cache", "plan.kv_cache"},
       {"context", "plan.context"},
       {"sequences", "emulated.sequences"},
       {"cycles a token", "emulated.cycles_per_token"},

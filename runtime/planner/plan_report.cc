@@ -70,6 +70,22 @@ Json ScheduleJson(const PlanSchedule& schedule) {
           {"busiest_link_between_nodes", LoadJson(schedule.between_nodes)}};
 }
 
+Json PromptJson(const PromptOffers& prompt) {
+  const auto holders = [](const VocabularyStages& v) {
+    return Json{{"embedding_stages", v.embedding}, {"head_stages", v.head}};
+  };
+  Json json = {{"batch", prompt.batch}, {"inbox", prompt.inbox}};
+  json.update(holders(prompt.now));
+  json["larger"] = Json::array();
+  for (const PromptOffers::Larger& larger : prompt.larger) {
+    Json of = {{"batch", larger.batch}};
+    if (larger.stages) of.update(holders(*larger.stages));
+    if (!larger.stages) of["refused"] = larger.why_not;
+    json["larger"].push_back(std::move(of));
+  }
+  return json;
+}
+
 Json CandidatesJson(const PlanReport& report) {
   Json candidates = Json::array();
   for (const PlanCandidate& c : report.choice.runners_up) {
@@ -114,12 +130,14 @@ absl::StatusOr<PlanReport> MakePlanReport(const std::string& model,
   }
   ASSIGN_OR_RETURN(const ChipTiming timing, MakeTiming({}, links));
   ASSIGN_OR_RETURN(PlanSchedule schedule, CompilePlan(choice.deployment, topology, links, timing));
+  PromptOffers prompt = OffersForPrompts(request, choice.deployment, topology);
   return PlanReport{model,
                     request,
                     std::move(topology),
                     links,
                     std::move(choice),
                     std::move(schedule),
+                    std::move(prompt),
                     std::move(before)};
 }
 
@@ -177,6 +195,7 @@ std::string PlanJson(const PlanReport& report) {
                  {"slowest_bytes", balance.slowest_bytes},
                  {"mean_bytes", balance.mean_bytes}}},
                {"compiled", ScheduleJson(report.schedule)},
+               {"prompt", PromptJson(report.prompt)},
                {"runners_up", CandidatesJson(report)}};
   if (report.without_failures) json["failed"] = FailureJson(report);
   return json.dump(2) + "\n";

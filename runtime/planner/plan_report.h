@@ -8,6 +8,7 @@
 #include "fabric/topology.h"
 #include "runtime/planner/plan_choice.h"
 #include "runtime/planner/plan_schedule.h"
+#include "runtime/planner/prompt_offer.h"
 
 namespace lockstep {
 
@@ -18,6 +19,7 @@ struct PlanReport {
   LinkModel links;
   PlanChoice choice;
   PlanSchedule schedule;
+  PromptOffers prompt;
   // The same request if no node had failed, where some have.
   std::optional<Deployment> without_failures;
 };

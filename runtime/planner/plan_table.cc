@@ -175,6 +175,33 @@ std::string ScheduleRows(const PlanReport& r) {
   return rows;
 }
 
+std::string Counts(const VocabularyStages& v) {
+  return absl::StrFormat("%d with embedding rows and %d with head rows", v.embedding, v.head);
+}
+
+// What is taken of a prompt at once, and what larger batches would cost a token.
+std::string PromptRows(const PlanReport& r) {
+  const PromptOffers& p = r.prompt;
+  std::string first = p.batch > 1 ? absl::StrFormat("batches of %d positions", p.batch)
+                                  : std::string("position by position");
+  if (p.inbox > 1) absl::StrAppend(&first, ", ", p.inbox, " of these in a group or more");
+  std::string rows = Row("prompts", first);
+  for (const PromptOffers::Larger& larger : p.larger) {
+    const std::string name = absl::StrCat("--prefill-batch ", larger.batch);
+    if (!larger.stages) {
+      rows += Row(name, absl::StrCat("no room: ", larger.why_not));
+      continue;
+    }
+    const int more = larger.stages->embedding + larger.stages->head - p.now.embedding - p.now.head;
+    rows += Row(name, absl::StrFormat(
+                          "would have room: %s instead of %d and %d, so at least %s cycles of hops "
+                          "more a token",
+                          Counts(*larger.stages), p.now.embedding, p.now.head,
+                          Grouped(more * r.links.hop_cycles())));
+  }
+  return rows;
+}
+
 std::string RunnerUpRows(const PlanReport& r) {
   std::string rows = "\n  not taken\n";
   const double best = static_cast<double>(r.choice.bound.user_cycles());
@@ -237,7 +264,7 @@ std::string PlanTable(const PlanReport& report) {
   const std::vector<StageRun> runs = StageRuns(report.choice.deployment);
   return HeadRows(report) + NodeRows(report) + StageRows(report, runs) + SramRows(runs) +
          BoundRows(report) + CableRows(report) + DetourRows(report) + ScheduleRows(report) +
-         FailureRows(report) + RunnerUpRows(report);
+         PromptRows(report) + FailureRows(report) + RunnerUpRows(report);
 }
 
 }  // namespace lockstep

@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "chip/check.h"
-#include "runtime/compiler/prefill.h"
 
 namespace lockstep {
 namespace {
@@ -46,10 +45,6 @@ absl::Status CheckNumbers(const RunOptions& o) {
   RETURN_IF_ERROR(AtLeastOne("--timeline-steps", o.timeline_steps));
   if (o.sram_limit && *o.sram_limit < 1) {
     return Bad(absl::StrCat("--sram-limit ", *o.sram_limit, ": it must be at least 1"));
-  }
-  if (o.prefill_batch && (*o.prefill_batch < 1 || kMostPrefill % *o.prefill_batch != 0)) {
-    return Bad(
-        absl::StrCat("--prefill-batch ", *o.prefill_batch, ": 1, 2, 4, 8 or ", kMostPrefill));
   }
   RETURN_IF_ERROR(AtLeastOne("--prompt-flight", o.prompt_flight));
   for (const auto& [name, given] :
@@ -119,7 +114,7 @@ absl::Status CheckFiles(const RunOptions& o) {
 DeploymentOptions RunOptions::Deployment() const {
   std::optional<std::string> format;
   if (weights) format = NumberFormatName(*weights);
-  return {format, kv_cache, sequences, chips, nodes, failed};
+  return {format, kv_cache, sequences, chips, nodes, failed, prefill_batch};
 }
 
 bool RunOptions::Sampled() const {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +10,7 @@
 #include "runtime/compiler/image.h"
 #include "runtime/compiler/landing.h"
 #include "runtime/compiler/prefill.h"
+#include "runtime/compiler/prompt_room.h"
 #include "runtime/files/host.h"
 #include "runtime/machine/machine.h"
 #include "runtime/machine/topology_file.h"
@@ -89,19 +89,14 @@ std::vector<int> EosIds(const RunOptions& options, const ModelConfig& model,
   return model.eos_ids;
 }
 
-// Whether all stages have room for what the plan says of a prompt.
-absl::Status PromptFits(const Pipeline& pipeline) {
-  std::set<StageParts> known;  // of equal stages one speaks for all
-  for (const PipelineStage& stage : pipeline.stages) {
-    const StageShape& s = stage.shape;
-    if (!known.insert({s.layers.size(), s.embedding.size(), s.head.size()}).second) continue;
-    RETURN_IF_ERROR(PrefillFits(pipeline.plan, s));
-  }
-  return absl::OkStatus();
+std::vector<StageShape> ShapesOf(const Pipeline& pipeline) {
+  std::vector<StageShape> shapes;
+  for (const PipelineStage& stage : pipeline.stages) shapes.push_back(stage.shape);
+  return shapes;
 }
 
 // The largest batch that the prompt fills and that fits beside weights and cache on every stage, or the
-// one asked for.
+// one asked for, for which the deployment has room.
 absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
   Plan& plan = pipeline->plan;
   const int asked = options.prefill_batch.value_or(0);
@@ -111,7 +106,7 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
   }
   const auto fits = [&](int batch) {
     plan.batch = batch, plan.batch_logits = !options.logits.empty();
-    return PromptFits(*pipeline);
+    return BatchFits(plan, ShapesOf(*pipeline));
   };
   if (asked > 1) return fits(asked);
   const int flight = options.prompt_flight.value_or(1);
@@ -123,18 +118,6 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
   return absl::OkStatus();
 }
 
-// Where several stages hold rows of the embedding, as large an inbox as the first one has room for.
-void ChooseInbox(Pipeline* pipeline) {
-  constexpr int kMost = 64;  // more rows hardly bring them closer together
-  Plan& plan = pipeline->plan;
-  if (pipeline->stages[1].shape.embedding.size() == 0) return;
-  for (plan.inbox = std::min(kMost, plan.flight / plan.batch); plan.inbox > 1; plan.inbox /= 2) {
-    const StageShape& first = pipeline->stages.front().shape;
-    if ((plan.batch > 1 ? PrefillFits(plan, first) : LayOut(plan, first).fits).ok()) return;
-  }
-  plan.inbox = 0;
-}
-
 // A row of the landing ring a word of a batch, so that none waits for another's sum, or as many as
 // there is room for.
 void ChooseLanding(Pipeline* pipeline) {
@@ -142,7 +125,7 @@ void ChooseLanding(Pipeline* pipeline) {
   const int least = LandingRows(plan);
   for (int rows = plan.hidden_words() * plan.batch; rows > least; rows /= 2) {
     plan.landing = rows;
-    if (PromptFits(*pipeline).ok()) return;
+    if (BatchFits(plan, ShapesOf(*pipeline)).ok()) return;
   }
   plan.landing = 0;
 }
@@ -165,8 +148,10 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
   }
   if (flight % batch != 0) return refuse(": not a multiple of --prefill-batch ", batch);
   if (flight == batch) return refuse(" has no effect with batches of ", batch, " positions");
+  constexpr int kMostInbox = 64;  // more rows hardly bring them closer together
   pipeline->plan.flight = flight;
-  ChooseInbox(pipeline);
+  pipeline->plan.inbox =
+      LargestInbox(pipeline->plan, ShapesOf(*pipeline), std::min(kMostInbox, flight / batch));
   return absl::OkStatus();
 }
 

@@ -54,7 +54,8 @@ def _model(job):
     own = ROOT / "models" / job["model"]  # a controller finds these by name, too
     flags = [f"--model={own if own.is_dir() else job['model']}"]
     for key, flag in (("context", "context"), ("nodes", "nodes"), ("sequences", "sequences"),
-                      ("weights", "weights"), ("promptFlight", "prompt-flight")):
+                      ("weights", "weights"), ("kvCache", "kv"), ("promptFlight", "prompt-flight"),
+                      ("prefillBatch", "prefill-batch")):
         if key in job:
             flags.append(f"--{flag}={job[key]}")
     return flags

@@ -83,6 +83,21 @@ TEST_F(PlanCommandTest, JsonHasEveryStageAndItsBytesAddUp) {
   EXPECT_EQ(row, 512);
 }
 
+TEST_F(PlanCommandTest, ABatchThatIsAskedForIsInTheSramOfEveryStage) {
+  const std::string story = kStory + "--topology groqrack --nodes 3";
+  EXPECT_THAT(Plan(story).output, HasSubstr("prompts               batches of 16 positions\n"));
+  const nlohmann::json without = PlanOf(story), with = PlanOf(story + " --prefill-batch 4");
+  EXPECT_EQ(with["prompt"]["batch"], 4);
+  EXPECT_EQ(with["prompt"]["larger"][0]["batch"], 8);
+  EXPECT_EQ(with["prompt"]["larger"][0]["head_stages"], without["prompt"]["head_stages"]);
+  for (int s = 0; s < 3; ++s) {
+    EXPECT_GT(with["stages"][s]["sram_bytes_per_chip"]["activations"],
+              without["stages"][s]["sram_bytes_per_chip"]["activations"]);
+  }
+  ExpectRefused(story + " --prefill-batch 3", "--prefill-batch 3: 1, 2, 4, 8 or 16", 2);
+  ExpectRefused(story + " --prefill-batch 2 --sequences 2", "2 sequences, batches take one");
+}
+
 TEST_F(PlanCommandTest, AFailedNodeMovesItsStageToTheSpareAndChangesItsTransfers) {
   const Outcome plan = Plan(kStory + "--topology groqrack --nodes 3 --failed 0.1");
   EXPECT_EQ(plan.exit_code, 0) << plan.output;

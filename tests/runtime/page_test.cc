@@ -17,8 +17,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr char kReport[] = R"({"model": {"model": "story"}, "machine": {"topology": "groqnode",
-  "topology_nodes": 1, "stages": 1}, "plan": {"sram_bytes_per_chip": {"capacity": 200, "used": 100,
-  "layers": 60, "kv_cache": 40}}, "emulated": {"cycles_per_token": 1000, "cycles_by_work":
+  "topology_nodes": 1, "stages": 1}, "plan": {"weights": "fp16", "kv_cache": "int8",
+  "sram_bytes_per_chip": {"capacity": 200, "used": 100, "layers": 60, "kv_cache": 40}}, "emulated": {"cycles_per_token": 1000, "cycles_by_work":
   {"weights": 600, "links": 400}, "tokens_per_second_per_user": 12345.6, "programs": []},
   "output": {"text": "once <upon> & a time"}})";
 constexpr char kLinks[] =
@@ -28,6 +28,7 @@ TEST(PageTest, ShowsARunsFiguresSharesAndText) {
   const std::string page = ReportPage({{"j1, run", {{"report.json", kReport}}}});
   EXPECT_THAT(page, HasSubstr("<h2>j1, run</h2>"));
   EXPECT_THAT(page, HasSubstr("<td>tokens/s/user</td><td>12345.6</td>"));
+  EXPECT_THAT(page, HasSubstr("<td>KV cache</td><td>int8</td>"));
   EXPECT_THAT(page, HasSubstr("layers 30.0 %"));   // 60 of 200 B
   EXPECT_THAT(page, HasSubstr("weights 60.0 %"));  // 600 of 1000 cycles
   EXPECT_THAT(page, HasSubstr("once &lt;upon&gt; &amp; a time"));
@@ -111,6 +112,7 @@ TEST(SvgTest, DigitsStandInGroupsOfThree) {
 TEST(PageTest, RunsAreSetBesideEachOther) {
   const PageJob a{"j1", {{"report.json", kReport}}}, b{"j2", {{"report.json", kReport}}};
   EXPECT_THAT(ReportPage({a, b}), HasSubstr("<th></th><th>j1</th><th>j2</th>"));
+  EXPECT_THAT(ReportPage({a, b}), HasSubstr("<td>KV cache</td><td>int8</td><td>int8</td>"));
   EXPECT_THAT(ReportPage({a}), Not(HasSubstr("beside each other")));
 }
 

@@ -1,0 +1,33 @@
+#pragma once
+// Room for a prompt in what a stage's weights and cache leave: for a batch of positions on every
+// stage, and on the first stage for an inbox (runtime/compiler/pipeline.h), in which the embeddings
+// of a group of batches wait for their layers where several stages hold rows of the embedding.
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/compiler/plan.h"
+#include "runtime/compiler/stage.h"
+
+namespace lockstep {
+
+// Batches of an inbox for which room is made: more hardly bring them closer together.
+inline constexpr int kInboxRows = 16;
+
+// Ok, or why a stage does not take batches of plan.batch positions, more than 1.
+absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages);
+
+// The largest batch of 16, 8, 4, 2 positions that fits on all stages; else 1.
+int LargestBatch(const Plan& plan, const std::vector<StageShape>& stages);
+
+// For how many batches of plan.batch positions the first stage has room: `most`, or half of it and
+// so on, at least 2; 0: not for 2, or the first stage alone holds rows of the embedding.
+int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most);
+
+// Moves rows of the embedding from the first stage to the others that have such rows, where these
+// have room, so that an inbox for up to kInboxRows of the largest batches that fit has room. No
+// stage gets its first row, or loses its last. Does nothing where a prompt's positions cannot
+// follow each other.
+void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages);
+
+}  // namespace lockstep

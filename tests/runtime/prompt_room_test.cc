@@ -1,0 +1,118 @@
+// Room for batches and groups of a prompt's positions: made where it costs no stage, else asked
+// for.
+#include "runtime/compiler/prompt_room.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "runtime/compiler/deployment.h"
+#include "runtime/compiler/layout.h"
+#include "runtime/machine/machine.h"
+#include "runtime/planner/prompt_offer.h"
+#include "tests/fabric/racks.h"
+
+namespace lockstep {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// Of 80 layers, each of which nearly fills a node.
+DeploymentRequest Full(int context, int batch = 1) {
+  DeploymentRequest request;
+  request.model = *ShapeByName("llama-2-70b");
+  request.context = context, request.batch = batch;
+  return request;
+}
+
+Deployment Made(const DeploymentRequest& request) {
+  auto d = MakeDeployment(request, Racks(10, 16));
+  EXPECT_TRUE(d.ok()) << d.status();
+  return *std::move(d);
+}
+
+int EmbeddingStages(const Deployment& d) {
+  return static_cast<int>(
+      std::count_if(d.stages.begin(), d.stages.end(),
+                    [](const Deployment::Stage& s) { return s.embedding.size() > 0; }));
+}
+
+// The rows of stages that hold some, one behind the other and all of them.
+void ExpectAllRows(const Deployment& d) {
+  int embedding = 0, head = 0;
+  for (const Deployment::Stage& s : d.stages) {
+    if (s.embedding.size() > 0) EXPECT_EQ(s.embedding.begin, embedding);
+    if (s.head.size() > 0) EXPECT_EQ(s.head.begin, head);
+    embedding += s.embedding.size(), head += s.head.size();
+  }
+  EXPECT_EQ(embedding, d.plan.model.vocab_size);
+  EXPECT_EQ(head, d.plan.model.vocab_size);
+}
+
+TEST(PromptRoomTest, TheFirstStageGivesRowsAwayForAnInboxAndNoStageMoreHoldsAny) {
+  for (int context : {128, 512, 2048, 4096}) {
+    const Deployment d = Made(Full(context));
+    ExpectAllRows(d);
+    Plan plan = d.plan;
+    plan.batch = LargestBatch(plan, d.shapes());
+    EXPECT_EQ(LargestInbox(plan, d.shapes(), kInboxRows), kInboxRows) << context;
+    EXPECT_LT(d.stages[0].embedding.size(), d.stages[1].embedding.size());
+    // As many stages as rows need where each holds as many as it has room for.
+    StageShape most = d.stages[1].shape();
+    most.embedding = {0, CeilDiv(plan.model.vocab_size, EmbeddingStages(d) - 1)};
+    EXPECT_FALSE(LayOut(d.plan, most).fits.ok()) << context;
+  }
+}
+
+TEST(PromptRoomTest, ABatchThatIsAskedForHasRoomOnEveryStage) {
+  const Deployment before = Made(Full(4096));
+  EXPECT_EQ(LargestBatch(before.plan, before.shapes()), 1);
+  const Deployment d = Made(Full(4096, 2));
+  ExpectAllRows(d);
+  EXPECT_EQ(d.plan.batch, 2);
+  EXPECT_TRUE(BatchFits(d.plan, d.shapes()).ok());
+  EXPECT_EQ(LargestInbox(d.plan, d.shapes(), kInboxRows), kInboxRows);
+  EXPECT_GT(EmbeddingStages(d), EmbeddingStages(before));
+  EXPECT_NE(d.Digest(), before.Digest());
+}
+
+TEST(PromptRoomTest, ABatchThatHasRoomAnywayMovesNothing) {
+  DeploymentRequest request = Full(64);
+  request.model.layers = 20, request.model.intermediate_size = 1024, request.nodes = 20;
+  const Deployment without = Made(request);
+  request.batch = 16;
+  const Deployment with = Made(request);
+  EXPECT_EQ(LargestBatch(without.plan, without.shapes()), 16);
+  EXPECT_EQ(with.shapes(), without.shapes());
+}
+
+TEST(PromptRoomTest, WhatHasNoRoomIsRefusedWithTheBytes) {
+  const auto refusal = [](DeploymentRequest request) {
+    return std::string(MakeDeployment(request, Racks(10, 16)).status().message());
+  };
+  // 53,760 B beyond a chip beside one layer, even if nothing of the vocabulary lies there.
+  EXPECT_THAT(refusal(Full(4096, 8)), StartsWith("--prefill-batch 8: one layer over 8 chips"));
+  EXPECT_THAT(refusal(Full(4096, 8)), HasSubstr("in all 53760 B of a chip's 228137280"));
+  DeploymentRequest several = Full(128, 2);
+  several.sequences = 2;
+  EXPECT_THAT(refusal(several), HasSubstr("2 sequences, batches take one"));
+}
+
+TEST(PromptRoomTest, LargerBatchesAreOfferedUpToTheFirstThatHasNoRoom) {
+  const DeploymentRequest request = Full(4096);
+  const PromptOffers offers = OffersForPrompts(request, Made(request), Racks(10, 16));
+  EXPECT_EQ(offers.batch, 1);
+  EXPECT_EQ(offers.inbox, kInboxRows);
+  ASSERT_EQ(offers.larger.size(), 3u);
+  ASSERT_TRUE(offers.larger[0].stages);
+  EXPECT_EQ(offers.larger[0].stages->embedding, EmbeddingStages(Made(Full(4096, 2))));
+  EXPECT_GT(offers.larger[0].stages->head, offers.now.head);
+  EXPECT_EQ(offers.larger[2].batch, 8);
+  EXPECT_FALSE(offers.larger[2].stages);
+  EXPECT_THAT(offers.larger[2].why_not, HasSubstr("B too many a chip"));
+}
+
+}  // namespace
+}  // namespace lockstep
