@@ -67,6 +67,8 @@ def jobs(models, everything):
             model, "groqrack", 100, nodes=2, placement={"rankPerCore": True})
     yield "run story, 8 chips, 8 ranks", timing("story", "groqnode")
     yield "run llama-2-7b, 1 process", timing("llama-2-7b", "groqrack-x2", context=64, **local)
+    yield "the same with a timeline", timing("llama-2-7b", "groqrack-x2", context=64,
+                                             keepTimeline=True, **local)
     yield "plan llama-2-7b", {"plan": {"model": "llama-2-7b", "machine": {"topology":
                                                                          "groqrack-x8"}}}
     yield "validate", {"validate": {}}

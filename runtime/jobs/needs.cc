@@ -9,6 +9,11 @@ namespace {
 // take beside this. Over MPI one process more compiles and waits. Tiles of weights are padded.
 constexpr int64_t kProcessBytes = 32 << 20, kChipBytes = 3 << 20, kTimingChipBytes = 1 << 20;
 constexpr double kBytesPerParameter = 2.6;
+// A timeline holds what every unit did: it grows with the tiles of weights, less with the positions of
+// a batch that go through each.
+constexpr int64_t kTimelineChipBytes = 1 << 20;
+constexpr double kTimelineBytesPerParameter = 0.7;
+constexpr int kTimelineBatch = 8;  // so many positions more take as much again
 
 // Weights, and keys and values of two bytes; the words of values are half ones
 // (runtime/kernels/attention.h).
@@ -21,6 +26,15 @@ int64_t HeldBytes(const RunSetup& setup) {
       static_cast<int64_t>(kBytesPerParameter * static_cast<double>(model.ParameterCount())) +
       cache;
   return setup.options.sram_limit ? std::min(all, *setup.options.sram_limit) : all;
+}
+
+int64_t TimelineBytes(const RunSetup& setup) {
+  if (setup.options.timeline.empty()) return 0;
+  const Plan& plan = setup.session.pipeline.plan;
+  const double one = kTimelineBytesPerParameter * static_cast<double>(plan.model.ParameterCount());
+  const double step = one * (kTimelineBatch + plan.batch - 1) / kTimelineBatch +
+                      static_cast<double>(setup.chips() * kTimelineChipBytes);
+  return static_cast<int64_t>(step * setup.options.timeline_steps.value_or(1));
 }
 
 }  // namespace
@@ -36,7 +50,7 @@ v1::Needs EstimateNeeds(const RunSetup& setup, int cores) {
   } else {
     bytes += setup.chips() * kTimingChipBytes;
   }
-  needs.set_memory_bytes(bytes);
+  needs.set_memory_bytes(bytes + TimelineBytes(setup));
   return needs;
 }
 

@@ -205,5 +205,17 @@ TEST_F(RequestTest, ARankPerCoreSharesChipsEvenly) {
   EXPECT_THAT(job->command.arguments, Contains("--chips-per-rank=3"));
 }
 
+TEST_F(RequestTest, ATimelineIsAmongTheMemoryThatAJobNeeds) {
+  const auto bytes = [this](const std::string& more) {
+    const auto job = Prepare(R"({"run": {"model": "llama-2-7b", "tokens": 2, "machine":
+        {"topology": "groqrack-x2"}, "context": 64, "placement": {"threads": 1})" + more + "}}");
+    EXPECT_TRUE(job.ok()) << job.status();
+    return job.ok() ? job->needs.memory_bytes() : 0;
+  };
+  const int64_t without = bytes(""), one = bytes(R"(, "keepTimeline": true)");
+  EXPECT_GT(one, without + (int64_t{2} << 30));  // it took 28 MB a chip of some 100
+  EXPECT_EQ(bytes(R"(, "keepTimeline": true, "timelineSteps": 2)") - one, one - without);
+}
+
 }  // namespace
 }  // namespace lockstep
