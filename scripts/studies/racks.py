@@ -25,11 +25,13 @@ CLOCK_HZ = 900e6
 
 def points(quick):
     """Racks, weights, KV cache, context, hop latency, batch that is asked for."""
-    contexts, racks = ((128,), (1, 2)) if quick else ((128, 512, 2048, 4096), (5, 8, 10))
+    if quick:
+        return [(r, w, kv, 128, "B", batch) for r, w, kv, batch in (
+            (1, "int8", "fp16", 0), (1, "fp16", "fp16", 0), (1, "fp16", "int8", 0),
+            (2, "fp16", "fp16", 0), (2, "fp16", "fp16", 8))]
+    contexts, racks = (128, 512, 2048, 4096), (5, 8, 10)
     out = [(r, w, kv, c, "B", 0) for r in racks for w in ("int8", "fp16") for kv in FORMATS
            for c in contexts]
-    if quick:
-        return out + [(2, "fp16", "fp16", 128, "B", 16)]
     out += [(10, "fp16", kv, c, "B", batch)
             for kv, c, batch in (("fp16", 2048, 8), ("fp16", 4096, 2), ("int8", 4096, 4))]
     return out + [(r, w, "fp16", c, hop, 0) for hop in "AC" for r in racks
@@ -97,7 +99,8 @@ def draw(s, model, contexts, racks):
     usual = dict(bytes_too_few=0, hop="B", asked=0)
     fits = [(r, w) for r in racks for w in ("int8", "fp16")
             if s.column("tokens_per_s_user", racks=r, weights=w, kv="fp16", **usual)]
-    lines = [(r, w, kv) for kv in FORMATS for r, w in fits]
+    lines = [(r, w, kv) for kv in FORMATS for r in racks for w in ("int8", "fp16")
+             if s.column("ttft_ms", racks=r, weights=w, kv=kv, **usual)]
     for (r, w, kv), mark in zip(lines, "osd^v<>*"):
         where = dict(racks=r, weights=w, kv=kv, **usual)
         xs = s.column("context", **where)
