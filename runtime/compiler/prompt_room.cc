@@ -75,7 +75,10 @@ int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most) {
 void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages) {
   const int holders = EmbeddingHolders(*stages), rows = stages->front().embedding.size();
   if (holders < 2 || plan.sequences > 1) return;
-  if (plan.batch == 1) plan.batch = LargestBatch(plan, *stages);
+  if (plan.batch == 1) {
+    plan.batch = LargestBatch(plan, *stages);
+    if (LargestInbox(plan, *stages, 2) > 0) return;
+  }
   for (plan.inbox = kInboxRows; plan.inbox > 1; plan.inbox /= 2) {
     if (Fits(plan, stages->front())) return;
     int some = 0, none = rows;  // of the first stage, with the inbox

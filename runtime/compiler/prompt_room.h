@@ -24,10 +24,11 @@ int LargestBatch(const Plan& plan, const std::vector<StageShape>& stages);
 // so on, at least 2; 0: not for 2, or the first stage alone holds rows of the embedding.
 int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most);
 
-// Moves rows of the embedding from the first stage to the others that have such rows, where these
-// have room, so that an inbox for up to kInboxRows of the largest batches that fit has room. No
-// stage gets its first row, or loses its last. Does nothing where a prompt's positions cannot
-// follow each other.
+// Moves rows of the embedding from the first stage to the others that have such rows, where these have
+// room, so that an inbox for up to kInboxRows batches of plan.batch has room; if that is 1, of the
+// largest that fit, and only where there is room for no two of these: rows that lie elsewhere move
+// weights, which can cost a token a few cycles. No stage gets its first row, or loses its last. Does
+// nothing where a prompt's positions cannot follow each other.
 void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages);
 
 }  // namespace lockstep

@@ -52,18 +52,27 @@ void ExpectAllRows(const Deployment& d) {
 }
 
 TEST(PromptRoomTest, TheFirstStageGivesRowsAwayForAnInboxAndNoStageMoreHoldsAny) {
-  for (int context : {128, 512, 2048, 4096}) {
-    const Deployment d = Made(Full(context));
+  for (int context : {128, 512, 2048}) {
+    const Deployment d = Made(Full(context, 2));
     ExpectAllRows(d);
-    Plan plan = d.plan;
-    plan.batch = LargestBatch(plan, d.shapes());
-    EXPECT_EQ(LargestInbox(plan, d.shapes(), kInboxRows), kInboxRows) << context;
+    EXPECT_EQ(LargestInbox(d.plan, d.shapes(), kInboxRows), kInboxRows) << context;
     EXPECT_LT(d.stages[0].embedding.size(), d.stages[1].embedding.size());
     // As many stages as rows need where each holds as many as it has room for.
     StageShape most = d.stages[1].shape();
-    most.embedding = {0, CeilDiv(plan.model.vocab_size, EmbeddingStages(d) - 1)};
+    most.embedding = {0, CeilDiv(d.plan.model.vocab_size, EmbeddingStages(d) - 1)};
     EXPECT_FALSE(LayOut(d.plan, most).fits.ok()) << context;
   }
+}
+
+// So that a token takes what it took, unless a prompt would take many times longer.
+TEST(PromptRoomTest, UnaskedRowsMoveOnlyWhereNoTwoBatchesHaveRoom) {
+  const Deployment some = Made(Full(128)), none = Made(Full(4096));
+  EXPECT_GE(some.stages[0].embedding.size() + 1, some.stages[1].embedding.size());
+  Plan plan = some.plan;
+  plan.batch = LargestBatch(plan, some.shapes());
+  EXPECT_GE(LargestInbox(plan, some.shapes(), kInboxRows), 2);
+  EXPECT_LT(none.stages[0].embedding.size() + 100, none.stages[1].embedding.size());
+  EXPECT_EQ(LargestInbox(none.plan, none.shapes(), kInboxRows), kInboxRows);
 }
 
 TEST(PromptRoomTest, ABatchThatIsAskedForHasRoomOnEveryStage) {
