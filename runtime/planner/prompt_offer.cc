@@ -1,8 +1,6 @@
 // Deployments for larger batches (runtime/planner/prompt_offer.h).
 #include "runtime/planner/prompt_offer.h"
 
-#include <algorithm>
-
 #include "runtime/compiler/prefill.h"
 #include "runtime/compiler/prompt_room.h"
 
@@ -25,7 +23,8 @@ PromptOffers OffersForPrompts(DeploymentRequest request, const Deployment& deplo
   const std::vector<StageShape> shapes = deployment.shapes();
   out.now = StagesOf(shapes);
   Plan plan = deployment.plan;
-  out.batch = plan.batch = std::max(plan.batch, LargestBatch(plan, shapes));
+  if (plan.batch == 1) plan.batch = LargestBatch(plan, shapes);
+  out.batch = plan.batch;
   if (request.sequences == 1) out.inbox = LargestInbox(plan, shapes, kInboxRows);
   request.tensor_parallel = deployment.tensor_parallel();
   request.nodes = deployment.num_stages();

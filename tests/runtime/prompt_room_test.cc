@@ -121,6 +121,8 @@ TEST(PromptRoomTest, LargerBatchesAreOfferedUpToTheFirstThatHasNoRoom) {
   EXPECT_EQ(offers.larger[2].batch, 8);
   EXPECT_FALSE(offers.larger[2].stages);
   EXPECT_THAT(offers.larger[2].why_not, HasSubstr("B too many a chip"));
+  const DeploymentRequest small = Full(128, 2);
+  EXPECT_EQ(OffersForPrompts(small, Made(small), Racks(10, 16)).batch, 2) << "4 have room, too";
 }
 
 }  // namespace
