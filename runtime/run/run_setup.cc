@@ -95,8 +95,12 @@ std::vector<StageShape> ShapesOf(const Pipeline& pipeline) {
   return shapes;
 }
 
-// The largest batch that the prompt fills and that fits beside weights and cache on every stage, or the
-// one asked for, for which the deployment has room.
+constexpr int kMostInbox = 64;  // batches; more hardly bring them closer together
+
+// The largest batch that the prompt fills and that fits beside weights and cache on every stage, or
+// the one asked for, for which the deployment has room. Of batches in flight the largest of those
+// with the largest group, since the way through the stages that hold the embedding takes longer
+// than a layer.
 absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
   Plan& plan = pipeline->plan;
   const int asked = options.prefill_batch.value_or(0);
@@ -110,11 +114,17 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* p
   };
   if (asked > 1) return fits(asked);
   const int flight = options.prompt_flight.value_or(1);
-  for (int batch = kMostPrefill; asked == 0 && batch > 1; batch /= 2) {
+  int chosen = 1, most = 0;
+  for (int batch = kMostPrefill; asked == 0 && batch >= 1; batch /= 2) {
     if (flight > 1 && (flight % batch != 0 || flight == batch)) continue;
-    if (batch <= prompt_size && fits(batch).ok()) return absl::OkStatus();
+    if (batch > prompt_size || (batch > 1 && !fits(batch).ok())) continue;
+    plan.batch = batch;
+    const int inbox =
+        flight > 1 ? LargestInbox(plan, ShapesOf(*pipeline), std::min(kMostInbox, flight / batch))
+                   : 0;
+    if (batch * std::max(1, inbox) > most) chosen = batch, most = batch * std::max(1, inbox);
   }
-  plan.batch = 1, plan.batch_logits = false;
+  plan.batch = chosen, plan.batch_logits = chosen > 1 && !options.logits.empty();
   return absl::OkStatus();
 }
 
@@ -148,7 +158,6 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
   }
   if (flight % batch != 0) return refuse(": not a multiple of --prefill-batch ", batch);
   if (flight == batch) return refuse(" has no effect with batches of ", batch, " positions");
-  constexpr int kMostInbox = 64;  // more rows hardly bring them closer together
   pipeline->plan.flight = flight;
   pipeline->plan.inbox =
       LargestInbox(pipeline->plan, ShapesOf(*pipeline), std::min(kMostInbox, flight / batch));
@@ -232,10 +241,9 @@ absl::Status VerifyRun(RunSetup* setup) {
   SessionSetup& session = setup->session;
   session.checks = MakeSharedChecks(session.timing);
   const int threads = setup->options.threads.value_or(HostCores());
-  ASSIGN_OR_RETURN(
-      session.compiled,
-      CompiledPipeline::Create(session.pipeline, session.timing, CompiledPipeline::Step::kToken,
-                               threads));
+  ASSIGN_OR_RETURN(session.compiled,
+                   CompiledPipeline::Create(session.pipeline, session.timing,
+                                            CompiledPipeline::Step::kToken, threads));
   RETURN_IF_ERROR(VerifyPrograms(*setup, *session.compiled));
   if (session.pipeline.plan.prompt_positions() > 1) {
     ASSIGN_OR_RETURN(session.batches, CompilePrompt(session.compiled, threads));

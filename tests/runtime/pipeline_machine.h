@@ -34,8 +34,9 @@ inline ModelConfig Model(int layers, int hidden) {
 // One node a stage, in order; rows of the embedding on the first `embeds` stages, of the head on
 // the last `heads`.
 inline Deployment Deploy(const ModelConfig& model, int stages, int embeds, int heads, int chips = 8,
-                  int sequences = 1, NumberFormat kv_cache = NumberFormat::kFp16) {
-  Deployment d{*MakePlan(model, chips, 20, sequences, NumberFormat::kFp16, kv_cache), {}, {}};
+                         int sequences = 1, NumberFormat kv_cache = NumberFormat::kFp16,
+                         NumberFormat weights = NumberFormat::kFp16) {
+  Deployment d{*MakePlan(model, chips, 20, sequences, weights, kv_cache), {}, {}};
   const auto part = [](int total, int parts, int i) {
     return i < 0 || i >= parts ? Range{} : Range{total * i / parts, total * (i + 1) / parts};
   };

@@ -43,8 +43,8 @@ int EmbeddingStages(const Deployment& d) {
 void ExpectAllRows(const Deployment& d) {
   int embedding = 0, head = 0;
   for (const Deployment::Stage& s : d.stages) {
-    if (s.embedding.size() > 0) EXPECT_EQ(s.embedding.begin, embedding);
-    if (s.head.size() > 0) EXPECT_EQ(s.head.begin, head);
+    EXPECT_TRUE(s.embedding.size() == 0 || s.embedding.begin == embedding) << s.embedding.begin;
+    EXPECT_TRUE(s.head.size() == 0 || s.head.begin == head) << s.head.begin;
     embedding += s.embedding.size(), head += s.head.size();
   }
   EXPECT_EQ(embedding, d.plan.model.vocab_size);
