@@ -30,6 +30,7 @@ absl::StatusOr<SramUse> AddChip(CompiledPipeline& compiled, uint32_t chip, const
     for (size_t port = 0; port < sent.size(); ++port) sent[port] += p.role->sent[port];
     sram = p.role->compiled.layout.use;
   }
+  if (!compiled.SeatOf(chip)) cycles = compiled.latency();  // it waits for what it passes on
   out.text_bytes = std::max(out.text_bytes, text);
   for (const Link& link : topology.outgoing(ChipId(chip))) {
     LinkLoad& load = link.place == Place::kNode ? out.in_node : out.between_nodes;
