@@ -322,7 +322,7 @@ WordSender::WordSender(Placer& placer, const ChipTiming& timing, const NodeRoute
       order_(std::move(order)),
       pace_(pace),
       base_(base),
-      added_(order_.size()) {}
+      added_(1 + *std::max_element(order_.begin(), order_.end())) {}
 
 void WordSender::Add(int word) {
   added_[word] = true;

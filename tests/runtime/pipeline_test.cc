@@ -186,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Prompt{4, 16, 3, 2, 1, 350, 4, 4}, Prompt{2, 16, 4, 4, 4, 96, 1, 5},
                       Prompt{4, 16, 3, 2, 2, 96, 4, 0, kInt8},
                       // Enough words for owners to add them.
-                      Prompt{16, 1, 2, 1, 1, 2000, 4},
+                      Prompt{16, 1, 2, 1, 2, 2000, 4},
                       Prompt{4, 16, 2, 2, 1, 2600, 2},
                       Prompt{16, 1, 2, 1, 1, 2000, 4, 0, kFp16, kInt8},
                       Prompt{4, 8, 4, 1, 1, 96, 4, 0, kFp16, kInt8},
