@@ -117,17 +117,16 @@ absl::Status CompiledPipeline::CompileAll(int threads) {
   std::map<std::string, Job> by_picture;
   std::vector<Job*> first, others;
   for (const PipelinePart& part : parts_) {
-    if (part.shape.relay != nullptr) {  // each third chip has placements of its own
-      for (int m = 0; m < static_cast<int>(part.chips.size()); ++m) {
-        const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, nullptr});
-        if (made) first.push_back(&at->second);
-      }
-      continue;
+    const bool relays = part.shape.relay != nullptr;  // each third chip has placements of its own
+    Placements* shared = nullptr;
+    bool leads = false;
+    if (!relays) {
+      const auto [known, made] = placements.try_emplace(Picture(part, std::nullopt));
+      shared = &known->second, leads = made;
     }
-    const auto [known, is_first] = placements.try_emplace(Picture(part, std::nullopt));
     for (int m = 0; m < static_cast<int>(part.chips.size()); ++m) {
-      const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, &known->second});
-      if (made) (is_first && m == 0 ? first : others).push_back(&at->second);
+      const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, shared});
+      if (made) (relays || (leads && m == 0) ? first : others).push_back(&at->second);
     }
   }
   for (const std::vector<Job*>* jobs : {&first, &others}) {

@@ -1,10 +1,12 @@
 // Tries layouts (runtime/compiler/prompt_room.h).
 #include "runtime/compiler/prompt_room.h"
 
+#include <algorithm>
 #include <set>
 #include <tuple>
 
 #include "chip/check.h"
+#include "runtime/compiler/landing.h"
 #include "runtime/compiler/layout.h"
 #include "runtime/compiler/prefill.h"
 
@@ -17,8 +19,10 @@ int EmbeddingHolders(const std::vector<StageShape>& stages) {
   return holders;
 }
 
-bool Fits(const Plan& plan, const StageShape& stage) {
-  return (plan.batch > 1 ? PrefillFits(plan, stage) : LayOut(plan, stage).fits).ok();
+constexpr int kMostInbox = 64;  // batches; more hardly bring them closer together
+
+absl::Status Fits(const Plan& plan, const StageShape& stage) {
+  return plan.batch > 1 ? PrefillFits(plan, stage) : LayOut(plan, stage).fits;
 }
 
 // The rows of the embedding dealt out anew: `first` on the first of `holders` stages, the rest in
@@ -34,40 +38,55 @@ std::vector<StageShape> WithFirstRows(std::vector<StageShape> stages, int holder
   return stages;
 }
 
+}  // namespace
+
 // Of equal stages one speaks for all. The first one is not as the others where there is an inbox.
-bool AllFit(const Plan& plan, const std::vector<StageShape>& stages) {
+absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages) {
   std::set<std::tuple<bool, int, int, int>> known;
   for (const StageShape& s : stages) {
     const std::tuple key(plan.inbox > 0 && s.layers.begin == 0, s.layers.size(), s.embedding.size(),
                          s.head.size());
-    if (known.insert(key).second && !Fits(plan, s)) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
-absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages) {
-  std::set<std::tuple<int, int, int>> known;
-  for (const StageShape& s : stages) {
-    const std::tuple key(s.layers.size(), s.embedding.size(), s.head.size());
-    if (known.insert(key).second) RETURN_IF_ERROR(PrefillFits(plan, s));
+    if (known.insert(key).second) RETURN_IF_ERROR(Fits(plan, s));
   }
   return absl::OkStatus();
 }
 
 int LargestBatch(const Plan& plan, const std::vector<StageShape>& stages) {
-  Plan with = plan;
-  for (with.batch = kMostPrefill; with.batch > 1; with.batch /= 2) {
-    if (BatchFits(with, stages).ok()) break;
+  return LargestSteps(plan, stages, kMostPrefill, 1).batch;
+}
+
+PromptSteps LargestSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
+                         int flight) {
+  PromptSteps best;
+  int most = 0;  // positions of a group
+  for (plan.batch = kMostPrefill; plan.batch >= 1; plan.batch /= 2) {
+    const int batch = plan.batch;
+    if (flight > 1 && (flight % batch != 0 || flight == batch)) continue;
+    if (batch > positions || (batch > 1 && !BatchFits(plan, stages).ok())) continue;
+    if (flight == 1) return {batch, 0};
+    const int inbox = InboxOfFlight(plan, stages, flight), group = batch * std::max(1, inbox);
+    if (group > most) best = {batch, inbox}, most = group;
   }
-  return with.batch;
+  return best;
+}
+
+int InboxOfFlight(const Plan& plan, const std::vector<StageShape>& stages, int flight) {
+  return LargestInbox(plan, stages, std::min(kMostInbox, flight / plan.batch));
+}
+
+int LargestLanding(Plan plan, const std::vector<StageShape>& stages) {
+  const int least = LandingRows(plan);
+  for (int rows = plan.hidden_words() * plan.batch; rows > least; rows /= 2) {
+    plan.landing = rows;
+    if (BatchFits(plan, stages).ok()) return rows;
+  }
+  return 0;
 }
 
 int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most) {
   if (EmbeddingHolders(stages) < 2) return 0;
   for (plan.inbox = most; plan.inbox > 1; plan.inbox /= 2) {
-    if (Fits(plan, stages.front())) return plan.inbox;
+    if (Fits(plan, stages.front()).ok()) return plan.inbox;
   }
   return 0;
 }
@@ -80,16 +99,16 @@ void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages) {
     if (LargestInbox(plan, *stages, 2) > 0) return;
   }
   for (plan.inbox = kInboxRows; plan.inbox > 1; plan.inbox /= 2) {
-    if (Fits(plan, stages->front())) return;
+    if (Fits(plan, stages->front()).ok()) return;
     int some = 0, none = rows;  // of the first stage, with the inbox
     while (some + 1 < none) {
       const int middle = (some + none) / 2;
       const StageShape first = WithFirstRows(*stages, holders, middle).front();
-      (Fits(plan, first) ? some : none) = middle;
+      (Fits(plan, first).ok() ? some : none) = middle;
     }
     if (some == 0) continue;
     const std::vector<StageShape> moved = WithFirstRows(*stages, holders, some);
-    if (!AllFit(plan, moved)) continue;
+    if (!BatchFits(plan, moved).ok()) continue;
     *stages = moved;
     return;
   }

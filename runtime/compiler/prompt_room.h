@@ -14,11 +14,29 @@ namespace lockstep {
 // Batches of an inbox for which room is made: more hardly bring them closer together.
 inline constexpr int kInboxRows = 16;
 
-// Ok, or why a stage does not take batches of plan.batch positions, more than 1.
+// Ok, or why a stage has no room for batches of plan.batch positions, or is of a kind that takes none.
 absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages);
 
 // The largest batch of 16, 8, 4, 2 positions that fits on all stages; else 1.
 int LargestBatch(const Plan& plan, const std::vector<StageShape>& stages);
+
+// What is taken of a prompt of `positions` at once, of which `flight` follow each other (1: none do).
+struct PromptSteps {
+  int batch = 1;  // positions
+  int inbox = 0;  // LargestInbox for these
+};
+// The largest batch that the prompt fills and that fits. In flight it divides that, and is the
+// largest of those with the largest group, since the way through the stages that hold the embedding
+// takes longer than a layer.
+PromptSteps LargestSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
+                         int flight);
+
+// LargestInbox for a flight of so many positions, in batches of plan.batch.
+int InboxOfFlight(const Plan& plan, const std::vector<StageShape>& stages, int flight);
+
+// How many rows of the landing ring (runtime/compiler/landing.h) have room: one a word of a batch, so
+// that none waits for another's sum, or half of it and so on; 0: the least.
+int LargestLanding(Plan plan, const std::vector<StageShape>& stages);
 
 // For how many batches of plan.batch positions the first stage has room: `most`, or half of it and
 // so on, at least 2; 0: not for 2, or the first stage alone holds rows of the embedding.

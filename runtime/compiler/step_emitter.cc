@@ -17,6 +17,8 @@ namespace lockstep {
 namespace {
 
 constexpr int kLeastStreamed = 4;  // words
+// Vectors on each link for a word a chip: a part each to its owner, as fp16, and the sums, in fp32.
+constexpr int kVectorsByOwner = 2 + 4;
 
 // What the LWs of a program take.
 int64_t StreamedBytes(const Program& program) {
@@ -280,9 +282,9 @@ void StepEmitter::AddOverChips(const std::vector<ChipPart>& parts, bool half) {
 // the hop more that it takes.
 int StepEmitter::GroupsByOwner(int words) const {
   const int period = LinkPeriod(timing_), groups = words / group_.size;
-  const int direct = 2 * group_.size, by_owner = 2 + 4;  // vectors on a link
+  const int direct = 2 * group_.size;  // vectors on a link
   const bool room = LandingRows(plan_) >= std::max(2, group_.size);
-  const bool pays = groups * (direct - by_owner) * period > group_.flight_cycles;
+  const bool pays = groups * (direct - kVectorsByOwner) * period > group_.flight_cycles;
   return group_.size > 1 && batch_ > 1 && room && pays ? groups : 0;
 }
 
@@ -294,7 +296,7 @@ int StepEmitter::SumByOwner(const std::vector<ChipPart>& parts, bool add,
   const int size = group_.size, groups = GroupsByOwner(static_cast<int>(parts.size()));
   if (groups == 0) return 0;
   const int ring = LandingRows(plan_) / 2, halves = LandingRows(plan_) / size;
-  const int period = LinkPeriod(timing_), ahead = group_.flight_cycles / (6 * period) + 1;
+  const int busy = kVectorsByOwner * LinkPeriod(timing_), ahead = group_.flight_cycles / busy + 1;
   const auto sums = [&](int g) { return at_.landing + (g % ring * 2 + 1) * size; };
   const auto landing = [&](int g) {
     return Pair{at_.landing.side, at_.landing.column, 0,

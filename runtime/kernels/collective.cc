@@ -127,14 +127,21 @@ void Collectives::AllReduceDirect(Quad part, Quad landing, int words, Quad base,
                                   Quad sum) {
   for (int w = 0; w < words; ++w) {
     if (group.size > 1) AllGather(part + w, landing + w * group.size, 1);
-    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd),
-            Chain::Ends::kLast);
     const Quad source = group.size > 1 ? landing + w * group.size : part + w;
-    Chain::Value v = c.Accumulate(Opcode::kAdd, c.Load(source));
-    if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
-    c.Store(v, sum + w);
-    placer.Place(c.Build());
+    placer.Place(Reduce({source, 0, 4}, add_base ? std::optional(base + w) : std::nullopt, sum + w));
   }
+}
+
+Block Collectives::Reduce(const Planes& parts, const std::optional<Quad>& base, Quad sum) const {
+  const Quad at = parts.at;
+  Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd), Chain::Ends::kLast);
+  const Chain::Value part = parts.planes == 4
+                                ? c.Load(at)
+                                : c.To32(c.Load16({at.side, at.column, parts.plane, at.address}));
+  Chain::Value v = c.Accumulate(Opcode::kAdd, part);
+  if (base) v = c.Op(Opcode::kAdd, v, c.Load(*base));
+  c.Store(v, sum);
+  return c.Build();
 }
 
 void Collectives::Round(Quad part, Pair half) {
@@ -150,12 +157,7 @@ void Collectives::AllReduceDirect16(Quad part, Pair half, Pair landing, int word
     Round(part + w, half + w);
     const Pair to = landing + w * group.size;
     Exchange("all-gather", PlanesOf(half + w), PlanesOf(to), Sends::kOneToAll);
-    Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd),
-            Chain::Ends::kLast);
-    Chain::Value v = c.Accumulate(Opcode::kAdd, c.To32(c.Load16(to)));
-    if (add_base) v = c.Op(Opcode::kAdd, v, c.Load(base + w));
-    c.Store(v, sum + w);
-    placer.Place(c.Build());
+    placer.Place(Reduce(PlanesOf(to), add_base ? std::optional(base + w) : std::nullopt, sum + w));
   }
 }
 
@@ -165,9 +167,7 @@ void Collectives::ScatterToOwners(Pair half, Pair landing) {
 
 void Collectives::GatherFromOwners(Pair landing, Quad sums) {
   const Quad own = sums + group.self;
-  Chain c(timing, "reduce", group.size, AccumulatePeriod(timing, Opcode::kAdd), Chain::Ends::kLast);
-  c.Store(c.Accumulate(Opcode::kAdd, c.To32(c.Load16(landing))), own);
-  Block& reduce = c.Build();
+  Block reduce = Reduce(PlanesOf(landing), std::nullopt, own);
   AsOne(reduce, {sums, 0, 4});
   placer.Place(reduce);
   Exchange("all-gather", {own, 0, 4}, {sums, 0, 4}, Sends::kOneToAllButSelf);

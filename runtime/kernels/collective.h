@@ -2,6 +2,7 @@
 // Collectives of a fully connected group as compiled schedules: every chip runs the same
 // instructions in the same cycles, on links and at addresses of its own.
 
+#include <optional>
 #include <vector>
 
 #include "chip/latency.h"
@@ -61,6 +62,8 @@ class Collectives {
   enum class Sends : uint8_t { kOneToAll, kOneToAllButSelf, kOneToEach };
   void Exchange(const char* name, const Planes& from, const Planes& to, Sends sends);
   static Planes PlanesOf(Pair p) { return {{p.side, p.column, p.address}, p.plane, 2}; }
+  // sum = a vector of each member, in their order, plus base.
+  Block Reduce(const Planes& parts, const std::optional<Quad>& base, Quad sum) const;
   // A vector of each member: the block has the same cycles on all of them.
   void AsOne(Block& block, const Planes& area) const;
   void PlaceInStep(const Block& block, int period);

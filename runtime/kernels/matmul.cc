@@ -171,13 +171,18 @@ class MatMul {
   int64_t load_ = 0;
 };
 
+void CheckBatch(const char* name, const Matrix& m, NumberFormat format, int batch,
+                const BatchIn& x) {
+  LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
+  LOCKSTEP_CHECK(m.format == format, "%s: weights in %s", name, NumberFormatName(format));
+  LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
+}
+
 }  // namespace
 
 void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
                  int batch, BatchIn x, BatchOut y, const std::vector<int>& order) {
-  LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
-  LOCKSTEP_CHECK(m.format == NumberFormat::kFp16, "%s: weights in fp16", name);
-  LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
+  CheckBatch(name, m, NumberFormat::kFp16, batch, x);
   const BatchSums none{y.at, y.at};
   MatMul(placer, timing, name, m, batch, x, y, none, order, {}, nullptr).Place();
 }
@@ -185,9 +190,7 @@ void PlaceMatMul(Placer& placer, const ChipTiming& timing, const char* name, con
 void PlaceInt8MatMul(Placer& placer, const ChipTiming& timing, const char* name, const Matrix& m,
                      int batch, BatchIn x, const BatchSums& sums, const std::vector<int>& order,
                      const std::vector<int>& groups, const OnBatchStored& stored) {
-  LOCKSTEP_CHECK(x.at.side == m.side, "%s: the vectors lie on the other side", name);
-  LOCKSTEP_CHECK(m.format == NumberFormat::kInt8, "%s: weights in int8", name);
-  LOCKSTEP_CHECK(batch >= 1 && batch <= kMaxBatch, "%s: %d vectors", name, batch);
+  CheckBatch(name, m, NumberFormat::kInt8, batch, x);
   MatMul(placer, timing, name, m, batch, x, {sums.even, 1}, sums, order, groups, stored).Place();
 }
 

@@ -260,7 +260,7 @@ NodeRoute::Relayed NodeRoute::RelayAt(int index) const {
     if (index < static_cast<int>(relays.size())) return {share, relays[index]};
     index -= static_cast<int>(relays.size());
   }
-  LOCKSTEP_CHECK(false, "%d third chips too many", index + 1);
+  LOCKSTEP_FAIL("%d third chips too many", index + 1);
 }
 
 int64_t NodeRoute::RelayedFrom() const {

@@ -8,8 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "runtime/compiler/image.h"
-#include "runtime/compiler/landing.h"
-#include "runtime/compiler/prefill.h"
 #include "runtime/compiler/prompt_room.h"
 #include "runtime/files/host.h"
 #include "runtime/machine/machine.h"
@@ -89,55 +87,25 @@ std::vector<int> EosIds(const RunOptions& options, const ModelConfig& model,
   return model.eos_ids;
 }
 
-std::vector<StageShape> ShapesOf(const Pipeline& pipeline) {
-  std::vector<StageShape> shapes;
-  for (const PipelineStage& stage : pipeline.stages) shapes.push_back(stage.shape);
-  return shapes;
-}
-
-constexpr int kMostInbox = 64;  // batches; more hardly bring them closer together
-
-// The largest batch that the prompt fills and that fits beside weights and cache on every stage, or
-// the one asked for, for which the deployment has room. Of batches in flight the largest of those
-// with the largest group, since the way through the stages that hold the embedding takes longer
-// than a layer.
-absl::Status ChooseBatch(const RunOptions& options, int prompt_size, Pipeline* pipeline) {
-  Plan& plan = pipeline->plan;
-  const int asked = options.prefill_batch.value_or(0);
+// The batch that was asked for, for which the deployment has room, or as much as fits.
+absl::Status ChooseBatch(const RunOptions& options, int prompt_size,
+                         const std::vector<StageShape>& stages, Plan* plan) {
+  const int asked = options.prefill_batch.value_or(0), flight = options.prompt_flight.value_or(1);
   if (asked > 1 && asked > prompt_size) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--prefill-batch ", asked, " has no effect on a prompt of ", prompt_size, " ids"));
   }
-  const auto fits = [&](int batch) {
-    plan.batch = batch, plan.batch_logits = !options.logits.empty();
-    return BatchFits(plan, ShapesOf(*pipeline));
-  };
-  if (asked > 1) return fits(asked);
-  const int flight = options.prompt_flight.value_or(1);
-  int chosen = 1, most = 0;
-  for (int batch = kMostPrefill; asked == 0 && batch >= 1; batch /= 2) {
-    if (flight > 1 && (flight % batch != 0 || flight == batch)) continue;
-    if (batch > prompt_size || (batch > 1 && !fits(batch).ok())) continue;
-    plan.batch = batch;
-    const int inbox =
-        flight > 1 ? LargestInbox(plan, ShapesOf(*pipeline), std::min(kMostInbox, flight / batch))
-                   : 0;
-    if (batch * std::max(1, inbox) > most) chosen = batch, most = batch * std::max(1, inbox);
+  plan->batch_logits = !options.logits.empty();
+  if (asked == 0) {
+    const PromptSteps steps = LargestSteps(*plan, stages, prompt_size, flight);
+    plan->batch = steps.batch, plan->inbox = steps.inbox;
+  } else {
+    plan->batch = asked;
+    if (asked > 1) RETURN_IF_ERROR(BatchFits(*plan, stages));
+    if (flight > 1) plan->inbox = InboxOfFlight(*plan, stages, flight);
   }
-  plan.batch = chosen, plan.batch_logits = chosen > 1 && !options.logits.empty();
+  if (plan->batch == 1) plan->batch_logits = false;
   return absl::OkStatus();
-}
-
-// A row of the landing ring a word of a batch, so that none waits for another's sum, or as many as
-// there is room for.
-void ChooseLanding(Pipeline* pipeline) {
-  Plan& plan = pipeline->plan;
-  const int least = LandingRows(plan);
-  for (int rows = plan.hidden_words() * plan.batch; rows > least; rows /= 2) {
-    plan.landing = rows;
-    if (BatchFits(plan, ShapesOf(*pipeline)).ok()) return;
-  }
-  plan.landing = 0;
 }
 
 // Positions that follow each other through the stages, singly or in batches.
@@ -159,8 +127,6 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
   if (flight % batch != 0) return refuse(": not a multiple of --prefill-batch ", batch);
   if (flight == batch) return refuse(" has no effect with batches of ", batch, " positions");
   pipeline->plan.flight = flight;
-  pipeline->plan.inbox =
-      LargestInbox(pipeline->plan, ShapesOf(*pipeline), std::min(kMostInbox, flight / batch));
   return absl::OkStatus();
 }
 
@@ -201,9 +167,10 @@ absl::StatusOr<RunSetup> PrepareRun(const RunOptions& options, const std::string
                    MakeRequest(options.Deployment(), model, context, topology));
   ASSIGN_OR_RETURN(const Deployment deployment, MakeDeployment(request, topology));
   ASSIGN_OR_RETURN(Pipeline pipeline, MakePipeline(deployment, topology, links, timing));
-  RETURN_IF_ERROR(ChooseBatch(options, static_cast<int>(ids.size()), &pipeline));
+  const std::vector<StageShape> stages = deployment.shapes();
+  RETURN_IF_ERROR(ChooseBatch(options, static_cast<int>(ids.size()), stages, &pipeline.plan));
   RETURN_IF_ERROR(ChooseFlight(options, static_cast<int>(ids.size()), &pipeline));
-  ChooseLanding(&pipeline);
+  pipeline.plan.landing = LargestLanding(pipeline.plan, stages);
   RETURN_IF_ERROR(CheckTimeline(options, pipeline));
   const int chips = static_cast<int>(pipeline.LastChip()) + 1;
   ASSIGN_OR_RETURN(Wiring wiring, MakeWiring(topology, chips, links, timing));

@@ -131,9 +131,10 @@ absl::Status StageVisits::Run(const CompiledPipeline& step, const PipelinePart& 
   std::vector<Launches> launches;
   for (Resident& c : chips) {
     EngineMemory memory(c.engine->sram());
-    if (part.shape.relay == nullptr)
+    if (part.shape.relay == nullptr) {
       WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
                 c.role->compiled.layout.map, tokens, fed[part.position].position, memory);
+    }
     numbers.push_back(c.chip);
     engines.push_back(c.engine.get());
     launches.push_back({{c.role->schedule, part.start}});

@@ -4,17 +4,12 @@
 #include "gtest/gtest.h"
 #include "runtime/compiler/image.h"
 #include "tests/runtime/full_group.h"
+#include "tests/runtime/odd_model.h"
 
 namespace lockstep {
 namespace {
 
-ModelConfig Model() {
-  ModelConfig m;
-  m.architecture = "LlamaForCausalLM";
-  m.hidden_size = 330, m.intermediate_size = 701, m.layers = 2, m.head_dim = 48;
-  m.heads = 6, m.kv_heads = 3, m.vocab_size = 1001, m.max_positions = 4096;
-  return m;
-}
+ModelConfig Model() { return OddModel(330, 701, 2); }
 
 CompiledChip Compiled(const ModelConfig& model, int chips, int self, int context) {
   const auto plan = MakePlan(model, chips, context);

@@ -2,17 +2,12 @@
 #include "runtime/compiler/layout.h"
 
 #include "gtest/gtest.h"
+#include "tests/runtime/odd_model.h"
 
 namespace lockstep {
 namespace {
 
-ModelConfig Model() {
-  ModelConfig m;
-  m.architecture = "LlamaForCausalLM";
-  m.hidden_size = 700, m.intermediate_size = 1701, m.layers = 6, m.head_dim = 48;
-  m.heads = 6, m.kv_heads = 3, m.vocab_size = 1001, m.max_positions = 4096;
-  return m;
-}
+ModelConfig Model() { return OddModel(700, 1701, 6); }
 
 SramUse Use(const StageShape& stage) { return LayOut(*MakePlan(Model(), 3, 400), stage).use; }
 

@@ -6,17 +6,12 @@
 #include "runtime/compiler/prefill.h"
 #include "runtime/machine/machine.h"
 #include "tests/runtime/full_group.h"
+#include "tests/runtime/odd_model.h"
 
 namespace lockstep {
 namespace {
 
-ModelConfig Model() {
-  ModelConfig m;
-  m.architecture = "LlamaForCausalLM";
-  m.hidden_size = 1340, m.intermediate_size = 701, m.layers = 4, m.head_dim = 48;
-  m.heads = 6, m.kv_heads = 3, m.vocab_size = 1001, m.max_positions = 4096;
-  return m;
-}
+ModelConfig Model() { return OddModel(1340, 701, 4); }
 
 Plan PlanOf(int chips, NumberFormat weights, int batch) {
   Plan plan = *MakePlan(Model(), chips, 200, 1, weights);
