@@ -33,9 +33,6 @@ enum class Direction : uint8_t { kEast = 0, kWest = 1 };
 constexpr int SliceNumber(Hemisphere h, int rank) {
   return static_cast<int>(h) * kSlicesPerHemisphere + rank;
 }
-constexpr Hemisphere SliceHemisphere(int slice) {
-  return slice < kSlicesPerHemisphere ? Hemisphere::kWest : Hemisphere::kEast;
-}
 // Position of MEM slice 0..87.
 constexpr int SlicePosition(int slice) {
   return slice < kSlicesPerHemisphere

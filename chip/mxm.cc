@@ -49,8 +49,6 @@ bool MxmUnit::EvenOnly(const Dispatched& d, int type) {
 
 const uint8_t* MxmUnit::Hold(Weights& w, const Streams::Entry& e, const uint8_t* copied) {
   if (e.slice == kNoSlice) return copied;
-  // Multiplied some tens of cycles later: time for the host to fetch the word meanwhile.
-  for (int line = 0; line < kLanes; line += 64) __builtin_prefetch(e.data + line, 0, 2);
   const uint8_t mine = static_cast<uint8_t>(1 << w.bit);
   if ((holders[e.slice] & mine) == 0) {
     holders[e.slice] |= mine;
@@ -74,27 +72,24 @@ void MxmUnit::LoadRow8(Weights& w, int row, const Streams::Entry& e) {
   w.rows8[row] = Hold(w, e, copied);
 }
 
-void MxmUnit::LoadPair16(Weights& w, int row, const Streams::Entry& lo, const Streams::Entry& hi) {
-  const Streams::Entry* entries[2] = {&lo, &hi};
-  const uint8_t* first[2];   // of row
-  const uint8_t* second[2];  // of row + 160
-  for (int j = 0; j < 2; ++j) {
-    const Streams::Entry& e = *entries[j];
-    if (e.slice != kNoSlice) {
-      first[j] = Hold(w, e, nullptr);
-      second[j] = first[j] + kHalf;
-      continue;
-    }
-    alignas(64) uint8_t scratch[kLanes];
-    const uint8_t* from = PlaneOf(e, scratch);
-    uint8_t* a = w.Copy(row) + j * kHalf;
-    uint8_t* b = w.Copy(row + kHalf) + j * kHalf;
-    std::memcpy(a, from, kHalf);
-    std::memcpy(b, from + kHalf, kHalf);
-    first[j] = a, second[j] = b;
+MxmUnit::Halves MxmUnit::LoadPlane16(Weights& w, int row, int plane, const Streams::Entry& e) {
+  if (e.slice != kNoSlice) {
+    const uint8_t* word = Hold(w, e, nullptr);
+    return {word, word + kHalf};
   }
-  w.rows16[row] = {first[0], first[1]};
-  w.rows16[row + kHalf] = {second[0], second[1]};
+  alignas(64) uint8_t scratch[kLanes];
+  const uint8_t* from = PlaneOf(e, scratch);
+  uint8_t* first = w.Copy(row) + plane * kHalf;
+  uint8_t* second = w.Copy(row + kHalf) + plane * kHalf;
+  std::memcpy(first, from, kHalf);
+  std::memcpy(second, from + kHalf, kHalf);
+  return {first, second};
+}
+
+void MxmUnit::LoadPair16(Weights& w, int row, const Streams::Entry& lo, const Streams::Entry& hi) {
+  const Halves low = LoadPlane16(w, row, 0, lo), high = LoadPlane16(w, row, 1, hi);
+  w.rows16[row] = {low.first, high.first};
+  w.rows16[row + kHalf] = {low.second, high.second};
 }
 
 // What an LW of `rows` rows from its first may not do.

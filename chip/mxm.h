@@ -77,6 +77,10 @@ class MxmUnit : public WordHolder {
 
   bool CheckLw(const Dispatched& d, int type, int rows);
   void LoadRow8(Weights& w, int row, const Streams::Entry& e);
+  struct Halves {
+    const uint8_t *first, *second;  // of a word: rows r and r + 160
+  };
+  Halves LoadPlane16(Weights& w, int row, int plane, const Streams::Entry& e);
   void LoadPair16(Weights& w, int row, const Streams::Entry& lo, const Streams::Entry& hi);
   const uint8_t* Hold(Weights& w, const Streams::Entry& e, const uint8_t* copied);
   void Forget(Weights& w);

@@ -232,6 +232,15 @@ HWY_INLINE double DotGroup(const fp16::Group& g, const fp16::Activation& a, doub
   return MagnitudeBound(g, high);
 }
 
+// The group from row n on, if it is a whole one.
+HWY_INLINE void PrefetchGroup(const Fp16Row* rows, int n, int row_count) {
+  if (n + fp16::kGroup > row_count) return;
+  for (int i = n; i < n + fp16::kGroup; ++i) {
+    PrefetchRow(rows[i].lo, kFp16Terms);
+    PrefetchRow(rows[i].hi, kFp16Terms);
+  }
+}
+
 void MatVec(const Fp16Row* rows, int row_count, const float* activation, float* out) {
   // Groups are settled a few at a time: loading what was just stored in smaller pieces stalls.
   constexpr int kDelay = 4;
@@ -251,6 +260,7 @@ void MatVec(const Fp16Row* rows, int row_count, const float* activation, float* 
     int used = 0;
     for (; used < kDelay && n < row_count; ++used, n += fp16::kGroup) {
       groups[used] = fp16::MakeGroup(rows + n, HWY_MIN(fp16::kGroup, row_count - n));
+      PrefetchGroup(rows, n + fp16::kAhead, row_count);
       bounds[used] = DotGroup(groups[used], a, sums[used]);
     }
     for (int i = 0; i < used; ++i) {
@@ -304,6 +314,7 @@ void MatMul(const Fp16Row* rows, int row_count, const float* const* activations,
       continue;
     }
     const fp16::Group g = fp16::MakeGroup(rows + n, present);
+    PrefetchGroup(rows, n + fp16::kAhead, row_count);
     auto high = hn::Zero(D8());
     for (int r = 0; r < fp16::kGroup; ++r) {
       for (int k = 0; k < kFp16Terms; k += 16) {

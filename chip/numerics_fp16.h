@@ -15,6 +15,7 @@ namespace lockstep::fp16 {
 
 inline constexpr int kGroup = 8;           // rows that share one bound
 inline constexpr int kMaxActivations = 8;  // for which rows are widened once
+inline constexpr int kAhead = 2 * kGroup;  // rows that are fetched ahead of those multiplied
 
 alignas(64) inline constexpr uint8_t kZeros[kFp16Terms] = {};
 

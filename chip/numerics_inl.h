@@ -26,6 +26,13 @@ using VecOf = hn::Vec<D>;
 inline constexpr bool kHardwareHalf =
     HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL;
 
+// Asks the host for a row that is multiplied soon; null: none. Weights come from its memory, from as
+// many places at once as a chip has streams, more than it foresees by itself.
+HWY_INLINE void PrefetchRow(const uint8_t* row, int bytes) {
+  if (row == nullptr) return;
+  for (int k = 0; k < bytes; k += 64) __builtin_prefetch(row + k);
+}
+
 // fp16 bits to fp32, exact; a NaN stays some NaN.
 template <class DF>
 HWY_INLINE VecOf<DF> WidenHalf(DF df, VecOf<hn::Rebind<uint16_t, DF>> h) {

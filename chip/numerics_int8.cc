@@ -41,9 +41,11 @@ void MatVecInt8(const uint8_t* const* rows, int row_count, const uint8_t* activa
   static constexpr int8_t kZeros[kInt8Terms] = {};
   alignas(64) int16_t wide[kInt8Terms];
   for (int k = 0; k < kInt8Terms; ++k) wide[k] = static_cast<int8_t>(activation[k]);
+  constexpr int kAhead = 8;  // rows that are fetched ahead of those multiplied
   for (int n = 0; n < row_count; n += 4) {
     const int8_t* group[4];
     for (int r = 0; r < 4; ++r) {
+      if (n + r + kAhead < row_count) PrefetchRow(rows[n + r + kAhead], kInt8Terms);
       const uint8_t* row = n + r < row_count ? rows[n + r] : nullptr;
       group[r] = row == nullptr ? kZeros : reinterpret_cast<const int8_t*>(row);
     }

@@ -68,14 +68,13 @@ class Streams {
   bool Enter(int stream, int u, int64_t cycle, const Payload& p) {
     const int64_t diagonal = cycle - u;
     Slot& slot = slots_[(diagonal & mask_) * kStreams + stream];
-    const Entry entry = {p.data, static_cast<int8_t>(u), p.width, p.plane, p.slice};
     if (slot.diagonal != diagonal) [[likely]] {
       slot.diagonal = diagonal;
       slot.count = 1;
-      slot.first = entry;
+      slot.first = {p.data, static_cast<int8_t>(u), p.width, p.plane, p.slice};
       return true;
     }
-    return EnterAmong(slot, entry);
+    return EnterAmong(slot, {p.data, static_cast<int8_t>(u), p.width, p.plane, p.slice});
   }
 
   // The entry made at exactly this place and cycle whose bytes are at `data`; null if there is none.

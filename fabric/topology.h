@@ -69,7 +69,6 @@ class Topology {
 
   int chips_per_node() const { return chips_per_node_; }
   NodeId node_of(ChipId chip) const { return NodeId(chip.value() / chips_per_node_); }
-  int index_in_node(ChipId chip) const { return static_cast<int>(chip.value()) % chips_per_node_; }
   std::optional<RackId> rack_of(ChipId chip) const;  // nothing without a rack rule
   std::vector<ChipId> chips_of(NodeId node) const;   // in order
 

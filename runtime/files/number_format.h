@@ -10,6 +10,5 @@ enum class NumberFormat : uint8_t { kFp16, kInt8 };
 constexpr const char* NumberFormatName(NumberFormat format) {
   return format == NumberFormat::kFp16 ? "fp16" : "int8";
 }
-constexpr int NumberBytes(NumberFormat format) { return format == NumberFormat::kFp16 ? 2 : 1; }
 
 }  // namespace lockstep
