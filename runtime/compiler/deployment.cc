@@ -143,7 +143,6 @@ absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
   ASSIGN_OR_RETURN(out.plan, MakePlan(request.model, chips, request.context, request.sequences,
                                       request.weights, request.kv_cache));
   out.plan.batch = request.batch;
-  if (request.batch > 1) RETURN_IF_ERROR(PrefillFits(out.plan, {}));
   const std::vector<NodeId> usable = UsableNodes(topology, chips);
   const int most = std::min<int>(static_cast<int>(usable.size()), request.model.layers);
   if (request.nodes && (*request.nodes < 1 || *request.nodes > most)) {

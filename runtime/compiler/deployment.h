@@ -67,8 +67,8 @@ struct Deployment {
 };
 
 // Errors name the number that is wrong: MakePlan's; a node whose chips are not all cabled to each
-// other; a stage or a model that has no room (with the bytes); batches of a kind that there are not
-// (PrefillFits'); too few nodes; two failed nodes in a rack with one spare.
+// other; a stage or a model that has no room (with the bytes); too few nodes; two failed nodes in a
+// rack with one spare.
 absl::StatusOr<Deployment> MakeDeployment(const DeploymentRequest& request,
                                           const Topology& topology);
 

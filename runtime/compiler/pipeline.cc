@@ -135,7 +135,9 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipel
   if (threads > 0) RETURN_IF_ERROR(out->CompileAll(threads));
   RETURN_IF_ERROR(out->SetStarts(out->parts_));
   out->latency_ = out->cycles();
-  if (out->pipeline_.plan.sequences > 1) out->Repeat();
+  if (out->pipeline_.plan.sequences == 1) return out;
+  out->Repeat();
+  if (threads > 0) RETURN_IF_ERROR(out->CompileAll(threads));
   return out;
 }
 

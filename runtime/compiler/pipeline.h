@@ -164,7 +164,7 @@ class CompiledPipeline {
   absl::StatusOr<std::vector<PipelinePart>> WithoutHeads(const std::vector<PipelinePart>& row);
   absl::Status FollowOn(int rows);
   absl::Status FollowInGroups(int rows);
-  // Of all parts and members, on threads.
+  // Of all parts and members that have no program yet, on threads.
   absl::Status CompileAll(int threads);
   // placements: null, or empty and then filled, or followed (CompileChip).
   absl::StatusOr<std::shared_ptr<const Role>> CompileRole(const PipelinePart& part, int member,

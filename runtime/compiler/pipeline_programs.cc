@@ -125,6 +125,7 @@ absl::Status CompiledPipeline::CompileAll(int threads) {
       shared = &known->second, leads = made;
     }
     for (int m = 0; m < static_cast<int>(part.chips.size()); ++m) {
+      if (roles_.count(Picture(part, m)) > 0) continue;
       const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, shared});
       if (made) (relays || (leads && m == 0) ? first : others).push_back(&at->second);
     }

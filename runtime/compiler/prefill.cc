@@ -197,18 +197,19 @@ class PrefillCompiler : public StepEmitter {
 
   std::vector<Segment32> Head() override {
     std::vector<Segment32> out;
+    const int stride = plan_.ShardWords(stage_.head);
+    const int first = part_.sequence * (plan_.batch_logits ? batch_ : 1) * stride;
+    const Quad logits[2] = {at_.logits[0] + first, at_.logits[1] + first};
     if (!plan_.batch_logits) {
       for (const SplitMatrix::Part& part : map_.head.parts) {
         const int side = static_cast<int>(part.matrix.side);
         PlaceMatVec(placer_, timing_, "head", part.matrix,
-                    at_.normed.half[side], at_.logits[side]);
-        out.push_back({at_.logits[side], part.first_row / kTileRows, part.matrix.tiles()});
+                    at_.normed.half[side], logits[side]);
+        out.push_back({logits[side], part.first_row / kTileRows, part.matrix.tiles()});
       }
       return out;
     }
-    const int stride = CeilDiv(plan_.ShardRows(stage_.head), kLanes);
-    const std::vector<Part> parts =
-        MatMul("head", map_.head, at_.normed, words_, at_.logits, stride);
+    const std::vector<Part> parts = MatMul("head", map_.head, at_.normed, words_, logits, stride);
     for (int i = 0; i < batch_; ++i) {
       for (const Part& p : parts) out.push_back({p.of(i), p.first, p.words});
     }
@@ -220,23 +221,13 @@ class PrefillCompiler : public StepEmitter {
 
 }  // namespace
 
-absl::Status PrefillFits(const Plan& plan, const StageShape& stage) {
-  if (plan.sequences != 1) {
-    return absl::UnimplementedError(
-        absl::StrCat("batches of ", plan.batch, " positions: ", plan.sequences,
-                     " sequences, batches take one; ", "use --prefill-batch 1"));
-  }
-  return LayOut(plan, stage).fits;
-}
-
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
                                             const PartShape& part, const Group& group,
                                             const ChipTiming& timing, const Placements* known) {
-  LOCKSTEP_CHECK(plan.batch > 1 && kMostPrefill % plan.batch == 0 && part.sequence == 0,
-                 "a batch of %d of sequence %d", plan.batch, part.sequence);
+  LOCKSTEP_CHECK(plan.batch > 1 && kMostPrefill % plan.batch == 0, "a batch of %d", plan.batch);
   RETURN_IF_ERROR(CheckLatencies(timing));
-  RETURN_IF_ERROR(PrefillFits(plan, stage));
   Layout layout = LayOut(plan, stage);
+  RETURN_IF_ERROR(layout.fits);
   return PrefillCompiler(plan, stage, part, std::move(layout), group, timing, known).Emit();
 }
 

@@ -16,12 +16,8 @@ namespace lockstep {
 // The most positions that fit into a weight row of the cache and into the accumulators.
 inline constexpr int kMostPrefill = 16;
 
-// Ok, or why the stage does not take batches of plan.batch positions: several sequences, areas that
-// are too large.
-absl::Status PrefillFits(const Plan& plan, const StageShape& stage);
-
-// REQUIRES: plan.batch is 2, 4, 8 or 16; one sequence; latencies and layout that CompileChip takes.
-// Errors: CompileChip's and PrefillFits'.
+// REQUIRES: plan.batch is 2, 4, 8 or 16; latencies and layout that CompileChip takes.
+// Errors: CompileChip's.
 absl::StatusOr<CompiledChip> CompilePrefill(const Plan& plan, const StageShape& stage,
                                             const PartShape& part, const Group& group,
                                             const ChipTiming& timing,

@@ -22,7 +22,7 @@ int EmbeddingHolders(const std::vector<StageShape>& stages) {
 constexpr int kMostInbox = 64;  // batches; more hardly bring them closer together
 
 absl::Status Fits(const Plan& plan, const StageShape& stage) {
-  return plan.batch > 1 ? PrefillFits(plan, stage) : LayOut(plan, stage).fits;
+  return LayOut(plan, stage).fits;
 }
 
 // The rows of the embedding dealt out anew: `first` on the first of `holders` stages, the rest in

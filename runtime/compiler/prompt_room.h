@@ -14,7 +14,7 @@ namespace lockstep {
 // Batches of an inbox for which room is made: more hardly bring them closer together.
 inline constexpr int kInboxRows = 16;
 
-// Ok, or why a stage has no room for batches of plan.batch positions, or is of a kind that takes none.
+// Ok, or why a stage has no room for batches of plan.batch positions.
 absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages);
 
 // The largest batch of 16, 8, 4, 2 positions that fits on all stages; else 1.

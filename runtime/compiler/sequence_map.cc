@@ -6,15 +6,17 @@
 namespace lockstep {
 
 ModelMap AtSequence(ModelMap map, const Plan& plan, int sequence) {
-  for (Single* single : {&map.token_map, &map.value_map_read, &map.value_map_write}) {
+  const int position = sequence * plan.batch;  // its first one
+  for (Single* single : {&map.value_map_read, &map.value_map_write}) {
     *single = *single + sequence;
   }
   for (Quad* rotary : {&map.cos, &map.sin_low, &map.sin_high}) {
-    *rotary = *rotary + sequence * plan.cache().rotary_tables();
+    *rotary = *rotary + position * plan.cache().rotary_tables();
   }
+  map.token_map = map.token_map + position;
   map.key_maps = map.key_maps + sequence * plan.cache().rows_a_word();
   map.transpose_maps = map.transpose_maps + sequence * kTransposeMaps;
-  map.position = map.position + sequence;
+  map.position = map.position + position;
   map.one_hot = map.one_hot + sequence;
   const int first = sequence * plan.kv_slots;
   for (LayerMap& layer : map.layers) {

@@ -45,7 +45,7 @@ class Generator {
       *failed = !logits.ok();
       RETURN_IF_ERROR(logits.status());
       ++(batch ? result_.batches : result_.steps);
-      position += batch ? static_cast<int>(fed.size()) : 1;
+      position += static_cast<int>(fed.size() / texts_.size());
       const bool generates = static_cast<size_t>(position) >= prompt.size() && !logits->empty();
       const std::span<const float> last = std::span(*logits).last(logits->empty() ? 0 : row);
       RETURN_IF_ERROR(Keep(*logits, generates ? last : std::span<const float>{}));
@@ -88,15 +88,15 @@ class Generator {
     return text.ids.empty() ? 0 : text.ids.back();
   }
 
-  // A batch of the prompt as long as it fills one, else a token of each text.
+  // Of each text a batch of the prompt as long as it fills one, else a token.
   std::vector<FedToken> Next(int position, int batch) const {
     std::vector<FedToken> fed;
-    if (batch > 1 && position + batch <= static_cast<int>(setup_.prompt_ids.size())) {
-      for (int i = 0; i < batch; ++i)
-        fed.push_back({setup_.prompt_ids[position + i], position + i});
-      return fed;
+    const bool fills = position + batch <= static_cast<int>(setup_.prompt_ids.size());
+    for (const Text& text : texts_) {
+      for (int i = 0; i < (fills ? batch : 1); ++i) {
+        fed.push_back({Token(position + i, text), position + i});
+      }
     }
-    for (const Text& text : texts_) fed.push_back({Token(position, text), position});
     return fed;
   }
 

@@ -16,14 +16,22 @@ double HostLink(int64_t bytes) {
 
 double RunReport::HostLinkSeconds() const { return HostLink(step_input_bytes + step_output_bytes); }
 
+double RunReport::AllSequencesSeconds(const StepCost& step) const {
+  return static_cast<double>(step.period) * sequences / kClockHz;
+}
+
+int64_t RunReport::BatchCycles() const {
+  return flight > 1 ? batch_cost.cycles : batch_cost.latency;
+}
+
 double RunReport::BatchSeconds() const {
-  return static_cast<double>(batch_cost.cycles) / kClockHz +
-         HostLink(batch_input_bytes + batch_output_bytes);
+  const double own = static_cast<double>(BatchCycles()) / kClockHz +
+                     HostLink(batch_input_bytes + batch_output_bytes);
+  return flight > 1 ? own : std::max(own, AllSequencesSeconds(batch_cost));
 }
 
 double RunReport::StepSeconds() const {
-  const double all = static_cast<double>(cost.period) * sequences / kClockHz;
-  return std::max(LatencySeconds(), all);
+  return std::max(LatencySeconds(), AllSequencesSeconds(cost));
 }
 
 double RunReport::FirstTokenSeconds() const {

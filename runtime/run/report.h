@@ -59,7 +59,9 @@ struct RunReport {
   double ProgramSeconds() const { return static_cast<double>(cost.latency) / kClockHz; }
   double HostLinkSeconds() const;  // in and out, all chips at once
   double LatencySeconds() const { return ProgramSeconds() + HostLinkSeconds(); }
-  double BatchSeconds() const;  // of a batch of the prompt, with host link
+  // Of a sequence's batch of the prompt, or of its flight; with host link, and until its next one.
+  int64_t BatchCycles() const;
+  double BatchSeconds() const;
   // From a sequence's step to its next one: its own way through the pipeline, or, where that takes
   // longer, that of all sequences through the slowest stage.
   double StepSeconds() const;
@@ -73,6 +75,9 @@ struct RunReport {
 
   int64_t Instructions() const;  // executed by all chips in all steps
   double Slowdown() const;       // host time over emulated time
+
+ private:
+  double AllSequencesSeconds(const StepCost& step) const;  // through the slowest stage
 };
 
 RunReport MakeReport(const RunSetup& setup, const Session& session, const RunResult& result,

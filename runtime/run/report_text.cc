@@ -72,6 +72,22 @@ std::string TimeText(const RunReport& r) {
   return text;
 }
 
+// A step of the prompt in batches, or in flight.
+std::string BatchRow(const RunReport& r) {
+  const bool flight = r.flight > 1;
+  const std::string what = r.batch > 1 ? absl::StrCat("batch of ", r.batch) : "position";
+  std::string each;
+  if (flight) {
+    each = absl::StrFormat(", a %s each %d cycles", what, r.batch_cost.period);
+  } else if (r.sequences > 1) {
+    each = absl::StrFormat(", %d cycles behind each other", r.batch_cost.period);
+  }
+  if (r.group > 0) absl::StrAppendFormat(&each, ", groups of %d each %d", r.group, r.group_cycles);
+  return Row(flight ? "a flight" : "a batch",
+             absl::StrFormat("%d cycles%s; with host link %s*", r.BatchCycles(), each,
+                             Time(r.BatchSeconds())));
+}
+
 std::string EmulatedRows(const RunReport& r) {
   const int positions = r.PromptPositions();
   const int single = static_cast<int>(r.prompt_ids.size()) - r.result.batches * positions;
@@ -85,16 +101,7 @@ std::string EmulatedRows(const RunReport& r) {
   }
   std::string rows =
       Row("first token", absl::StrFormat("%s (%s)", Time(r.FirstTokenSeconds()), prompt));
-  if (r.result.batches > 0) {
-    const std::string what = r.batch > 1 ? absl::StrCat("batch of ", r.batch) : "position";
-    const std::string each =
-        flight ? absl::StrFormat(", a %s each %d cycles", what, r.batch_cost.period) : "";
-    const std::string groups =
-        r.group > 0 ? absl::StrFormat(", groups of %d each %d", r.group, r.group_cycles) : "";
-    rows += Row(flight ? "a flight" : "a batch",
-                absl::StrFormat("%d cycles%s%s; with host link %s*", r.batch_cost.cycles, each,
-                                groups, Time(r.BatchSeconds())));
-  }
+  if (r.result.batches > 0) rows += BatchRow(r);
   rows += Row("a token", absl::StrFormat("%d cycles, %s; with host link %s*", r.cost.latency,
                                          Time(r.ProgramSeconds()), Time(r.LatencySeconds())));
   rows += Row("where it goes", TimeText(r));
@@ -233,7 +240,7 @@ Json EmulatedJson(const RunReport& r) {
           {"cycles_between_positions", r.batch_cost.period},
           {"prompt_group", r.group},
           {"cycles_between_groups", r.group_cycles},
-          {"cycles_per_batch", r.batch_cost.cycles},
+          {"cycles_per_batch", r.BatchCycles()},
           {"batches", r.result.batches},
           {"steps", r.result.steps}};
 }

@@ -34,7 +34,7 @@ T FromBytes(const std::string& bytes) {
 
 // Logits of one chip on their way to process 0.
 struct LogitsHeader {
-  int32_t row;           // of the step: a sequence, or a position of a batch
+  int32_t row;           // of the step: by position, then sequence
   int32_t first, count;  // rows of the vocabulary
 };
 
@@ -230,16 +230,15 @@ absl::Status Session::Follow() {
   }
 }
 
-// Plans with batches, or with positions in flight, have one sequence.
 bool Session::IsBatch(const std::vector<FedToken>& fed) const {
   return plan().prompt_positions() > 1 &&
-         fed.size() == static_cast<size_t>(plan().prompt_positions());
+         fed.size() == static_cast<size_t>(plan().sequences * plan().prompt_positions());
 }
 
 void Session::WriteInputs(const std::vector<FedToken>& fed) {
   std::vector<int> tokens;
   for (const FedToken& f : fed) tokens.push_back(f.token);
-  const size_t each = IsBatch(fed) ? fed.size() : 1;  // tokens of a sequence
+  const size_t each = fed.size() / plan().sequences;  // tokens of a sequence
   for (const Worker& worker : workers_) {
     if (worker.engine == nullptr) continue;
     EngineMemory memory(worker.engine->sram());
@@ -285,7 +284,7 @@ Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) co
 std::vector<float> Session::GatherLogits(bool batch) {
   if (setup_.engine == EngineKind::kTiming) return {};
   const Kind& kind = batch ? batch_ : token_;
-  const int rows = kind.compiled->logit_rows();  // of a sequence
+  const int rows = kind.compiled->logit_rows();  // positions
   std::string mine;
   for (const Worker& worker : workers_) {
     if (worker.engine == nullptr) continue;
@@ -296,7 +295,8 @@ std::vector<float> Session::GatherLogits(bool batch) {
       for (int row = 0; row < rows; ++row) {
         const std::vector<float> logits = ReadLogits(
             plan(), *worker.stage, worker.member, part.role->compiled.LogitsOf(row, rows), memory);
-        mine += AsBytes(LogitsHeader{part.part->shape.sequence + row, vocab.begin, vocab.size()});
+        const int at = row * plan().sequences + part.part->shape.sequence;
+        mine += AsBytes(LogitsHeader{at, vocab.begin, vocab.size()});
         mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
       }
     }

@@ -70,9 +70,10 @@ class Session {
 
   // Process 0 only: one step of all chips, a token for each sequence of the plan. Returns the
   // logits of the whole vocabulary, a sequence after the other, nothing with the timing engine.
-  // Errors: a Fault of the program, as text. Or plan().prompt_positions() consecutive tokens of a
-  // prompt, the first position a multiple of that: a batch of the plan, or those in flight. Then
-  // the logits are those of the last position, or of all where plan().batch_logits.
+  // Errors: a Fault of the program, as text. Or for each sequence after the other
+  // plan().prompt_positions() consecutive tokens of its prompt, the first position a multiple of
+  // that: a batch of the plan, or those in flight. Then the logits are those of the last position,
+  // or of all where plan().batch_logits: by position, then sequence.
   absl::StatusOr<std::vector<float>> Step(const std::vector<FedToken>& fed);
   absl::StatusOr<std::vector<float>> Step(int token, int position) {
     return Step(std::vector<FedToken>{{token, position}});

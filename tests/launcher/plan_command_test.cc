@@ -95,7 +95,8 @@ TEST_F(PlanCommandTest, ABatchThatIsAskedForIsInTheSramOfEveryStage) {
               without["stages"][s]["sram_bytes_per_chip"]["activations"]);
   }
   ExpectRefused(story + " --prefill-batch 3", "--prefill-batch 3: 1, 2, 4, 8 or 16", 2);
-  ExpectRefused(story + " --prefill-batch 2 --sequences 2", "2 sequences, batches take one");
+  EXPECT_EQ(PlanOf(story + " --prefill-batch 4 --sequences 2")["prompt"]["batch"], 4);
+  EXPECT_THAT(Plan(story + " --sequences 2").output, HasSubstr("batches of 16 positions\n"));
 }
 
 TEST_F(PlanCommandTest, AFailedNodeMovesItsStageToTheSpareAndChangesItsTransfers) {

@@ -150,6 +150,26 @@ TEST_F(RunCommandTest, SequencesInFlightAllGiveTheTextOfOne) {
             2 * one["emulated"]["tokens_per_second"].get<double>());
 }
 
+TEST_F(RunCommandTest, SequencesWhosePromptsGoInBatchesGiveTheBitsOfOneByOne) {
+  const std::string on = std::string(kModel) + "--topology groqrack --sequences 3 --nodes 2 "
+                         "--prompt-ids 1,5,9,13,2,6,10,14,3,7 --tokens 4 --temperature 1 ";
+  const auto run = [&](const std::string& more) {
+    EXPECT_EQ(LocalRun(on + more + "--report " + File("r") + " --table " + File("t")).exit_code, 0);
+    return Json("r");
+  };
+  const nlohmann::json one = run("--prefill-batch 1 --logits " + File("one") + " ");
+  const nlohmann::json many = run("");  // 8, the most that the prompt fills
+  EXPECT_THAT(Read("t"), HasSubstr("prompt: 1 batch of 8, 2 steps"));
+  EXPECT_EQ(many["emulated"]["prefill_batch"], 8);
+  EXPECT_EQ(many["output"]["ids_of_all_sequences"], one["output"]["ids_of_all_sequences"]);
+  EXPECT_EQ(many["output"]["value_digest"], one["output"]["value_digest"]);
+  EXPECT_LT(many["emulated"]["first_token_us"], one["emulated"]["first_token_us"]);
+  EXPECT_EQ(many["emulated"]["us_per_token"], one["emulated"]["us_per_token"]);
+  run("--prefill-batch 4 --logits " + File("many") + " ");
+  EXPECT_EQ(Read("many"), Read("one"));
+  EXPECT_EQ(Read("one").size(), 13 * 3 * 512 * sizeof(float)) << "a row a position and sequence";
+}
+
 TEST_F(RunCommandTest, TheCyclesOfATokenAreSharedOut) {
   ASSERT_EQ(LocalRun(std::string(kModel) + "--topology groqrack --prompt-ids 1 --tokens 1 "
                      "--nodes 3 --report " + File("r")).exit_code, 0);

@@ -127,22 +127,25 @@ inline Deployment InFlight(Deployment d, int positions, int batch = 1, int inbox
   return d;
 }
 
-// Ids of a prompt, `whole` of them in steps of as many as the plan has, then two one by one: logits of
-// the last three steps.
+// Ids of a prompt, of each sequence from an id of its own on, `whole` of them in steps of as many as the
+// plan has, then two one by one: logits of the last three steps.
 inline std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
                                           const Checkpoint* weights, int threads, int whole,
-                                          std::optional<int64_t> sram_limit = {}) {
+                                          std::optional<int64_t> sram_limit = {},
+                                          const std::vector<int>& first = {7}) {
   auto fabric = LocalFabric::Create(machine.wiring, threads);
   SessionSetup setup{machine.pipeline, machine.timing, engine};
   if (sram_limit) setup.limit = SessionSetup::Limit{*sram_limit, machine.wiring};
   auto session = Session::Create(setup, fabric->get(), weights, nullptr);
   EXPECT_TRUE(session.ok()) << session.status();
-  const auto id = [](int position) { return (position * 41 + 7) % 105; };
   std::vector<std::vector<float>> logits;
   for (int position = 0; position < whole + 2;) {
     std::vector<FedToken> fed;
     const int count = position < whole ? machine.pipeline.plan.prompt_positions() : 1;
-    for (int i = 0; i < count; ++i, ++position) fed.push_back({id(position), position});
+    for (int id : first) {
+      for (int i = position; i < position + count; ++i) fed.push_back({(i * 41 + id) % 105, i});
+    }
+    position += count;
     const auto step = (*session)->Step(fed);
     EXPECT_TRUE(step.ok()) << step.status();
     if (step.ok() && position >= whole) logits.push_back(*step);

@@ -196,6 +196,42 @@ INSTANTIATE_TEST_SUITE_P(
                       Prompt{16, 1, 2, 2, 1, 700, 4, 0, kInt8, kInt8},
                       Prompt{2, 16, 3, 3, 2, 350, 2, 3, kFp16, kInt8}));
 
+// Prompts of several sequences, whose batches follow each other, are to each what its own is alone.
+TEST(PipelineSequencesTest, PromptsInBatchesGiveEachTheLogitsItHasAlone) {
+  const RandomModel model(Model(4, 96), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  const ChipTiming timing = ChipTiming::Default();
+  const std::vector<int> first = {7, 70, 33};
+  for (const auto& [stages, format] : {std::pair{1, kFp16}, {3, kInt8}}) {
+    const auto deploy = [&, stages = stages, format = format](int sequences) {
+      return Deploy(model.config, stages, std::min(stages, 2), std::min(stages, 2), 8, sequences,
+                    format, format);
+    };
+    Machine machine(InFlight(deploy(3), 1, 8), timing);
+    const auto all =
+        RunPrompt(machine, EngineKind::kFunctional, &weights, 2, 16, std::nullopt, first);
+    ASSERT_EQ(all.size(), 3u);
+    const uint64_t digest = machine.digest;
+    RunPrompt(machine, EngineKind::kTiming, nullptr, 1, 16, std::nullopt, first);
+    EXPECT_EQ(machine.digest, digest);
+    const auto prompt = *CompilePrompt(*CompiledPipeline::Create(machine.pipeline, timing));
+    EXPECT_TRUE(machine.Verify(*prompt).ok()) << machine.Verify(*prompt).status();
+    EXPECT_EQ(prompt->cycles(), prompt->latency() + 2 * prompt->period());
+    for (size_t i = 0; i < first.size(); ++i) {
+      Machine one(deploy(1), timing);
+      const auto alone = RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt,
+                                   {first[i]});
+      for (size_t step = 0; step < all.size(); ++step) {
+        const std::vector<float> mine(all[step].begin() + i * 105,
+                                      all[step].begin() + (i + 1) * 105);
+        EXPECT_EQ(mine, alone[step]) << stages << " stages, sequence " << i << ", step " << step;
+      }
+    }
+  }
+}
+
 // So a few positions say how long many take.
 TEST(PipelineFlightTest, EachPositionMoreTakesOnePeriod) {
   const Deployment one = Deploy(Model(8, 350), 4, 2, 2);

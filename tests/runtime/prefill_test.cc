@@ -177,18 +177,5 @@ TEST(PrefillProgramTest, StreamsTheWeightsOfLargeMatricesOnceABatch) {
   }
 }
 
-TEST(PrefillFitsTest, RefusesWhatBatchesCannotTake) {
-  const ModelConfig model = Model(96, 192, 6, 2, 16, 105);
-  const auto fits = [&](int sequences) {
-    Plan plan = *MakePlan(model, 1, 32, sequences);
-    plan.batch = 16;
-    return PrefillFits(plan, WholeModel(model));
-  };
-  EXPECT_TRUE(fits(1).ok());
-  const absl::Status two = fits(2);
-  EXPECT_EQ(two.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_NE(two.message().find("2 sequences"), absl::string_view::npos) << two;
-}
-
 }  // namespace
 }  // namespace lockstep

@@ -120,7 +120,6 @@ TEST_F(RequestTest, WrongFieldsOfARunAreNamed) {
   refused("failed_nodes", R"("failedNodes": ["--help"])");
   refused("failed_nodes", R"("failedNodes": ["0.1", "0.1"])");
   refused("prefill_batch", R"("prefillBatch": 3)");
-  refused("prefill_batch", R"("prefillBatch": 2, "sequences": 2)");
   refused("prompt_flight", R"("nodes": 2, "promptFlight": 0)");
   refused("prompt_flight", R"("nodes": 2, "promptFlight": 100)");
   refused("prompt_flight", R"("promptFlight": 2)");
