@@ -16,16 +16,19 @@ Fleet::Fleet(Transport* transport, std::vector<Engine*> engines)
                  engines_.size(), transport_->chips().size());
 }
 
-std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches, BeforeLaunch before) {
+std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches, BeforeLaunch before,
+                                Links links) {
   LOCKSTEP_CHECK(!stopped_, "a run after a fault");
   LOCKSTEP_CHECK(launches.size() == engines_.size(), "%d chips' launches for %d engines",
                  launches.size(), engines_.size());
   launches_ = launches;
   before_ = std::move(before);
+  links_ = links;
   receives_.clear();
   progress_.assign(engines_.size(), {});
   for (const Launches& of_chip : launches) {
-    for (size_t i = 0; i + 1 < of_chip.size(); ++i) {
+    const size_t followed = of_chip.size() - (links == Links::kEndEmpty && !of_chip.empty());
+    for (size_t i = 0; i < followed; ++i) {
       const Schedule* schedule = of_chip[i].schedule.get();
       if (receives_.count(schedule) == 0) receives_[schedule] = ReceivesOf(*schedule);
     }
@@ -48,7 +51,7 @@ std::optional<Fault> Fleet::Run(absl::Span<const std::shared_ptr<const Schedule>
 void Fleet::StartLaunch(int index) {
   Progress& progress = progress_[index];
   const std::shared_ptr<const Schedule>& schedule = launches_[index][progress.at].schedule;
-  if (progress.at + 1 < launches_[index].size()) progress.left = receives_.at(schedule.get());
+  if (MoreFollows(index)) progress.left = receives_.at(schedule.get());
   if (before_) before_(index, progress.at);
   engines_[index]->Start(schedule);
 }
@@ -58,8 +61,8 @@ ChipStep::Result Fleet::Step(int index, LinkPort& port) {
   const Launches& launches = launches_[index];
   Progress& progress = progress_[index];
   while (progress.at < launches.size()) {
-    const bool last = progress.at + 1 == launches.size();
-    LaunchPort local(port, launches[progress.at].start, last ? nullptr : &progress.left);
+    LaunchPort local(port, launches[progress.at].start,
+                     MoreFollows(index) ? &progress.left : nullptr);
     switch (engine.Run(local)) {
       case EngineState::kBlocked:
         return {false, engine.blocked_link()};
@@ -69,7 +72,7 @@ ChipStep::Result Fleet::Step(int index, LinkPort& port) {
       case EngineState::kDone:
         break;
     }
-    if (last) break;
+    if (progress.at + 1 == launches.size()) break;
     ++progress.at;
     StartLaunch(index);
   }
@@ -88,6 +91,7 @@ std::optional<Fault> Fleet::MyEarliest() const {
     consider(std::move(fault));
   }
   // A chip that stopped on a fault cannot have received what came later; that is no second fault.
+  if (links_ == Links::kMayHoldMore) return earliest;
   const absl::Span<const uint32_t> chips = transport_->chips();
   size_t i = 0;
   for (const Leftover& left : transport_->Leftovers()) {

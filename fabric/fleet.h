@@ -35,8 +35,11 @@ class Fleet : private ChipStep {
   // chip follow each other in time.
   // before: called for each launch of engines[index] just before it begins, from the thread that
   // steps the chip: what the host writes into its SRAM meanwhile. May be null.
+  // links: whether what nobody receives is a fault, or waits for programs of a later run.
   using BeforeLaunch = std::function<void(int index, size_t launch)>;
-  std::optional<Fault> Run(absl::Span<const Launches> launches, BeforeLaunch before = nullptr);
+  enum class Links : uint8_t { kEndEmpty, kMayHoldMore };
+  std::optional<Fault> Run(absl::Span<const Launches> launches, BeforeLaunch before = nullptr,
+                           Links links = Links::kEndEmpty);
   // One program a chip, all from cycle 0.
   std::optional<Fault> Run(absl::Span<const std::shared_ptr<const Schedule>> schedules);
 
@@ -50,6 +53,10 @@ class Fleet : private ChipStep {
   Result Step(int index, LinkPort& port) override;
   // Begins launch progress_[index].at.
   void StartLaunch(int index);
+  // Whether what is on the links after the launch is for another one.
+  bool MoreFollows(int index) const {
+    return links_ == Links::kMayHoldMore || progress_[index].at + 1 < launches_[index].size();
+  }
   // The earliest fault of this process's chips.
   std::optional<Fault> MyEarliest() const;
 
@@ -57,6 +64,7 @@ class Fleet : private ChipStep {
   std::vector<Engine*> engines_;
   absl::Span<const Launches> launches_;  // of the run
   BeforeLaunch before_;
+  Links links_ = Links::kEndEmpty;
   std::map<const Schedule*, LinkCounts>
       receives_;                    // of schedules that others follow; only looked up
   std::vector<Progress> progress_;  // by index

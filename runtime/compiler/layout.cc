@@ -301,7 +301,7 @@ class LayoutMaker {
     s.int8_cache = MapInt8Cache(plan_, memory_);
     for (int half : {0, 1}) {
       if (stage_.layers.begin > 0) break;
-      s.inbox[half] = memory_.PairWords(kEast, 2, 2 * half, CeilDiv(plan_.inbox, 2) * words);
+      s.inbox[half] = memory_.PairWords(kEast, 2, 2 * half, InboxWords(plan_, stage_));
     }
     Count(&SramUse::activations);
   }

@@ -134,6 +134,11 @@ struct Layout {
   int64_t excess_bytes() const { return excess[0] + excess[1]; }
 };
 
+// Words of each half of a stage's inbox; 0: it has none.
+inline int InboxWords(const Plan& plan, const StageShape& stage) {
+  return stage.layers.begin > 0 ? 0 : CeilDiv(plan.inbox, 2) * plan.batch * plan.hidden_words();
+}
+
 // REQUIRES: ranges of the stage lie inside the model.
 Layout LayOut(const Plan& plan, const StageShape& stage);
 

@@ -48,8 +48,7 @@ absl::Status CheckNumbers(const RunOptions& o) {
   }
   RETURN_IF_ERROR(AtLeastOne("--prompt-flight", o.prompt_flight));
   for (const auto& [name, given] :
-       {std::pair{"--sram-limit", o.sram_limit.has_value()},
-        std::pair{"--logits", !o.logits.empty()}, std::pair{"--timeline", !o.timeline.empty()}}) {
+       {std::pair{"--logits", !o.logits.empty()}, std::pair{"--timeline", !o.timeline.empty()}}) {
     if (o.prompt_flight.value_or(1) == 1 || !given) continue;
     return Bad(absl::StrCat("--prompt-flight ", *o.prompt_flight, ": not with ", name));
   }

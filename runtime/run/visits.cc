@@ -9,14 +9,15 @@
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
 #include "fabric/fleet.h"
+#include "runtime/compiler/sequence_map.h"
 #include "runtime/run/engine_memory.h"
 
 namespace lockstep {
 namespace {
 
-// Visits every word of a chip's KV cache, in one order.
-void ForEachCacheWord(const Plan& plan, const ModelMap& map,
-                      const std::function<void(int slice, int address)>& visit) {
+// Visits every word of a chip's KV cache, and of its inbox, in one order.
+void ForEachKeptWord(const Plan& plan, const StageShape& stage, const Layout& layout,
+                     const std::function<void(int slice, int address)>& visit) {
   const auto rows = [&](int first, int count) {
     for (int i = 0; i < kWeightSlices; ++i) {
       for (int r = 0; r < count; ++r) visit(WeightSlice(kAttentionSide, i), first + r);
@@ -29,11 +30,18 @@ void ForEachCacheWord(const Plan& plan, const ModelMap& map,
       }
     }
   };
-  for (const LayerMap& layer : map.layers) {
+  for (const LayerMap& layer : layout.map.layers) {
     for (int first : layer.keys) rows(first, plan.cache().key_rows());
     for (int first : layer.values) rows(first, plan.cache().value_rows());
     for (const CacheScales& scales : layer.scales) {
       for (const Quad& of : {scales.keys, scales.values}) quads(of, plan.cache().key_tiles());
+    }
+  }
+  for (const Pair& inbox : layout.scratch.inbox) {
+    for (int w = 0; w < InboxWords(plan, stage); ++w) {
+      for (int k : {0, 1}) {
+        visit(ColumnSlice(inbox.side, inbox.column, inbox.plane + k), inbox.address + w);
+      }
     }
   }
 }
@@ -46,10 +54,6 @@ absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledP
                                                                  Wiring wiring, int64_t sram_limit,
                                                                  Observer* observer) {
   const Plan& plan = one.pipeline().plan;
-  if (plan.sequences > 1) {
-    return absl::UnimplementedError(absl::StrCat(
-        "--sram-limit with ", plan.sequences, " sequences in flight: stages are visited for one"));
-  }
   for (const PipelinePart& part : one.parts()) {
     const int64_t bytes = part.sram.total() * plan.chips;
     if (bytes <= sram_limit) continue;
@@ -65,97 +69,125 @@ absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledP
 absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
                                                      const std::vector<FedToken>& fed) {
   const Plan& plan = step.pipeline().plan;
-  const size_t vocabulary = plan.model.vocab_size;
-  const int rows = step.logit_rows();
-  std::vector<float> logits(vocabulary * rows);
+  std::vector<float> logits(static_cast<size_t>(plan.model.vocab_size) * plan.sequences *
+                            step.logit_rows());
   fabric_->EmptyLinks();
-  for (const PipelinePart& part : step.parts()) {
-    ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(step, part));
-    RETURN_IF_ERROR(Run(step, part, fed, chips));
-    const StageShape& stage = step.pipeline().stages[part.stage].shape;
-    for (const Resident& c : chips) {
-      if (!part.shape.head) continue;
-      EngineMemory memory(c.engine->sram());
-      for (int row = 0; row < rows; ++row) {
-        const std::vector<float> shard =
-            ReadLogits(plan, stage, c.member, c.role->compiled.LogitsOf(row, rows), memory);
-        std::copy(shard.begin(), shard.end(),
-                  logits.begin() + row * vocabulary + plan.ShardOf(stage.head, c.member).begin);
-      }
-    }
-    Leave(plan, part, std::move(chips));
+  for (const Visit& visit : VisitsOf(step.parts())) {
+    ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(step, visit));
+    RETURN_IF_ERROR(Run(step, visit, fed, chips));
+    for (const Resident& c : chips) TakeLogits(step, visit, c, logits);
+    Leave(step.pipeline(), *visit.front(), std::move(chips));
+  }
+  fabric_->Visit(all_chips_);
+  for (const Leftover& left : fabric_->Leftovers()) {
+    return absl::InternalError(
+        absl::StrCat("chip", left.chip, ": link ", left.link, " holds a vector nobody received"));
   }
   return logits;
 }
 
-void StageVisits::RestoreCache(const Plan& plan, const ModelMap& map, uint32_t chip, Sram& sram) {
-  const auto cache = caches_.find(chip);
-  if (cache == caches_.end()) return;
-  auto word = cache->second.begin();
-  ForEachCacheWord(plan, map, [&](int slice, int address) { sram.Store(slice, address, *word++); });
+void StageVisits::TakeLogits(const CompiledPipeline& step, const Visit& visit, const Resident& chip,
+                             std::vector<float>& logits) {
+  const Plan& plan = step.pipeline().plan;
+  const StageShape& stage = step.pipeline().stages[visit.front()->stage].shape;
+  const int rows = step.logit_rows();
+  EngineMemory memory(chip.engine->sram());
+  for (size_t i = 0; i < visit.size(); ++i) {
+    if (!visit[i]->shape.head) continue;
+    for (int row = 0; row < rows; ++row) {
+      const std::vector<float> shard = ReadLogits(
+          plan, stage, chip.member, chip.roles[i]->compiled.LogitsOf(row, rows), memory);
+      const int64_t at = row * plan.sequences + visit[i]->shape.sequence;
+      std::copy(shard.begin(), shard.end(),
+                logits.begin() + at * plan.model.vocab_size +
+                    plan.ShardOf(stage.head, chip.member).begin);
+    }
+  }
 }
 
-// A part that passes on finds nothing but what comes in.
+// Third chips find nothing but what comes in.
 absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(CompiledPipeline& step,
-                                                                      const PipelinePart& part) {
+                                                                      const Visit& visit) {
   const Pipeline& pipeline = step.pipeline();
-  const PipelineStage& stage = pipeline.stages[part.stage];
+  const PipelinePart& first = *visit.front();
+  const StageShape& stage = pipeline.stages[first.stage].shape;
   std::vector<Resident> chips;
-  for (size_t member = 0; member < part.chips.size(); ++member) {
-    const uint32_t chip = part.chips[member];
-    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, step.RoleOf(part, static_cast<int>(member)));
+  for (size_t member = 0; member < first.chips.size(); ++member) {
+    const uint32_t chip = first.chips[member];
+    std::vector<std::shared_ptr<const Role>> roles;
+    for (const PipelinePart* part : visit) {
+      ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
+                       step.RoleOf(*part, static_cast<int>(member)));
+      roles.push_back(std::move(role));
+    }
     auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_,
-                                                     Sram::PagesFor(part.sram.total()));
+                                                     Sram::PagesFor(first.sram.total()));
     std::shared_ptr<TimingDigest>& digest = digests_[chip];
     if (digest == nullptr) digest = std::make_shared<TimingDigest>();
     engine->set_digest(digest);
-    if (part.shape.relay == nullptr) {
+    if (first.shape.relay == nullptr) {
       EngineMemory memory(engine->sram());
-      const ModelMap& map = role->compiled.layout.map;
-      RETURN_IF_ERROR(
-          WriteModel(pipeline.plan, stage.shape, static_cast<int>(member), map, *weights_, memory));
-      RestoreCache(pipeline.plan, map, chip, engine->sram());
+      const Layout& layout = roles.front()->compiled.layout;
+      RETURN_IF_ERROR(WriteModel(pipeline.plan, stage, static_cast<int>(member), layout.map,
+                                 *weights_, memory));
+      if (const auto kept = kept_.find(chip); kept != kept_.end()) {
+        auto word = kept->second.begin();
+        ForEachKeptWord(pipeline.plan, stage, layout, [&](int slice, int address) {
+          engine->sram().Store(slice, address, *word++);
+        });
+      }
     }
-    chips.push_back({chip, static_cast<int>(member), std::move(role), std::move(engine)});
+    chips.push_back({chip, static_cast<int>(member), std::move(roles), std::move(engine)});
   }
   return chips;
 }
 
-absl::Status StageVisits::Run(const CompiledPipeline& step, const PipelinePart& part,
+// Each part finds the inputs of its sequence and position.
+absl::Status StageVisits::Run(const CompiledPipeline& step, const Visit& visit,
                               const std::vector<FedToken>& fed, std::vector<Resident>& chips) {
   const Pipeline& pipeline = step.pipeline();
-  std::vector<int> tokens;
-  for (int i = 0; i < step.batch(); ++i) tokens.push_back(fed[part.position + i].token);
   std::vector<uint32_t> numbers;
   std::vector<Engine*> engines;
   std::vector<Launches> launches;
   for (Resident& c : chips) {
-    EngineMemory memory(c.engine->sram());
-    if (part.shape.relay == nullptr) {
-      WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
-                c.role->compiled.layout.map, tokens, fed[part.position].position, memory);
-    }
     numbers.push_back(c.chip);
     engines.push_back(c.engine.get());
-    launches.push_back({{c.role->schedule, part.start}});
+    launches.emplace_back();
+    for (size_t i = 0; i < visit.size(); ++i) {
+      launches.back().push_back({c.roles[i]->schedule, visit[i]->start});
+    }
   }
+  const size_t each = fed.size() / pipeline.plan.sequences;  // tokens of a sequence
+  const auto write_inputs = [&](int index, size_t launch) {
+    const PipelinePart& part = *visit[launch];
+    if (part.shape.relay != nullptr) return;
+    const Resident& c = chips[index];
+    const size_t first = part.shape.sequence * each + part.position;
+    std::vector<int> tokens;
+    for (int i = 0; i < step.batch(); ++i) tokens.push_back(fed[first + i].token);
+    EngineMemory memory(c.engine->sram());
+    WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
+              AtSequence(c.roles[launch]->compiled.layout.map, pipeline.plan, part.shape.sequence),
+              tokens, fed[first].position, memory);
+  };
   fabric_->Visit(std::move(numbers));
-  if (const std::optional<Fault> fault = Fleet(fabric_.get(), engines).Run(launches)) {
-    return absl::InternalError(fault->ToString());
-  }
-  return absl::OkStatus();
+  const std::optional<Fault> fault =
+      Fleet(fabric_.get(), engines).Run(launches, write_inputs, Fleet::Links::kMayHoldMore);
+  return fault ? absl::InternalError(fault->ToString()) : absl::OkStatus();
 }
 
-void StageVisits::Leave(const Plan& plan, const PipelinePart& part, std::vector<Resident> chips) {
+void StageVisits::Leave(const Pipeline& pipeline, const PipelinePart& part,
+                        std::vector<Resident> chips) {
   int64_t held = 0;
   for (const Resident& c : chips) {
     held += c.engine->sram().TouchedBytes();
     if (part.shape.relay != nullptr) continue;
-    std::vector<Vector>& cache = caches_[c.chip];
-    cache.clear();
-    ForEachCacheWord(plan, c.role->compiled.layout.map, [&](int slice, int address) {
-      cache.push_back(c.engine->sram().Load(slice, address));
-    });
+    std::vector<Vector>& kept = kept_[c.chip];
+    kept.clear();
+    ForEachKeptWord(pipeline.plan, pipeline.stages[part.stage].shape,
+                    c.roles.front()->compiled.layout, [&](int slice, int address) {
+                      kept.push_back(c.engine->sram().Load(slice, address));
+                    });
   }
   most_ = std::max(most_, held);
 }

@@ -3,13 +3,13 @@
 // turn.
 //
 //   enter    SRAM of the stage's chips is made, weights are laid out from the mapped files, the KV
-//            cache is put back
-//   run      one part of the step; what it sends to other nodes stays on the links
-//   leave    the KV cache is kept, all other SRAM is dropped
+//            cache and the inbox are put back
+//   run      parts of the step, one or several; what they send to other nodes stays on the links
+//   leave    the KV cache and the inbox are kept, all other SRAM is dropped
 //
-// A step of one sequence, be it of a position or a batch, is a row of parts each of which receives from
-// the one before, so visits in that order are enough. Values and digests are those of a run that holds
-// everything.
+// A step is rows of parts, one a sequence, or one a position (or batch) of a flight; in a row each
+// receives from the one before. So there is an order in which stages can be visited one at a time
+// (runtime/run/visit_order.h). Values and digests are those of a run that holds everything.
 
 #include <cstdint>
 #include <map>
@@ -23,6 +23,7 @@
 #include "runtime/compiler/image.h"
 #include "runtime/compiler/pipeline.h"
 #include "runtime/model/checkpoint.h"
+#include "runtime/run/visit_order.h"
 
 namespace lockstep {
 
@@ -34,7 +35,7 @@ struct FedToken {
 class StageVisits {
  public:
   // All but `wiring` outlive this; observer may be null. one: any step of the pipeline. Errors: a stage
-  // takes more than `sram_limit` bytes on its chips together; several sequences.
+  // takes more than `sram_limit` bytes on its chips together.
   static absl::StatusOr<std::unique_ptr<StageVisits>> Create(const CompiledPipeline& one,
                                                              const Checkpoint* weights,
                                                              const ChipTiming& timing,
@@ -53,7 +54,7 @@ class StageVisits {
   struct Resident {
     uint32_t chip;
     int member;
-    std::shared_ptr<const Role> role;
+    std::vector<std::shared_ptr<const Role>> roles;  // by part of the visit
     std::unique_ptr<FunctionalEngine> engine;
   };
 
@@ -62,20 +63,23 @@ class StageVisits {
       : weights_(weights),
         timing_(timing),
         fabric_(std::move(fabric)),
+        all_chips_(fabric_->chips().begin(), fabric_->chips().end()),
         observer_(observer) {}
 
-  absl::StatusOr<std::vector<Resident>> Enter(CompiledPipeline& step, const PipelinePart& part);
-  absl::Status Run(const CompiledPipeline& step, const PipelinePart& part,
+  absl::StatusOr<std::vector<Resident>> Enter(CompiledPipeline& step, const Visit& visit);
+  absl::Status Run(const CompiledPipeline& step, const Visit& visit,
                    const std::vector<FedToken>& fed, std::vector<Resident>& chips);
-  void RestoreCache(const Plan& plan, const ModelMap& map, uint32_t chip, Sram& sram);
-  void Leave(const Plan& plan, const PipelinePart& part, std::vector<Resident> chips);
+  static void TakeLogits(const CompiledPipeline& step, const Visit& visit, const Resident& chip,
+                         std::vector<float>& logits);
+  void Leave(const Pipeline& pipeline, const PipelinePart& part, std::vector<Resident> chips);
 
   const Checkpoint* weights_;
   const ChipTiming timing_;
   const std::unique_ptr<LocalFabric> fabric_;
+  const std::vector<uint32_t> all_chips_;
   Observer* const observer_;
   std::map<uint32_t, std::shared_ptr<TimingDigest>> digests_;  // by chip
-  std::map<uint32_t, std::vector<Vector>> caches_;             // by chip: words of the KV cache
+  std::map<uint32_t, std::vector<Vector>> kept_;               // by chip: words of cache and inbox
   int64_t most_ = 0;
 };
 

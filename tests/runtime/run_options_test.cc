@@ -50,6 +50,10 @@ TEST(RunOptionsTest, CountsStartAtOne) {
   EXPECT_THAT(ErrorAfter([](auto& o) { o.prompt_flight = 9, o.logits = "x"; }),
               HasSubstr("--prompt-flight 9: not with --logits"));
   EXPECT_EQ(ErrorAfter([](auto& o) { o.prompt_flight = 9; }), "");
+  EXPECT_EQ(ErrorAfter([](auto& o) {
+              o.engine = EngineKind::kFunctional, o.prompt_flight = 9, o.sram_limit = 1000;
+            }),
+            "");
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips_per_rank = 0; }), HasSubstr("--chips-per-rank 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.sequences = 0; }), HasSubstr("--sequences 0"));
   EXPECT_THAT(ErrorAfter([](auto& o) { o.nodes = 0; }), HasSubstr("--nodes 0"));
