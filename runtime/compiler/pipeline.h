@@ -22,6 +22,8 @@
 //   embedding  p0 p1 p2 p3                     p4 p5 p6 p7
 //   layers                 p0   p1   p2   p3                p4 ..
 //
+// Of several sequences one's positions in flight follow the other's.
+//
 // Chips in one role share one program: the same part on the same shapes, by the same member of a
 // node, with the same cables in use. Starts differ.
 
@@ -111,8 +113,8 @@ class CompiledPipeline {
                                                                   int threads = 0,
                                                                   Ways ways = Ways::kCables);
 
-  // The step in which plan.flight positions follow each other, as `one` takes them: singly or in
-  // batches. one: of the same pipeline; its programs are taken over. REQUIRES: one sequence,
+  // The step in which plan.flight positions of each sequence follow each other, as `one` takes
+  // them: singly or in batches. one: of the same pipeline; its programs are taken over. REQUIRES:
   // several stages, a flight of several steps of `one`.
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> CreateFlight(
       const CompiledPipeline& one);

@@ -44,13 +44,16 @@ int64_t LeastPeriod(const Parts& first, const Parts& later, int most, int64_t dr
   return period;
 }
 
-// Of rows like `one` of which the last is `last`.
-int64_t PeriodOfRows(const Parts& one, const Parts& last, int64_t drain) {
+// Of rows like `one` of which the last is `last`; as many times as there are sequences.
+int64_t PeriodOfRows(const Parts& one, const Parts& last, int sequences, int64_t drain) {
   int64_t period = 1;
   for (int64_t before = 0; period != before;) {
     before = period;
     period = LeastPeriod(one, one, kAny, drain, period);
     period = LeastPeriod(one, last, kAny, drain, period);
+    if (sequences == 1) continue;
+    period = LeastPeriod(last, one, kAny, drain, period);
+    period = LeastPeriod(last, last, kAny, drain, period);
   }
   return period;
 }
@@ -117,9 +120,9 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight
       new CompiledPipeline(one.pipeline_, one.timing_, one.step_, Ways::kCables));
   const Plan& plan = out->pipeline_.plan;
   const int rows = plan.flight / out->batch();
-  LOCKSTEP_CHECK(rows > 1 && plan.flight % out->batch() == 0 && plan.sequences == 1 &&
-                     out->pipeline_.stages.size() > 1,
-                 "%d positions in flight", plan.flight);
+  LOCKSTEP_CHECK(
+      rows > 1 && plan.flight % out->batch() == 0 && out->pipeline_.stages.size() > 1,
+      "%d positions in flight", plan.flight);
   out->seats_ = one.seats_;
   out->roles_ = one.roles_;
   out->ListParts();
@@ -145,15 +148,19 @@ absl::StatusOr<std::vector<PipelinePart>> CompiledPipeline::WithoutHeads(const P
   return out;
 }
 
+// rows: of each sequence; one sequence's after the other's.
 absl::Status CompiledPipeline::FollowOn(int rows) {
+  const int sequences = pipeline_.plan.sequences;
   const Parts last = std::move(parts_);
   ASSIGN_OR_RETURN(const Parts one, WithoutHeads(last));
-  period_ = PeriodOfRows(one, last, DrainCycles(timing_));
+  period_ = PeriodOfRows(one, last, sequences, DrainCycles(timing_));
   parts_.clear();
-  for (int r = 0; r < rows; ++r) {
+  for (int i = 0; i < rows * sequences; ++i) {
+    const int s = i / rows, r = i % rows;
     for (PipelinePart part : r + 1 < rows ? one : last) {
+      part.shape.sequence = s;
       part.position = r * batch();
-      parts_.push_back(At(part, r * period_));
+      parts_.push_back(At(part, i * period_));
     }
   }
   return absl::OkStatus();
@@ -186,18 +193,20 @@ absl::Status CompiledPipeline::FollowInGroups(int rows) {
   RETURN_IF_ERROR(SetStarts(group.last));
   ASSIGN_OR_RETURN(group.layers, WithoutHeads(group.last));
   group.gather_period = LeastPeriod(group.gather, group.gather, kAny, drain, 1);
-  group.layers_period = period_ = PeriodOfRows(group.layers, group.last, drain);
+  group.layers_period = period_ = PeriodOfRows(group.layers, group.last, 1, drain);
 
+  const int sequences = pipeline_.plan.sequences;
   const int most = std::min(pipeline_.plan.inbox, rows), groups = CeilDiv(rows, most);
   const int rest = rows - (groups - 1) * most;  // rows of the last group
   group_ = most * batch();
-  group_period_ =
-      PeriodOfRows(group.Outline(most, false, drain), group.Outline(rest, true, drain), drain);
+  group_period_ = PeriodOfRows(group.Outline(most, false, drain), group.Outline(rest, true, drain),
+                               sequences, drain);
   parts_.clear();
-  for (int r = 0; r < rows; ++r) {
-    const int g = r / most, row = r % most;
-    const int64_t begin = group.Begin(g + 1 < groups ? most : rest, drain);
+  for (int i = 0; i < rows * sequences; ++i) {
+    const int s = i / rows, r = i % rows, row = r % most, g = s * groups + r / most;
+    const int64_t begin = group.Begin(r / most + 1 < groups ? most : rest, drain);
     const auto add = [&](PipelinePart part, int64_t start) {
+      part.shape.sequence = s;
       part.position = r * batch();
       if (part.shape.keep) part.shape.keep = row;
       if (part.shape.take) part.shape.take = row;

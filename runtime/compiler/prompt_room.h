@@ -46,7 +46,7 @@ int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most);
 // room, so that an inbox for up to kInboxRows batches of plan.batch has room; if that is 1, of the
 // largest that fit, and only where there is room for no two of these: rows that lie elsewhere move
 // weights, which can cost a token a few cycles. No stage gets its first row, or loses its last. Does
-// nothing where a prompt's positions cannot follow each other.
+// nothing for several sequences, since these fill the pipeline anyway, and every token pays.
 void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages);
 
 }  // namespace lockstep

@@ -25,7 +25,7 @@ PromptOffers OffersForPrompts(DeploymentRequest request, const Deployment& deplo
   Plan plan = deployment.plan;
   if (plan.batch == 1) plan.batch = LargestBatch(plan, shapes);
   out.batch = plan.batch;
-  if (request.sequences == 1) out.inbox = LargestInbox(plan, shapes, kInboxRows);
+  out.inbox = LargestInbox(plan, shapes, kInboxRows);
   request.tensor_parallel = deployment.tensor_parallel();
   request.nodes = deployment.num_stages();
   for (request.batch = 2 * out.batch; request.batch <= kMostPrefill; request.batch *= 2) {

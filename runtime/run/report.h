@@ -59,7 +59,8 @@ struct RunReport {
   double ProgramSeconds() const { return static_cast<double>(cost.latency) / kClockHz; }
   double HostLinkSeconds() const;  // in and out, all chips at once
   double LatencySeconds() const { return ProgramSeconds() + HostLinkSeconds(); }
-  // Of a sequence's batch of the prompt, or of its flight; with host link, and until its next one.
+  // Of a sequence's batch of the prompt, or of all sequences' flights; with host link, and until
+  // its next one.
   int64_t BatchCycles() const;
   double BatchSeconds() const;
   // From a sequence's step to its next one: its own way through the pipeline, or, where that takes

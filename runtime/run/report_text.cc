@@ -83,6 +83,7 @@ std::string BatchRow(const RunReport& r) {
     each = absl::StrFormat(", %d cycles behind each other", r.batch_cost.period);
   }
   if (r.group > 0) absl::StrAppendFormat(&each, ", groups of %d each %d", r.group, r.group_cycles);
+  if (flight && r.sequences > 1) absl::StrAppend(&each, ", of all sequences");
   return Row(flight ? "a flight" : "a batch",
              absl::StrFormat("%d cycles%s; with host link %s*", r.BatchCycles(), each,
                              Time(r.BatchSeconds())));

@@ -121,9 +121,6 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
         ": positions follow each other over several stages, here is one; use "
         "--prefill-batch");
   }
-  if (pipeline->plan.sequences > 1) {
-    return refuse(": with ", pipeline->plan.sequences, " sequences these follow each other");
-  }
   if (flight % batch != 0) return refuse(": not a multiple of --prefill-batch ", batch);
   if (flight == batch) return refuse(" has no effect with batches of ", batch, " positions");
   pipeline->plan.flight = flight;

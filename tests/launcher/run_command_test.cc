@@ -170,6 +170,20 @@ TEST_F(RunCommandTest, SequencesWhosePromptsGoInBatchesGiveTheBitsOfOneByOne) {
   EXPECT_EQ(Read("one").size(), 13 * 3 * 512 * sizeof(float)) << "a row a position and sequence";
 }
 
+TEST_F(RunCommandTest, StagesVisitedInTurnGiveTheDigestsOfAPromptInFlight) {
+  const std::string on = std::string(kModel) + "--topology groqrack --nodes 3 --tokens 2 "
+                         "--prompt-ids 1,5,9,13,2,6,10,14,3 --report " + File("r") + " ";
+  for (const char* steps : {"--prompt-flight 8", "--prompt-flight 8 --prefill-batch 4",
+                            "--sequences 2 --prompt-flight 8"}) {
+    ASSERT_EQ(LocalRun(on + steps).exit_code, 0);
+    const nlohmann::json all = Json("r");
+    const int64_t stage = 8 * all["plan"]["sram_bytes_per_chip"]["used"].get<int64_t>();
+    ASSERT_EQ(LocalRun(on + steps + " --sram-limit " + std::to_string(stage)).exit_code, 0);
+    EXPECT_EQ(Json("r")["output"], all["output"]) << steps;
+    EXPECT_EQ(Json("r")["emulated"], all["emulated"]) << steps;
+  }
+}
+
 TEST_F(RunCommandTest, TheCyclesOfATokenAreSharedOut) {
   ASSERT_EQ(LocalRun(std::string(kModel) + "--topology groqrack --prompt-ids 1 --tokens 1 "
                      "--nodes 3 --report " + File("r")).exit_code, 0);

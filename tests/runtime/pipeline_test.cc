@@ -111,6 +111,9 @@ TEST(PipelineSequencesTest, EachHasTheLogitsItHasAlone) {
     machine.Run(EngineKind::kTiming, nullptr, 1, first);
     EXPECT_EQ(machine.digest, digest);
     EXPECT_TRUE(machine.Verify().ok()) << machine.Verify().status();
+    const int64_t limit = LargestStage(**CompiledPipeline::Create(machine.pipeline, timing));
+    EXPECT_EQ(machine.Run(EngineKind::kFunctional, &weights, 1, first, limit), all);
+    EXPECT_EQ(machine.digest, digest);
     for (size_t i = 0; i < first.size(); ++i) {
       const auto alone = Machine(Deploy(model.config, 1, 1, 1, 8, 1, kv_cache), timing)
                              .Run(EngineKind::kFunctional, &weights, 1, {first[i]});
@@ -175,7 +178,6 @@ TEST_P(PipelinePromptTest, GivesTheLogitsOfOneByOne) {
     }
   }
   EXPECT_EQ(by_owners, b.hidden >= 2000);
-  if (b.flight > 1) return;  // stages are not visited for these
   EXPECT_EQ(RunPrompt(many, EngineKind::kFunctional, &weights, 1, 16, LargestStage(*token)), want);
   EXPECT_EQ(many.digest, digest);
   EXPECT_LT(many.touched, touched);
@@ -196,39 +198,68 @@ INSTANTIATE_TEST_SUITE_P(
                       Prompt{16, 1, 2, 2, 1, 700, 4, 0, kInt8, kInt8},
                       Prompt{2, 16, 3, 3, 2, 350, 2, 3, kFp16, kInt8}));
 
-// Prompts of several sequences, whose batches follow each other, are to each what its own is alone.
-TEST(PipelineSequencesTest, PromptsInBatchesGiveEachTheLogitsItHasAlone) {
+struct Prompts {
+  int stages, embeds, flight, batch, inbox;
+  NumberFormat format;
+};
+class PipelinePromptsTest : public ::testing::TestWithParam<Prompts> {};
+
+// Prompts of several sequences, in batches or in flight one behind the other, are to each what its
+// own is alone.
+TEST_P(PipelinePromptsTest, OfSequencesGiveEachTheLogitsItHasAlone) {
+  const Prompts& p = GetParam();
   const RandomModel model(Model(4, 96), "F16", 5);
   TempFolder folder;
   model.WriteTo(folder);
   const Checkpoint weights = *Checkpoint::Open(folder.path());
   const ChipTiming timing = ChipTiming::Default();
-  const std::vector<int> first = {7, 70, 33};
-  for (const auto& [stages, format] : {std::pair{1, kFp16}, {3, kInt8}}) {
-    const auto deploy = [&, stages = stages, format = format](int sequences) {
-      return Deploy(model.config, stages, std::min(stages, 2), std::min(stages, 2), 8, sequences,
-                    format, format);
-    };
-    Machine machine(InFlight(deploy(3), 1, 8), timing);
-    const auto all =
-        RunPrompt(machine, EngineKind::kFunctional, &weights, 2, 16, std::nullopt, first);
-    ASSERT_EQ(all.size(), 3u);
-    const uint64_t digest = machine.digest;
-    RunPrompt(machine, EngineKind::kTiming, nullptr, 1, 16, std::nullopt, first);
-    EXPECT_EQ(machine.digest, digest);
-    const auto prompt = *CompilePrompt(*CompiledPipeline::Create(machine.pipeline, timing));
-    EXPECT_TRUE(machine.Verify(*prompt).ok()) << machine.Verify(*prompt).status();
-    EXPECT_EQ(prompt->cycles(), prompt->latency() + 2 * prompt->period());
-    for (size_t i = 0; i < first.size(); ++i) {
-      Machine one(deploy(1), timing);
-      const auto alone = RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt,
-                                   {first[i]});
-      for (size_t step = 0; step < all.size(); ++step) {
-        const std::vector<float> mine(all[step].begin() + i * 105,
-                                      all[step].begin() + (i + 1) * 105);
-        EXPECT_EQ(mine, alone[step]) << stages << " stages, sequence " << i << ", step " << step;
-      }
+  const std::vector<int> first = {7, 70};
+  const auto deploy = [&](int sequences) {
+    return Deploy(model.config, p.stages, p.embeds, std::min(p.stages, 2), 8, sequences, p.format,
+                  p.format);
+  };
+  Machine machine(InFlight(deploy(2), p.flight, p.batch, p.inbox), timing);
+  const auto all = RunPrompt(machine, EngineKind::kFunctional, &weights, 2, 16, std::nullopt, first);
+  ASSERT_EQ(all.size(), 3u);
+  const uint64_t digest = machine.digest;
+  RunPrompt(machine, EngineKind::kTiming, nullptr, 1, 16, std::nullopt, first);
+  EXPECT_EQ(machine.digest, digest);
+  const auto prompt = *CompilePrompt(*CompiledPipeline::Create(machine.pipeline, timing));
+  EXPECT_TRUE(machine.Verify(*prompt).ok()) << machine.Verify(*prompt).status();
+  const int64_t limit = LargestStage(*prompt);
+  EXPECT_EQ(RunPrompt(machine, EngineKind::kFunctional, &weights, 1, 16, limit, first), all);
+  EXPECT_EQ(machine.digest, digest);
+  for (size_t i = 0; i < first.size(); ++i) {
+    Machine one(deploy(1), timing);
+    const auto alone =
+        RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, {first[i]});
+    for (size_t step = 0; step < all.size(); ++step) {
+      const std::vector<float> mine(all[step].begin() + i * 105, all[step].begin() + (i + 1) * 105);
+      EXPECT_EQ(mine, alone[step]) << "sequence " << i << ", step " << step;
     }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cuts, PipelinePromptsTest,
+                         ::testing::Values(Prompts{1, 1, 1, 8, 0, kFp16},
+                                           Prompts{3, 2, 1, 4, 0, kFp16},
+                                           Prompts{3, 1, 8, 1, 0, kFp16},
+                                           Prompts{3, 2, 16, 4, 0, kInt8},
+                                           Prompts{3, 3, 16, 2, 3, kFp16}));
+
+// The next sequence follows as one position more does.
+TEST(PipelineSequencesTest, PositionsInFlightOfOneFollowThoseOfTheOther) {
+  for (const int inbox : {0, 3}) {
+    const auto flight = [&](int sequences) {
+      const Deployment d = Deploy(Model(8, 96), 4, 2, 1, 8, sequences);
+      Machine machine(InFlight(d, 6, 1, inbox), ChipTiming::Default());
+      return *CompilePrompt(*CompiledPipeline::Create(machine.pipeline, machine.timing));
+    };
+    const auto one = flight(1), three = flight(3);
+    const int64_t more = inbox > 0 ? 4 * three->group_period() : 12 * three->period();
+    EXPECT_EQ(three->period(), one->period());
+    EXPECT_EQ(three->cycles(), one->cycles() + more) << inbox;
+    EXPECT_EQ(three->parts().size(), 3 * one->parts().size());
   }
 }
 

@@ -51,7 +51,7 @@ TEST(RunOptionsTest, CountsStartAtOne) {
               HasSubstr("--prompt-flight 9: not with --logits"));
   EXPECT_EQ(ErrorAfter([](auto& o) { o.prompt_flight = 9; }), "");
   EXPECT_EQ(ErrorAfter([](auto& o) {
-              o.engine = EngineKind::kFunctional, o.prompt_flight = 9, o.sram_limit = 1000;
+              o.transport = TransportKind::kLocal, o.prompt_flight = 9, o.sram_limit = 1000;
             }),
             "");
   EXPECT_THAT(ErrorAfter([](auto& o) { o.chips_per_rank = 0; }), HasSubstr("--chips-per-rank 0"));
