@@ -56,11 +56,10 @@ class Compiler : public StepEmitter {
       products.push_back(ProductOf(terms, parts, way));
       sources.push_back(std::move(parts));
     }
-    PlaceTogether(products, [&](size_t product, const Product::Stored& stored) {
-      const Source& s = sources[product][stored.part];
-      const int side = static_cast<int>(s.part->matrix.side), tile = stored.tile;
-      if (int8) Dequantise(terms[s.term], *s.part, stored);
-      if (int8 && stored.sum + 1 < static_cast<int>(x.groups.size())) return;
+    PlaceTogether(products, [&](size_t product, const Product::Sum& made) {
+      const Source& s = sources[product][made.part];
+      const int side = static_cast<int>(s.part->matrix.side), tile = made.tile;
+      if (int8 && made.sum + 1 < static_cast<int>(x.groups.size())) return;
       on_word(s.term, s.part->first_row / kTileRows + tile, terms[s.term].y.y[side] + tile);
     });
   }
@@ -69,27 +68,28 @@ class Compiler : public StepEmitter {
                     const Product::Way& way) {
     std::vector<ProductPart> parts;
     const int side = static_cast<int>(sources.front().part->matrix.side);
-    const bool int8 = sources.front().part->matrix.format == NumberFormat::kInt8;
     for (const Source& s : sources) {
-      const ProductMap& y = terms[s.term].y;
-      parts.push_back({terms[s.term].name, s.part->matrix,
-                       int8 ? std::array{y.even[side], y.odd[side]}
-                            : std::array{y.y[side], y.y[side]}});
+      const Quad y = terms[s.term].y.y[side];
+      parts.push_back({terms[s.term].name, s.part->matrix, {y, y}});
     }
     const OperandMap& x = terms.front().x;
-    const Single b = x.bytes[side];
-    return Product(placer_, timing_, std::move(parts),
-                   int8 ? Pair{b.side, b.column, b.plane, b.address} : x.half[side], way);
-  }
-  // Adds a sum of an int8 product to a word of y.
-  void Dequantise(const Term& term, const SplitMatrix::Part& part, const Product::Stored& stored) {
-    const int side = static_cast<int>(part.matrix.side), tile = stored.tile;
-    Int8Kernels::Sums sums{term.y.even[side] + tile, term.y.odd[side] + tile,
-                           term.x.scale[1 - side] + stored.sum, stored.sum > 0};
-    if (stored.sum + 1 == static_cast<int>(term.x.groups.size())) {
-      sums.row_scale = part.row_scale + tile, sums.by = term.by;
+    if (sources.front().part->matrix.format != NumberFormat::kInt8) {
+      return Product(placer_, timing_, std::move(parts), x.half[side], way);
     }
-    int8_.Dequantise(sums, term.y.y[side] + tile);
+    const Single b = x.bytes[side];
+    return Product(placer_, timing_, std::move(parts), {b.side, b.column, b.plane, b.address}, way,
+                   [this, terms, sources](const Product::Sum& sum) {
+                     const Source& s = sources[sum.part];
+                     return Scaled(terms[s.term], *s.part, sum);
+                   });
+  }
+  // Adds a sum of an int8 product to a word of y, scaled.
+  Product::Taker Scaled(const Term& term, const SplitMatrix::Part& part, const Product::Sum& sum) const {
+    const Hemisphere side = part.matrix.side;
+    const int groups = static_cast<int>(term.x.groups.size());
+    Int8Kernels::Scaling scaling{term.x.scale[static_cast<int>(Other(side))] + sum.sum, sum.sum > 0};
+    if (sum.sum + 1 == groups) scaling.row_scale = part.row_scale + sum.tile, scaling.by = term.by;
+    return int8_.Take(term.name, side, scaling, term.y.y[static_cast<int>(side)] + sum.tile);
   }
   static std::vector<Segment32> SegmentsOf(const Term& term) {
     std::vector<Segment32> out;
@@ -105,6 +105,12 @@ class Compiler : public StepEmitter {
     int8_.Quantise(x + first, to.groups[group], at_.norm_scratch + group % 2 * 2,
                    {to.bytes[0] + first, to.bytes[1] + first},
                    {to.scale[0] + group, to.scale[1] + group});
+  }
+  // Of the heads' outputs, packed, whose largest has been found.
+  void QuantiseHeads(Pair packed) {
+    const OperandMap& to = at_.heads_out;
+    int8_.QuantiseBy(packed, to.groups[0], at_.norm_scratch, {to.bytes[0], to.bytes[1]},
+                     {to.scale[0], to.scale[1]});
   }
 
   // Residual += sum over the chips of W x, each word on its way while the next ones are made, and on
@@ -173,13 +179,15 @@ class Compiler : public StepEmitter {
   // The attention output as o multiplies it.
   const OperandMap& PackOutputs(const LayerMap& layer, int outputs) {
     const Pair* packed = at_.heads_end_to_end.half;
+    // Not of what is packed, which is there later.
+    if (Int8()) int8_.Largest(at_.heads_out.half[0], outputs, at_.norm_scratch);
     if (layer.heads_end_to_end) {
       kernels_.PackHeads(at_.heads_out.half, outputs, plan_.model.head_dim, packed[0], packed[1],
                          {layer.heads_lane, layer.heads_mask});
-      if (Int8()) Quantise(packed[0], at_.heads_out, 0, 0);
+      if (Int8()) QuantiseHeads(packed[0]);
     } else if (Int8()) {
       int8_.PackHalves(at_.heads_out.half[0], outputs, at_.packed_heads);
-      Quantise(at_.packed_heads, at_.heads_out, 0, 0);
+      QuantiseHeads(at_.packed_heads);
     }
     return layer.heads_end_to_end && !Int8() ? at_.heads_end_to_end : at_.heads_out;
   }
@@ -210,7 +218,7 @@ class Compiler : public StepEmitter {
 
   std::vector<Segment32> Head() override {
     const int first = part_.sequence * plan_.ShardWords(stage_.head);
-    const ProductMap logits{{at_.logits[0] + first, at_.logits[1] + first}, {}, {}};
+    const ProductMap logits{{at_.logits[0] + first, at_.logits[1] + first}};
     const Term head{"head", map_.head, at_.normed, logits};
     Multiply({head}, {}, [](size_t, int, Quad) {});
     return SegmentsOf(head);

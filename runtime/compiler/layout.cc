@@ -31,7 +31,7 @@ class LayoutMaker {
         cuts_(memory_, std::nullopt) {}
   // Where room is short.
   struct Dense {
-    MemoryMap::Shares shares{MemoryMap::kWhole, MemoryMap::kWhole};
+    MemoryMap::Shares shares{MemoryMap::kAll, MemoryMap::kAll};
     MemoryMap::Room room = MemoryMap::kAllRoom;
     MatrixCuts::Short cuts = {};
   };
@@ -47,7 +47,10 @@ class LayoutMaker {
     map_.layers.resize(stage_.layers.size());
     for (LayerMap& layer : map_.layers) MapCache(layer);
     MapEmbedding();
-    for (LayerMap& layer : map_.layers) MapLayer(layer);
+    // Gate and up last: they can take the activation column that o and down leave out, and the words of
+    // the lower bank, where sums and arriving words are written while those stream.
+    for (LayerMap& layer : map_.layers) MapAttentionAndDown(layer);
+    for (LayerMap& layer : map_.layers) MapGateAndUp(layer);
     MapHead();
     MapTables();
     MapStep();
@@ -146,24 +149,26 @@ class LayoutMaker {
     Count(&SramUse::kv_cache);
   }
 
-  void MapLayer(LayerMap& layer) {
-    const NumberFormat f = plan_.weights;
-    const int slots = SlotsOf(m_.hidden_size, f), words = plan_.hidden_words();
+  void MapAttentionAndDown(LayerMap& layer) {
     MapHeads(layer);
-    // Before gate and up, which can take the activation column that these leave out.
     MapOutput(layer);
-    const MatrixCuts::Ended down = cuts_.SplitSharing(m_.hidden_size, plan_.ffn_rows, f);
+    const MatrixCuts::Ended down = cuts_.SplitSharing(m_.hidden_size, plan_.ffn_rows, plan_.weights);
     layer.down = down.matrix, layer.ffn_lane = down.lane;
+    layer.attention_gain = memory_.Words(kEast, 0, plan_.hidden_words());
+    layer.mlp_gain = memory_.Words(kEast, 0, plan_.hidden_words());
+    Count(&SramUse::layers);
+  }
+
+  void MapGateAndUp(LayerMap& layer) {
+    const NumberFormat f = plan_.weights;
     // Side by side, so that words of both are there at the same time. The last rows stand where the
     // columns of down that they meet do.
     const Matrix ffn{.rows = plan_.ffn_rows + layer.ffn_lane,
-                     .slots = slots,
+                     .slots = SlotsOf(m_.hidden_size, f),
                      .format = f,
                      .last_first_row = layer.ffn_lane};
-    layer.gate = cuts_.SplitAt(ffn, ffn.tiles());
-    layer.up = cuts_.SplitAt(ffn, 0);
-    layer.attention_gain = memory_.Words(kEast, 0, words);
-    layer.mlp_gain = memory_.Words(kEast, 0, words);
+    layer.gate = cuts_.SplitAt(ffn, ffn.tiles(), false, MemoryMap::Turn::kFirst);
+    layer.up = cuts_.SplitAt(ffn, 0, false, MemoryMap::Turn::kFirst);
     Count(&SramUse::layers);
   }
 
@@ -221,23 +226,24 @@ class LayoutMaker {
   void MapTables() {
     map_.iota = memory_.Words(kEast, 0, plan_.cache().key_tiles());
     map_.low_half = memory_.Words(kWest, 1, 1);
-    map_.identity = memory_.PairWords(kAttentionSide, 2, 0, plan_.cache().group_elements(0));
+    map_.identity = memory_.PairWords(kAttentionSide, 1, 2, plan_.cache().group_elements(0));
     Count(&SramUse::tables);
   }
 
   void MapStep() {
     const int n = plan_.sequences, positions = n * plan_.batch;
     map_.token_map = memory_.SingleWords(map_.embedding_side, 0, 0, positions);
-    map_.position = memory_.Words(kWest, 0, positions);
+    map_.position = memory_.Words(kWest, 2, positions);
     const int rotary = positions * plan_.cache().rotary_tables();
     map_.cos = memory_.Words(kWest, 0, rotary);
     map_.sin_low = memory_.Words(kWest, 1, rotary);
     map_.sin_high = memory_.Words(kEast, 0, rotary);
     map_.key_maps = memory_.SingleWords(kAttentionSide, 0, 0, n * plan_.cache().rows_a_word());
     map_.transpose_maps = memory_.SingleWords(kAttentionSide, 0, 3, n * kTransposeMaps);
-    map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 1, n);
-    map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 2, n);
-    map_.one_hot = memory_.PairWords(kAttentionSide, 2, 2, n);
+    // What an append reads all the time lies beside what a softmax reads and writes.
+    map_.value_map_read = memory_.SingleWords(kAttentionSide, 0, 0, n);
+    map_.value_map_write = memory_.SingleWords(kAttentionSide, 0, 1, n);
+    map_.one_hot = memory_.PairWords(kAttentionSide, 0, 2, n);
   }
 
   // For all positions of a batch; a single one takes the first part of each area.
@@ -252,8 +258,8 @@ class LayoutMaker {
     const int logits = plan_.sequences * plan_.ShardWords(stage_.head);
     ScratchMap& s = scratch_;
     s.residual = memory_.Words(kWest, 0, words);
-    s.maxima = memory_.Words(kWest, 0, (cache.int8() ? 3 : 2) * queries);
-    s.bias = memory_.Words(kWest, 1, tiles * batch);
+    s.maxima = memory_.Words(kWest, 1, (cache.int8() ? 3 : 2) * queries);
+    s.bias = memory_.Words(kWest, 0, tiles * batch);
     s.norm_scratch =
         memory_.Words(kEast, 2, std::max((Int8() ? Int8Norm::kScratch : Norm::kScratch) * batch,
                                          Int8Norm::kScratch));
@@ -270,15 +276,15 @@ class LayoutMaker {
       if (HeadsEndToEnd()) {
         s.heads_end_to_end.half[i] = memory_.PairWords(side, 1, 0, batch * HeadWords());
       }
-      MapProduct(s.partial, side, 1, words);
-      if (side == kWest) MapProduct(s.gate, side, 1, ffn);
-      if (side == kEast) MapProduct(s.up, side, 2, ffn);
-      MapProduct(s.q32, side, 2, query_vectors);
+      s.partial.y[i] = memory_.Words(side, 1, words);
+      if (side == kWest) s.gate.y[i] = memory_.Words(side, 1, ffn);
+      if (side == kEast) s.up.y[i] = memory_.Words(side, 2, ffn);
+      s.q32.y[i] = memory_.Words(side, 2, query_vectors);
       if (KeysBesideValues()) {
-        MapProduct(s.keys_values32, side, 2, keys);
+        s.keys_values32.y[i] = memory_.Words(side, 2, keys);
       } else {
-        MapProduct(s.k32, side, 2, keys);
-        MapProduct(s.v32, side, 2, values);
+        s.k32.y[i] = memory_.Words(side, 2, keys);
+        s.v32.y[i] = memory_.Words(side, 2, values);
       }
       s.logits[i] = memory_.Words(side, 2, logits * (plan_.batch_logits ? batch : 1));
       if (!Int8()) continue;
@@ -306,15 +312,6 @@ class LayoutMaker {
     Count(&SramUse::activations);
   }
 
-  // Results of a matrix' part on `side`, in column 1 or 2.
-  void MapProduct(ProductMap& product, Hemisphere side, int column, int words) {
-    const int i = static_cast<int>(side);
-    product.y[i] = memory_.Words(side, column, words);
-    if (!Int8()) return;
-    // A batch's go elsewhere.
-    product.even[i] = memory_.Words(side, 0, words / plan_.batch);
-    product.odd[i] = memory_.Words(side, 3 - column, words / plan_.batch);
-  }
   // What products of a batch share.
   void MapBatch(Hemisphere side) {
     const int i = static_cast<int>(side), sums = kBatchSums * plan_.batch;
@@ -356,7 +353,7 @@ Layout LayOutDensely(const Plan& plan, const StageShape& stage, bool landing) {
   Layout layout = most.Make();
   dense.room = most.ActivationRoom();
   // In steps of a share: too few, enough.
-  constexpr int kSteps = 128, kStep = MemoryMap::kWhole / kSteps;
+  constexpr int kSteps = 256, kStep = MemoryMap::kAll / kSteps;
   std::array<int, 2> none{-1, -1}, enough{kSteps, kSteps};
   const auto look = [&](int west, int east) {
     dense.shares = {west * kStep, east * kStep};

@@ -4,14 +4,13 @@
 //
 // Columns: which vectors lie where is chosen so that operands of one chain lie in different
 // columns.
-//   W0 residual, position, cos, maxima, fp16 MLP and attention output E0 gains, sin of the upper
-//   half, maps W1 partial sums, mask bias, sin of the lower half, norm, gate     E1 the same,
-//   queries, keys, p W2 landing of collectives, up, q k v                             E2 scores,
-//   up, q k v
-// For int8 weights: row scales and sums of even planes in columns 0, scales of vectors in columns
-// 1, sums of odd planes in the column (1 or 2) that the scaled results do not go to. What a batch
-// multiplies its results by lies in column 2 of the other side, so that a chain over its positions
-// finds each operand in a column of its own.
+//   W0 residual, cos, mask bias, fp16 MLP and attention output    E0 gains, sin of the upper half, maps
+//   W1 partial sums, maxima, sin of the lower half, norm, gate    E1 the same, queries, keys, p
+//   W2 landing of collectives, position, q k v                    E2 scores, up, q k v
+// For int8 weights: row scales in columns 0, scales of vectors in columns 1; of a batch also sums of
+// even planes in columns 0, of odd ones in the column (1 or 2) that the scaled results do not go to, and
+// what results are multiplied by in column 2 of the other side, so that a chain over its positions finds
+// each operand in a column of its own.
 
 #include <cstdint>
 #include <vector>
@@ -80,10 +79,9 @@ struct OperandMap {
   Single bytes[2]{};
   Quad scale[2]{};
 };
-// Where a matrix' results go, by its side; of int8 matrices first the sums of the two planes.
+// Where a matrix' results go, by its side.
 struct ProductMap {
   Quad y[2]{};
-  Quad even[2]{}, odd[2]{};
 };
 
 // What kernels hand to each other; arrays are by hemisphere.
@@ -100,8 +98,8 @@ struct ScratchMap {
   Pair packed_heads{};  // int8 and not end to end: two heads of heads_out a vector
   Pair partial16{};     // sums of a product that travel as fp16
   ProductMap partial{}, gate{}, up{}, q32{}, k32{}, v32{}, keys_values32{};
-  // Of a batch in int8, by side, what is not yet scaled: as every product's `odd`, of those whose results
-  // go to column 1 or 2.
+  // Of a batch in int8, by side, sums of the two planes that are not yet scaled: of the odd one of those
+  // products whose results go to column 1 or 2.
   Quad batch_even[2]{}, batch_odd[2][2]{};
   Quad key_twice{};  // of keys_values32
   Quad logits[2]{};

@@ -53,7 +53,8 @@ int MatrixCuts::WesternTiles(const Matrix& whole, int unit, bool summed) {
   return short_->western.empty() ? Half(tiles, unit) : short_->western[cuts_.size() - 1];
 }
 
-SplitMatrix MatrixCuts::SplitAt(const Matrix& whole, int western_tiles, bool summed) {
+SplitMatrix MatrixCuts::SplitAt(const Matrix& whole, int western_tiles, bool summed,
+                                MemoryMap::Turn turn) {
   const int cut = std::min(western_tiles * kTileRows, whole.rows);
   SplitMatrix out;
   for (Hemisphere side : {kWest, kEast}) {
@@ -63,7 +64,7 @@ SplitMatrix MatrixCuts::SplitAt(const Matrix& whole, int western_tiles, bool sum
     if (part.rows == 0) continue;
     const bool apart = summed && side == kWest && !(short_ && short_->landing);
     const int columns = apart ? kLandingColumn : kColumns;
-    out.parts.push_back({memory_.Place(part, columns), side == kWest ? 0 : cut});
+    out.parts.push_back({memory_.Place(part, columns, turn), side == kWest ? 0 : cut});
     if (part.format == NumberFormat::kInt8) {
       out.parts.back().row_scale = memory_.Words(Other(side), 0, part.tiles());
     }

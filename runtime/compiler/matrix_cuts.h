@@ -35,7 +35,8 @@ class MatrixCuts {
   SplitMatrix Split(const Matrix& whole, int unit = 1);
   // For a product whose sums leave for other chips.
   SplitMatrix SplitSummed(const Matrix& whole);
-  SplitMatrix SplitAt(const Matrix& whole, int western_tiles, bool summed = false);
+  SplitMatrix SplitAt(const Matrix& whole, int western_tiles, bool summed = false,
+                      MemoryMap::Turn turn = MemoryMap::Turn::kLater);
 
   // `rows` x `columns` of a product whose sums leave, whose last columns may share a slot. lane:
   // where they begin in the last slot.

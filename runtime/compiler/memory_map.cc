@@ -12,11 +12,12 @@ const char* SideName(Hemisphere side) { return side == Hemisphere::kWest ? "west
 }  // namespace
 
 int64_t MemoryMap::Side::quads() const {
-  return std::accumulate(weights.begin(), weights.end(), int64_t{0}) +
-         std::accumulate(more.begin(), more.end(), int64_t{0});
+  int64_t words = std::accumulate(weights.begin(), weights.end(), int64_t{0});
+  for (int c = 0; c < kColumns; ++c) words += in(c);
+  return words;
 }
 
-int MemoryMap::Take(Hemisphere side, int column, int plane, int planes, int count) {
+int MemoryMap::TakeWords(Hemisphere side, int column, int plane, int planes, int count) {
   auto& slices = sides_[static_cast<int>(side)].words[column];
   const int address = *std::max_element(slices.begin() + plane, slices.begin() + plane + planes);
   std::fill_n(slices.begin() + plane, planes, address + count);
@@ -24,15 +25,15 @@ int MemoryMap::Take(Hemisphere side, int column, int plane, int planes, int coun
 }
 
 Quad MemoryMap::Words(Hemisphere side, int column, int count) {
-  return {side, column, Take(side, column, 0, 4, count)};
+  return {side, column, TakeWords(side, column, 0, 4, count)};
 }
 
 Pair MemoryMap::PairWords(Hemisphere side, int column, int plane, int count) {
-  return {side, column, plane, Take(side, column, plane, 2, count)};
+  return {side, column, plane, TakeWords(side, column, plane, 2, count)};
 }
 
 Single MemoryMap::SingleWords(Hemisphere side, int column, int plane, int count) {
-  return {side, column, plane, Take(side, column, plane, 1, count)};
+  return {side, column, plane, TakeWords(side, column, plane, 1, count)};
 }
 
 int MemoryMap::WeightRows(Hemisphere side, int count) {
@@ -56,7 +57,7 @@ Hemisphere MemoryMap::Roomier() const {
 }
 
 Strip MemoryMap::TakeStrip(Hemisphere which, int first_slot, int slots, int cycles, int columns,
-                           bool shared) {
+                           Take take) {
   Side& side = sides_[static_cast<int>(which)];
   const auto& room = room_[static_cast<int>(which)];
   Strip strip{first_slot, slots, {}};
@@ -65,12 +66,14 @@ Strip MemoryMap::TakeStrip(Hemisphere which, int first_slot, int slots, int cycl
   std::iota(quads.begin(), quads.end(), 0);
   std::stable_sort(quads.begin(), quads.end(),
                    [&](int a, int b) { return side.weights[a] > side.weights[b]; });
-  const int most = *std::max_element(side.more.begin(), side.more.end());
+  int most = 0;
+  for (int c = 0; c < kColumns; ++c) most = std::max(most, side.in(c));
   auto quad = quads.begin();
   for (int c = 0; c < columns; ++c) {
-    if (side.more[c] + words > (shared ? room[c] : std::min(most, room[c]))) continue;
-    side.more[c] += words;
-    strip.at[*quad++] = {c, kWordsPerSlice - side.more[c]};
+    if (side.in(c) + words > (take == Take::kBehind ? std::min(most, room[c]) : room[c])) continue;
+    (take == Take::kBeginnings ? side.low : side.more)[c] += words;
+    const int low = kWordsPerSlice - room[c] + side.low[c] - words;
+    strip.at[*quad++] = {c, take == Take::kBeginnings ? low : kWordsPerSlice - side.more[c]};
   }
   for (; quad != quads.end(); ++quad) {
     strip.at[*quad] = {kColumns + *quad, side.weights[*quad]};
@@ -85,16 +88,17 @@ int MemoryMap::PieceOf(Hemisphere side, int slots, int cycles, int columns) cons
   constexpr int kMost = 16;
   slots = std::min(slots, kMost);
   for (int c = 0; c < columns; ++c) {
-    const int i = static_cast<int>(side), left = (room_[i][c] - sides_[i].more[c]) / cycles;
+    const int i = static_cast<int>(side), left = (room_[i][c] - sides_[i].in(c)) / cycles;
     if (left > 0) slots = std::min(slots, left);
   }
   return slots;
 }
 
-Matrix MemoryMap::Place(Matrix m, int columns) {
-  const int share = shares_[static_cast<int>(m.side)];
-  int& owed = owed_[static_cast<int>(m.side)];
-  if (share == 0) {
+Matrix MemoryMap::Place(Matrix m, int columns, Turn turn) {
+  const int side = static_cast<int>(m.side), before = turn == Turn::kFirst ? 0 : kWhole;
+  const int share = std::clamp(shares_[side] - before, 0, kWhole);
+  int& owed = owed_[side][static_cast<int>(turn)];
+  if (shares_[side] == 0) {
     m.address = WeightRows(m.side, m.weight_rows());
     return m;
   }
@@ -104,15 +108,25 @@ Matrix MemoryMap::Place(Matrix m, int columns) {
       owed += s.slots * share;
       const int own = s.slots - std::min(owed / kWhole, s.slots);
       owed -= (s.slots - own) * kWhole;
-      const int cycles = m.tile_cycles(t);
-      if (own > 0) {
-        m.strips[t].push_back(TakeStrip(m.side, s.first_slot, own, cycles, columns, false));
-      }
-      for (int at = own; at < s.slots;) {
-        const int slots = PieceOf(m.side, s.slots - at, cycles, columns);
-        m.strips[t].push_back(TakeStrip(m.side, s.first_slot + at, slots, cycles, columns, true));
-        at += slots;
-      }
+      const int cycles = m.tile_cycles(t), low = CeilDiv(own, 2), high = own - low;
+      const auto take = [&](int at, int slots, Take how) {
+        if (slots == 0) return;
+        m.strips[t].push_back(TakeStrip(m.side, s.first_slot + at, slots, cycles, columns, how));
+      };
+      const auto pieces = [&](int at, int end, Take how) {
+        for (int slots = 0; at < end; at += slots) {
+          take(at, slots = PieceOf(m.side, end - at, cycles, columns), how);
+        }
+      };
+      // In int8 the middle is multiplied last, when all words of x are there; in fp16 words as they come.
+      const bool last = turn == Turn::kFirst && m.format == NumberFormat::kInt8;
+      const int edge = last ? s.slots / 4 : s.slots;
+      const int first = std::max(low, edge), end = std::max(first, s.slots - std::max(high, edge));
+      take(0, low, Take::kBehind);
+      pieces(low, std::min(first, s.slots - high), Take::kEnds);
+      pieces(first, end, Take::kBeginnings);
+      pieces(end, s.slots - high, Take::kEnds);
+      take(s.slots - high, high, Take::kBehind);
     }
   }
   return m;
@@ -139,7 +153,7 @@ int64_t MemoryMap::excess_bytes(Hemisphere which) const {
   int64_t words = 0;  // of four slices
   for (int used : side.weights) words += std::max(0, used - kWordsPerSlice);
   for (int c = 0; c < kColumns; ++c) {
-    words += std::max(0, column_words_used(which, c) + side.more[c] - kWordsPerSlice);
+    words += std::max(0, column_words_used(which, c) + side.in(c) - kWordsPerSlice);
   }
   return words * kSlicesPerColumn * kVectorBytes;
 }
@@ -156,11 +170,11 @@ absl::Status MemoryMap::CheckSide(Hemisphere which) const {
   }
   for (int c = 0; c < kColumns; ++c) {
     const int used = column_words_used(which, c);
-    if (used + side.more[c] <= kWordsPerSlice) continue;
+    if (used + side.in(c) <= kWordsPerSlice) continue;
     return absl::ResourceExhaustedError(absl::StrCat(
-        "activations and tables take ", used, " words and weights ", side.more[c],
+        "activations and tables take ", used, " words and weights ", side.in(c),
         " of a slice of ", SideName(which), " column ", c, ", which has ", kWordsPerSlice, " (",
-        (int64_t{used} + side.more[c] - kWordsPerSlice) * kSlicesPerColumn * kVectorBytes,
+        (int64_t{used} + side.in(c) - kWordsPerSlice) * kSlicesPerColumn * kVectorBytes,
         " B too many a chip); use more chips or a shorter context"));
   }
   return absl::OkStatus();

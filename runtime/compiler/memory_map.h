@@ -10,6 +10,9 @@
 //   most slots   c3    c4    c5    ..  c10      a stream's own column
 //   the others   c3    c0    c5    ..  c2       activation columns in place of the fullest ones
 //
+// Of int8 matrices that come first, whose middle slots are multiplied last, when no sums are on their way,
+// the middle ones begin where activations end: in the lower bank, where sums and arriving words are written.
+//
 // An activation column that some matrices must leave out catches up with the slots of the others;
 // one that is full is left out from then on.
 //
@@ -26,8 +29,12 @@ namespace lockstep {
 
 class MemoryMap {
  public:
-  static constexpr int kWhole = 1024;
-  // Of kWhole slots of a matrix on a side, so many take words of the activation columns.
+  static constexpr int kWhole = 1024, kAll = 2 * kWhole;
+  // Which matrices take words of the activation columns: others when all slots of those that come first
+  // do.
+  enum class Turn : uint8_t { kFirst, kLater };
+  // Of kWhole slots of a matrix on a side, so many take words of the activation columns, from the middle
+  // of the matrix; kWhole more of those that come later.
   using Shares = std::array<int, 2>;  // west, east
   // Words of each activation column that weights may take, by side.
   using Room = std::array<std::array<int, kColumns>, 2>;
@@ -51,7 +58,7 @@ class MemoryMap {
   // Of weights, in words of four slices.
   int64_t weight_quads(Hemisphere side) const { return sides_[static_cast<int>(side)].quads(); }
   // Gives a matrix its place. Only activation columns below `columns` hold weights of it.
-  Matrix Place(Matrix m, int columns = kColumns);
+  Matrix Place(Matrix m, int columns = kColumns, Turn turn = Turn::kLater);
   Matrix Place(Hemisphere side, int rows, int slots, int slot_stride = 1, int columns = kColumns) {
     return Place(Matrix{side, 0, rows, slots, slot_stride}, columns);
   }
@@ -67,20 +74,24 @@ class MemoryMap {
   struct Side {
     std::array<int, kStreamQuads> weights{};  // words of a slice of each weight column
     std::array<int, kColumns> more{};         // of an activation column, from its end
+    std::array<int, kColumns> low{};          // and from where its room begins
+    int in(int column) const { return more[column] + low[column]; }
     std::array<std::array<int, kSlicesPerColumn>, kColumns> words{};
     int64_t quads() const;  // of weights
   };
-  int Take(Hemisphere side, int column, int plane, int planes, int count);
-  // Shared: from all activation columns below `columns`; else only from those that are behind.
-  Strip TakeStrip(Hemisphere side, int first_slot, int slots, int cycles, int columns, bool shared);
+  int TakeWords(Hemisphere side, int column, int plane, int planes, int count);
+  // What a strip takes of activation columns below `columns`: only from those that are behind; from
+  // the ends of all; from where their room begins.
+  enum class Take : uint8_t { kBehind, kEnds, kBeginnings };
+  Strip TakeStrip(Hemisphere side, int first_slot, int slots, int cycles, int columns, Take take);
   // Slots of a strip that takes from all activation columns.
   int PieceOf(Hemisphere side, int slots, int cycles, int columns) const;
   absl::Status CheckSide(Hemisphere side) const;
 
   const Shares shares_;
   const Room room_;
-  std::array<int, 2>
-      owed_{};  // slots, in 1/kWhole, that the activation columns are behind their share
+  std::array<std::array<int, 2>, 2>
+      owed_{};  // by side and turn: slots, in 1/kWhole, that the activation columns are behind their share
   std::array<Side, 2> sides_{};
 };
 

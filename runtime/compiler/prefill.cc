@@ -55,13 +55,12 @@ class PrefillCompiler : public StepEmitter {
     const int side = static_cast<int>(part.matrix.side), groups = static_cast<int>(x.groups.size());
     const Single b = x.bytes[side];
     const auto scale = [&](int tile, int group, const BatchSums& at) {
-      Int8Kernels::Sums sums{at.even, at.odd, x.scale[1 - side] + group, group > 0};
-      sums.batch = {batch_, y.stride, groups};
+      Int8Kernels::Scaling scaling{x.scale[1 - side] + group, group > 0};
       if (group + 1 == groups) {
-        sums.row_scale = part.row_scale + tile;
-        if (normed) sums.by = at_.batch_rest[side];
+        scaling.row_scale = part.row_scale + tile;
+        if (normed) scaling.by = at_.batch_rest[side];
       }
-      int8_.Dequantise(sums, y.at + tile);
+      int8_.Dequantise({at.even, at.odd, scaling, {batch_, y.stride, groups}}, y.at + tile);
     };
     PlaceInt8MatMul(placer_, timing_, name, part.matrix, batch_,
                     {{b.side, b.column, b.plane, b.address}, x_stride},

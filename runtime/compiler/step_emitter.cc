@@ -343,9 +343,9 @@ void StepEmitter::Attend(const LayerMap& layer) {
     attention_.AppendKey(at_.k + kv * slots, plan_.kv_slots * slots, map_.key_maps, layer.keys[kv]);
     attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots, queries, layer.keys[kv],
                       at_.scores);
+    attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
     attention_.AppendValue(at_.v + kv * groups, plan_.kv_slots * groups, ValueTables(),
                            layer.values[kv]);
-    attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p);
     attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + kv * queries * groups,
                      outputs);
   }
@@ -367,9 +367,9 @@ void StepEmitter::AttendInt8(const LayerMap& layer) {
                       at_.scores);
     int8_cache_.KeepScales(at.keys, kv, at.masks, scales.keys);
     int8_cache_.KeepScales(at.values, kv, at.masks, scales.values);
+    attention_.ScaledSoftmax(at_.scores, at_.bias, scales, at_.maxima, queries, at_.p, at.sums);
     attention_.AppendValue(at.value_integers + kv * groups, plan_.kv_slots * groups, ValueTables(),
                            layer.values[kv]);
-    attention_.ScaledSoftmax(at_.scores, at_.bias, scales, at_.maxima, queries, at_.p, at.sums);
     const int out = kv * queries * groups;
     attention_.Weigh(at_.p, queries, layer.values[kv], at_.weighed + out, outputs, at.upper + out);
     attention_.NormaliseHalves(at_.weighed + out, at.upper + out, at.sums, map_.low_half, queries,

@@ -12,8 +12,10 @@ namespace {
 constexpr int kPairs = kWeightSlices / 2;
 constexpr int kBufferSlots = 2 * kActivationPairs;
 constexpr int kNormaliseBatch = 12;  // a slice is read twice, at different distances
-// Outward streams of the appends.
-constexpr int kDataStream = 0, kMapStream = 2, kReadMapStream = 3;
+// Outward streams of the appends. They and the inward ones, and the last ALUs, leave those free that
+// chains and lane reductions take: a value is appended beside the softmax.
+constexpr int kDataStream = 16, kMapStream = 18, kReadMapStream = 19, kOneHotStream = 20;
+constexpr int kAppendAlu = 11;
 }  // namespace
 
 int CacheShape::KeyElement(int slot, int lane) const {
@@ -95,11 +97,12 @@ void Attention::MergeValues(const ValueTables& tables, int elements, int address
 
   Block b("append value");
   b.Reach(shape.group_rows());
-  const int in = StreamNumber(Inward(side), 8);  // old rows, at the VXM
-  const int hot_in = StreamNumber(Inward(side), 20), others = StreamNumber(Inward(side), 22);
+  const int element = mxm.OutStream(16), one_hot = mxm.InStream(kOneHotStream);
+  const int in = StreamNumber(Inward(side), 20);  // old rows, at the VXM
+  const int hot_in = StreamNumber(Inward(side), 22), others = StreamNumber(Inward(side), 30);
   const int kept = StreamNumber(Inward(side), 26);  // old rows without the lanes to be written
   const int half = StreamNumber(Inward(side), 24), placed = StreamNumber(Inward(side), 28);
-  const int out = StreamNumber(Outward(side), 8);  // new rows
+  const int out = StreamNumber(Outward(side), 28);  // new rows
   const int read_map = StreamNumber(Outward(side), kReadMapStream);
   const int write_map = StreamNumber(Outward(side), kMapStream);
 
@@ -125,16 +128,17 @@ void Attention::MergeValues(const ValueTables& tables, int elements, int address
   for (int first = 0; first < elements; first += rows) {
     const int n = std::min(rows, elements - first);
     const int64_t at = when(first);
-    read_pair(tables.identity + first, mxm.InStream(0), mxm.position(), feed + at, n, 1);
-    b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcStream(kTypeF16, 0, mxm.InStream(0)), feed + at,
-         n);
-    b.At(MxmQueue(mxm.plane(), kMxmAcc), ops::Acc(kTypeF16, 0, 0, 0, mxm.OutStream(0)), take + at,
-         n);
-    b.At(VxmQueue(1), ops::Convert(kTypeF32, type, mxm.OutStream(0), half), to_half + at, n);
-    b.At(VxmQueue(2), ops::Binary(Opcode::kMask, type, half, hot_in, placed), place + at, n);
-    b.At(VxmQueue(3), ops::BinaryImm(Opcode::kXor, type, hot_in, 0xffff, others), invert + at, n);
-    b.At(VxmQueue(4), ops::Binary(Opcode::kMask, type, in, others, kept), place + at, n);
-    b.At(VxmQueue(5), ops::Binary(Opcode::kOr, type, placed, kept, out), merge + at, n);
+    read_pair(tables.identity + first, one_hot, mxm.position(), feed + at, n, 1);
+    b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcStream(kTypeF16, 0, one_hot), feed + at, n);
+    b.At(MxmQueue(mxm.plane(), kMxmAcc), ops::Acc(kTypeF16, 0, 0, 0, element), take + at, n);
+    const auto alu = [&](int i, const Instruction& instr, int64_t from) {
+      b.At(VxmQueue(kAppendAlu + i), instr, from + at, n);
+    };
+    alu(0, ops::Convert(kTypeF32, type, element, half), to_half);
+    alu(1, ops::Binary(Opcode::kMask, type, half, hot_in, placed), place);
+    alu(2, ops::BinaryImm(Opcode::kXor, type, hot_in, 0xffff, others), invert);
+    alu(3, ops::Binary(Opcode::kMask, type, in, others, kept), place);
+    alu(4, ops::Binary(Opcode::kOr, type, placed, kept, out), merge);
   }
   // The maps flow outward past all slices for as long as any of them needs one.
   int64_t read_first = INT64_MAX, read_last = INT64_MIN;
@@ -225,6 +229,24 @@ void Attention::Scores(Pair q, int stride, int first_slot, int heads, int key_ad
   }
 }
 
+// Tile by tile, as scores come: the largest of each lane of each query.
+void Attention::Largest(Quad scores, Quad bias, Quad maxima, int heads) {
+  const int tiles = shape.key_tiles(), most = InPlace(timing, Opcode::kMax, maxima);
+  for (int tile = 0; tile < tiles; ++tile) {
+    for (int first = 0; first < batch * heads;) {
+      const int position = first / heads, left = (position + 1) * heads - first;
+      const int n = CeilDiv(left, CeilDiv(left, most));
+      Chain c(timing, "softmax mask", n);
+      const Chain::Value masked = c.Op(Opcode::kAdd, c.Load(scores + (first * tiles + tile), tiles),
+                                       c.Load(bias + (position * tiles + tile), 0));
+      const Quad to = maxima + first;
+      c.Store(tile == 0 ? masked : c.Op(Opcode::kMax, masked, c.Load(to)), to);
+      placer.Place(c.Build());
+      first += n;
+    }
+  }
+}
+
 void Attention::Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p) {
   const int tiles = shape.key_tiles(), queries = batch * heads;
   // One chain over the heads of a position, or one over the tiles of each query.
@@ -233,17 +255,7 @@ void Attention::Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p) 
     return bias + (tiles == 1 ? chain : chain / heads * tiles);
   };
   const int bias_stride = tiles == 1 ? 0 : 1;
-  for (int i = 0; i < chains; ++i) {
-    Chain c(timing, "softmax mask", inner, tiles == 1 ? 1 : AccumulatePeriod(timing, Opcode::kMax));
-    const Chain::Value masked =
-        c.Op(Opcode::kAdd, c.Load(scores + i * inner), c.Load(bias_of(i), bias_stride));
-    if (tiles == 1) {
-      c.Store(masked, maxima + i * heads);
-    } else {
-      c.Store(c.Accumulate(Opcode::kMax, masked), maxima + i);
-    }
-    placer.Place(c.Build());
-  }
+  Largest(scores, bias, maxima, heads);
   const Quad top = maxima + queries;
   Kernels{timing, placer}.LaneMax(maxima, top, queries);
   for (int i = 0; i < chains; ++i) {

@@ -158,6 +158,7 @@ struct Attention {
     int vector, vectors;  // of the position's query
     int entry;            // slot in the buffer of the first head's first slot
   };
+  void Largest(Quad scores, Quad bias, Quad maxima, int heads);
   std::vector<std::vector<Chunk>> ScoreGroups(int first_slot, int heads) const;
   void ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads, int key_address,
                   Quad scores);

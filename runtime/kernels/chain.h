@@ -40,7 +40,7 @@ class Chain {
   Value Load16(Pair src, int stride = 1);
   Value LoadShifted16(Pair src, int n, int stride = 1);
   Value LoadI32(Quad src, int stride = 1);
-  // fp16 vectors that come along a pair of inward streams of `side`; whoever calls emits their
+  // Vectors that come along inward streams of `side`, one for each byte of the type; whoever calls emits their
   // producers so that vector i is at the VXM in cycle TimeOf(value) + i * period.
   Value Inbound(Hemisphere side, int type);
 

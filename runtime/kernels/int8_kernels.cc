@@ -2,6 +2,7 @@
 #include "runtime/kernels/int8_kernels.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/kernels/chain.h"
 #include "runtime/kernels/kernels.h"
@@ -50,9 +51,8 @@ void Int8Kernels::Scale(Quad scratch, const std::array<Quad, 2>& scale, const In
   }
 }
 
-void Int8Kernels::Quantise(Pair x, int words, Quad scratch, std::array<Single, 2> q,
-                           std::array<Quad, 2> scale, const Int8Batch& batch) {
-  Largest(x, words, scratch, batch);
+void Int8Kernels::QuantiseBy(Pair x, int words, Quad scratch, std::array<Single, 2> q,
+                             std::array<Quad, 2> scale, const Int8Batch& batch) {
   Scale(scratch, scale, batch);
   const bool one = batch.positions == 1;
   for (int w = 0; w < (one ? 1 : words); ++w) {
@@ -83,22 +83,37 @@ void Int8Kernels::Quantise(const Scaled& x, std::vector<int> words, Quad scratch
   }
 }
 
+// Of position `first`, and those of the chain behind it.
+Chain::Value Int8Kernels::ScaledSum(Chain& c, Chain::Value sum, const Scaling& scaling, Quad y,
+                                 int first, const Int8Batch& batch) const {
+  const Quad scale = scaling.scale + first * batch.scale;
+  Chain::Value v = c.Op(Opcode::kMul, c.To32(sum), c.Load(scale, batch.scale));
+  if (scaling.add) v = c.Op(Opcode::kAdd, v, c.Load(y + first * batch.x, batch.x));
+  const int apart = batch.positions == 1 ? 1 : 0;
+  if (scaling.row_scale) v = c.Op(Opcode::kMul, v, c.Load(*scaling.row_scale, apart));
+  if (scaling.by) v = c.Op(Opcode::kMul, v, c.Load(*scaling.by + first));
+  return v;
+}
+
 void Int8Kernels::Dequantise(const Sums& sums, Quad y) {
-  const int apart = sums.batch.x, positions = sums.batch.positions;
-  const int most = sums.add ? InPlace(timing, Opcode::kAdd, y) : positions;
-  for (int i = 0; i < positions; i += most) {
-    const int first = i * apart;
-    Chain c(timing, "dequantise", std::min(most, positions - i));
+  const Int8Batch& batch = sums.batch;
+  const int most = sums.scaling.add ? InPlace(timing, Opcode::kAdd, y) : batch.positions;
+  for (int i = 0; i < batch.positions; i += most) {
+    Chain c(timing, "dequantise", std::min(most, batch.positions - i));
     const Chain::Value sum =
         c.Op(Opcode::kAdd, c.LoadI32(sums.even + i), c.LoadI32(sums.odd + i));
-    Chain::Value v =
-        c.Op(Opcode::kMul, c.To32(sum), c.Load(sums.scale + i * sums.batch.scale, sums.batch.scale));
-    if (sums.add) v = c.Op(Opcode::kAdd, v, c.Load(y + first, apart));
-    if (sums.row_scale) v = c.Op(Opcode::kMul, v, c.Load(*sums.row_scale, positions == 1 ? 1 : 0));
-    if (sums.by) v = c.Op(Opcode::kMul, v, c.Load(*sums.by + i));
-    c.Store(v, y + first, apart);
+    c.Store(ScaledSum(c, sum, sums.scaling, y, i, batch), y + i * batch.x, batch.x);
     placer.Place(c.Build());
   }
+}
+
+Product::Taker Int8Kernels::Take(const char* name, Hemisphere side, const Scaling& scaling,
+                                 Quad y) const {
+  Chain c(timing, name, 1);
+  const std::array planes{c.Inbound(side, kTypeI32), c.Inbound(side, kTypeI32)};
+  c.Store(ScaledSum(c, c.Op(Opcode::kAdd, planes[0], planes[1]), scaling, y, 0, {}), y);
+  Block block = c.Build();
+  return {std::move(block), {c.StreamOf(planes[0]), c.StreamOf(planes[1])}, c.TimeOf(planes[0])};
 }
 
 void Int8Kernels::PackHalves(Pair x, int halves, Pair y) {

@@ -17,7 +17,9 @@
 
 #include "chip/latency.h"
 #include "runtime/kernels/block.h"
+#include "runtime/kernels/chain.h"
 #include "runtime/kernels/place.h"
+#include "runtime/kernels/product.h"
 
 namespace lockstep {
 
@@ -36,7 +38,15 @@ struct Int8Kernels {
   // places, on any sides. scratch: two vectors a position in a column that holds neither x nor q; q in
   // other slices than x.
   void Quantise(Pair x, int words, Quad scratch, std::array<Single, 2> q,
-                std::array<Quad, 2> scale, const Int8Batch& batch = {});
+                std::array<Quad, 2> scale, const Int8Batch& batch = {}) {
+    Largest(x, words, scratch, batch);
+    QuantiseBy(x, words, scratch, q, scale, batch);
+  }
+  // Its two steps: the largest |x| of each lane into scratch, which may be of other vectors with the
+  // same elements that are there sooner; the rest.
+  void Largest(Pair x, int words, Quad scratch, const Int8Batch& batch = {});
+  void QuantiseBy(Pair x, int words, Quad scratch, std::array<Single, 2> q,
+                  std::array<Quad, 2> scale, const Int8Batch& batch = {});
 
   // What x * gain of an Int8Norm is made of.
   struct Scaled {
@@ -47,24 +57,32 @@ struct Int8Kernels {
   void Quantise(const Scaled& x, std::vector<int> words, Quad scratch, std::array<Single, 2> q,
                 std::array<Quad, 2> scale, const Int8Batch& batch = {});
 
-  // y = float(even + odd) * scale, or y + that, and then times row_scale and `by`, of one word of each
-  // position, those of y batch.x apart, of even, odd and by next to each other. Even, odd, y, scale
-  // and row_scale in different columns; by in none of those of even and row_scale, and of several
-  // positions in none of the others'.
-  struct Sums {
-    Quad even, odd, scale;
+  // y = float(sum) * scale, or y + that, and then times row_scale and `by`.
+  struct Scaling {
+    Quad scale;
     bool add = false;
     std::optional<Quad> row_scale{}, by{};
+  };
+  // Of sums even + odd, of one word of each position, those of y batch.x apart, of even, odd and by
+  // next to each other. Even, odd, y, scale and row_scale in different columns; by in none of those of
+  // even and row_scale, and of several positions in none of the others'.
+  struct Sums {
+    Quad even, odd;
+    Scaling scaling;
     Int8Batch batch{};
   };
   void Dequantise(const Sums& sums, Quad y);
+  // The same of a sum that comes from the planes of `side`. Y, scale and row_scale in different
+  // columns; by in none of that of row_scale.
+  Product::Taker Take(const char* name, Hemisphere side, const Scaling& scaling, Quad y) const;
 
   // y[i] = lanes 0..159 of x[2i], then lanes 0..159 of x[2i + 1], whose other lanes must be zero. x
   // on any side, y in other slices.
   void PackHalves(Pair x, int halves, Pair y);
 
  private:
-  void Largest(Pair x, int words, Quad scratch, const Int8Batch& batch);
+  Chain::Value ScaledSum(Chain& c, Chain::Value sum, const Scaling& scaling, Quad y, int first,
+                      const Int8Batch& batch) const;
   void Scale(Quad scratch, const std::array<Quad, 2>& scale, const Int8Batch& batch);
 };
 

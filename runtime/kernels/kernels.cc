@@ -49,7 +49,7 @@ class LaneTree {
  private:
   // Quads of the streams of either direction.
   static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4, kKeptQuad = 5;
-  static constexpr int kFiveQuad = 6, kFinalQuad = 7;
+  static constexpr int kFiveQuad = 6, kFinalQuad = kValueQuad;  // no value is on its way any more
   static constexpr int kOutAlu = 0, kPartAlu = 2, kFiveAlu = 4, kFinalAlu = 5;
 
   int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }

@@ -21,10 +21,12 @@ int BufferOf(const Matrix& m) {
 }  // namespace
 
 Product::Product(Placer& placer, const ChipTiming& timing, std::vector<ProductPart> parts, Pair x,
-                 const Way& way)
+                 const Way& way, TakerOf taker)
     : placer_(placer), parts_(std::move(parts)), mxm_{timing, shape().side, shape().format}, x_(x),
-      turns_(way.turns), slots_(shape(), way.order), loaded_(BufferOf(shape()), -1) {
+      taker_(std::move(taker)), turns_(way.turns), slots_(shape(), way.order), loaded_(BufferOf(shape()), -1) {
   LOCKSTEP_CHECK(x.side == shape().side, "%s: the vector lies on the other side",
+                 parts_.front().name);
+  LOCKSTEP_CHECK(!taker_ || shape().format == NumberFormat::kInt8, "%s: sums taken of fp16",
                  parts_.front().name);
   for (size_t p = 0; p < parts_.size(); ++p) {
     const Matrix &m = parts_[p].matrix, &first = shape();
@@ -113,7 +115,7 @@ void Product::Choose() {
   tile_ = chosen, end_ = cuts_[tiles_[chosen].next].pass;
 }
 
-std::optional<Product::Stored> Product::Step() {
+std::optional<Product::Sum> Product::Step() {
   Tile& tile = tiles_[tile_];
   const int k = tile.next;
   const char* name = parts_[tile.part].name;
@@ -123,11 +125,11 @@ std::optional<Product::Stored> Product::Step() {
   const int64_t install = Install(name, done());
   Activate(slots_.index[k]);
   Feed(tile, k, install);
-  const Stored stored{tile.part, tile.tile, cuts_[k].sum};
+  const Sum made{tile.part, tile.tile, cuts_[k].sum};
   tile.next = k + 1;
   if (tile.next == end_) Choose();
   if (!EndsSum(k)) return std::nullopt;
-  return stored;
+  return made;
 }
 
 int64_t Product::Install(const char* name, bool last) {
@@ -164,38 +166,44 @@ void Product::Activate(int index) {
   loaded = index;
 }
 
-// The k-th slot of a tile.
+// The k-th slot of a tile. Takers have cycles of their own.
 void Product::Feed(const Tile& tile, int k, int64_t install) {
   const int entry = slots_.index[k] % static_cast<int>(loaded_.size());
-  const bool last = EndsSum(k);
+  const bool last = EndsSum(k), taken = last && taker_;
   const int accumulator = tile_ % kAccumulators;
   const int fed =
       shape().format == NumberFormat::kFp16 ? 2 * entry + slots_.Half(shape(), k) : entry;
-  const int64_t take = mxm_.ResultAt(0);
+  std::array<int, 2> out{mxm_.OutStream(0), mxm_.OutStream(4)};
+  int64_t at = 0;
   Block b(parts_[tile.part].name);
-  for (int p = 0; p < mxm_.arrays(); ++p) {
-    const int out = mxm_.OutStream(4 * p);
-    b.At(MxmQueue(mxm_.plane() + p, kMxmAbc), ops::AbcFeed(mxm_.type(), fed, shape().slot_stride), 0);
-    b.At(MxmQueue(mxm_.plane() + p, kMxmAcc),
-         ops::Acc(mxm_.type(), accumulator, 0, k > cuts_[k].begin, last ? out : kNoStream), take);
-    if (last) mxm_.StoreResult(b, out, parts_[tile.part].y[p] + tile.tile, take);
+  if (taken) {
+    Taker taker = taker_({tile.part, tile.tile, cuts_[k].sum});
+    b = std::move(taker.block), out = taker.streams;
+    at = taker.at - Hops(mxm_.position(), kVxm) - mxm_.d(Opcode::kAcc) - mxm_.ResultAt(0);
   }
-  b.HoldFor(HoldIndex(Hold::kArray, shape().side), 0, 0);
+  const int64_t take = mxm_.ResultAt(at);
+  for (int p = 0; p < mxm_.arrays(); ++p) {
+    b.At(MxmQueue(mxm_.plane() + p, kMxmAbc), ops::AbcFeed(mxm_.type(), fed, shape().slot_stride), at);
+    b.At(MxmQueue(mxm_.plane() + p, kMxmAcc),
+         ops::Acc(mxm_.type(), accumulator, 0, k > cuts_[k].begin, last ? out[p] : kNoStream), take);
+    if (last && !taken) mxm_.StoreResult(b, out[p], parts_[tile.part].y[p] + tile.tile, take);
+  }
+  b.HoldFor(HoldIndex(Hold::kArray, shape().side), at, at);
   b.HoldFor(HoldIndex(Hold::kAccumulators, shape().side), take, take);
-  HoldEntry(b, entry, 0);
-  placer_.Place(b, mxm_.FeedAt(install));
+  HoldEntry(b, entry, at);
+  placer_.Place(b, mxm_.FeedAt(install) - at);
 }
 
 void PlaceTogether(std::vector<Product>& products,
-                   const std::function<void(size_t, const Product::Stored&)>& stored) {
+                   const std::function<void(size_t, const Product::Sum&)>& made) {
   for (;;) {
     Product* chosen = nullptr;
     for (Product& p : products) {
       if (!p.done() && (chosen == nullptr || p.next() < chosen->next())) chosen = &p;
     }
     if (chosen == nullptr) return;
-    const std::optional<Product::Stored> now = chosen->Step();
-    if (now) stored(static_cast<size_t>(chosen - products.data()), *now);
+    const std::optional<Product::Sum> now = chosen->Step();
+    if (now) made(static_cast<size_t>(chosen - products.data()), *now);
   }
 }
 

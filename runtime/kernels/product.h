@@ -4,7 +4,7 @@
 //
 //   load     s0 | s1 | s2 | ..     weights of a slot: 10 cycles, or as many more as others take of them
 //   install       s0 | s1 | ..
-//   feed            s0 | s1 | ..   waits for its vector of x; the last one of a row tile stores y
+//   feed            s0 | s1 | ..   waits for its vector of x; the last one of a row tile stores y, or has it taken
 //
 // Weights of the first slots are loaded and installed before x is there. If asked to, row tiles take
 // turns while x is still to come: next is the first tile whose next vector is there, else the one that
@@ -29,8 +29,9 @@ namespace lockstep {
 struct ProductPart {
   const char* name;
   Matrix matrix;
-  // A vector a row tile; int8: the sums of the even and of the odd plane, else y[0] alone.
-  std::array<Quad, 2> y;
+  // A vector a row tile; int8: the sums of the even and of the odd plane, else y[0] alone. Of no use
+  // where sums are taken as they come.
+  std::array<Quad, 2> y{};
 };
 
 class Product {
@@ -46,19 +47,29 @@ class Product {
     // int8: how many vectors of x, in their order, share a sum; empty: all.
     std::vector<int> groups{};
   };
-  // REQUIRES: at least one part; parts are alike in side, slots, slot stride and format.
+  // Sum `sum` of row tile `tile` of part `part`, which has been made.
+  struct Sum {
+    int part, tile, sum;
+  };
+  // Takes an int8 sum where it comes to the VXM: a block in which streams streams[p].. bring plane p's
+  // int32 vector in cycle `at`.
+  struct Taker {
+    Block block;
+    std::array<int, 2> streams;
+    int64_t at;
+  };
+  using TakerOf = std::function<Taker(const Sum&)>;
+  // Sums are stored in y, or go to a taker each.
+  // REQUIRES: at least one part; parts are alike in side, slots, slot stride and format, which is int8
+  // where there is a taker.
   Product(Placer& placer, const ChipTiming& timing, std::vector<ProductPart> parts, Pair x,
-          const Way& way);
+          const Way& way, TakerOf taker = nullptr);
 
   bool done() const { return finished_ == static_cast<int>(tiles_.size()); }
   // The cycle in which the next slot's weights arrive at the array if nothing is in their way.
   int64_t next() const { return load_; }
-  // Sum `sum` of row tile `tile` of part `part` is stored.
-  struct Stored {
-    int part, tile, sum;
-  };
-  // Places the next slot; what that stored. REQUIRES: !done().
-  std::optional<Stored> Step();
+  // Places the next slot; the sum that it has completed. REQUIRES: !done().
+  std::optional<Sum> Step();
 
  private:
   struct Tile {
@@ -81,6 +92,7 @@ class Product {
   std::vector<ProductPart> parts_;
   const TandemPlanes mxm_;
   const Pair x_;
+  const TakerOf taker_;
   const bool turns_;
   const SlotOrder slots_;
   // Of each slot: its sum, where that begins; where the slots end that a tile takes in one go, and
@@ -100,9 +112,9 @@ class Product {
   int64_t load_ = 0;
 };
 
-// Places the products of two sides in the order of time. Each time a row tile is stored, calls
-// stored(product, what).
+// Places the products of two sides in the order of time. Each time a sum is stored or taken, calls
+// made(product, what).
 void PlaceTogether(std::vector<Product>& products,
-                   const std::function<void(size_t product, const Product::Stored& what)>& stored);
+                   const std::function<void(size_t product, const Product::Sum& what)>& made);
 
 }  // namespace lockstep

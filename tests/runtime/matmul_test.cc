@@ -128,7 +128,7 @@ TEST_P(Int8MatMulTest, GivesTheSumsOfEachSingleProduct) {
   const int all = m.tiles() * batch * sums;
   chip.Fill({Other(side), 0, 0}, 1, 1.0f);
   const auto keep = [&](const BatchSums& at, int to) {
-    chip.int8.Dequantise({at.even, at.odd, {Other(side), 0, 0}}, kept + to);
+    chip.int8.Dequantise({at.even, at.odd, {.scale = {Other(side), 0, 0}}}, kept + to);
   };
   const Pair x{side, 0, 2, 11};
   int stored = 0;

@@ -194,7 +194,7 @@ TEST(StripsTest, AllColumnsStreamAtFullRate) {
       products.emplace_back(chip.placer, chip.timing, std::vector<ProductPart>{{"p", m, {y, y}}}, x,
                             Product::Way{});
     }
-    PlaceTogether(products, [](size_t, const Product::Stored&) {});
+    PlaceTogether(products, [](size_t, const Product::Sum&) {});
     chip.Run();
     const int64_t cycles = Dispatch(chip.placer.Finish(), chip.timing).schedule.end;
     EXPECT_GT(bytes, 20480 * cycles * 0.95) << share;
@@ -229,7 +229,7 @@ class ComingTest : public ::testing::Test {
                           std::vector<ProductPart>{{"a", a, {ya, ya}}, {"b", b, {yb, yb}}},
                           Pair{kEast, 1, 0, 0}, Product::Way{turns, order});
     std::vector<std::pair<int, int>> stored;
-    PlaceTogether(products, [&](size_t, const Product::Stored& now) {
+    PlaceTogether(products, [&](size_t, const Product::Sum& now) {
       stored.emplace_back(now.part, now.tile);
     });
     EXPECT_EQ(stored.size(), 18u);

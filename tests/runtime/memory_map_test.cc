@@ -50,7 +50,7 @@ TEST(MemoryMapTest, WithoutAShareWeightsKeepToTheirColumns) {
 TEST(MemoryMapTest, AShareFillsAllColumnsAlike) {
   // 8 of 11 columns stream at a time: a column serves 8 of 11 slots when the activation columns
   // serve 8/11 of them: 745/1024.
-  MemoryMap memory(745);
+  MemoryMap memory(MemoryMap::kWhole + 745);
   Words words;
   int rows = 0;
   for (int i = 0; i < 3; ++i) {
@@ -60,8 +60,26 @@ TEST(MemoryMapTest, AShareFillsAllColumnsAlike) {
   for (int c = 0; c < 11; ++c) EXPECT_NEAR(words.In(c), rows * 8.0 / 11, rows * 0.02) << c;
 }
 
+// Of a matrix that comes first the slots in the middle, and of others none before all of its slots do.
+TEST(MemoryMapTest, MatricesTakeTurnsWithTheActivationColumns) {
+  const auto in_activations = [](const Matrix& m, int slot) {
+    const WeightWords words = m.WordsOf(0, slot);
+    return std::count_if(words.begin(), words.end(), [](const QuadWords& q) { return q.column < kColumns; });
+  };
+  for (const int share : {MemoryMap::kWhole / 2, MemoryMap::kWhole, MemoryMap::kAll}) {
+    MemoryMap memory(share);
+    const Matrix later = memory.Place({kEast, 0, 320, 8}, kColumns, MemoryMap::Turn::kLater);
+    const Matrix first = memory.Place({kEast, 0, 320, 8}, kColumns, MemoryMap::Turn::kFirst);
+    for (int slot = 0; slot < 8; ++slot) {
+      const bool middle = slot >= 2 && slot < 6;
+      EXPECT_EQ(in_activations(first, slot), share >= MemoryMap::kWhole || middle ? 3 : 0) << slot;
+      EXPECT_EQ(in_activations(later, slot), share == MemoryMap::kAll ? 3 : 0) << slot;
+    }
+  }
+}
+
 TEST(MemoryMapTest, WeightsLeaveColumnsAloneThatTheyMayNotTake) {
-  MemoryMap memory(MemoryMap::kWhole);
+  MemoryMap memory(MemoryMap::kAll);
   memory.Words(kWest, 1, 30);
   const Matrix m = memory.Place(kWest, 640, 10, 1, 2);
   Words words;
@@ -77,7 +95,7 @@ TEST(MemoryMapTest, WhatIsTooMuchIsSaidWithItsBytes) {
   weights.WeightRows(kEast, kWordsPerSlice + 3);
   EXPECT_NE(weights.Check().message().find("30720 B too many"), absl::string_view::npos)
       << weights.Check();
-  MemoryMap both(MemoryMap::kWhole);
+  MemoryMap both(MemoryMap::kAll);
   both.Words(kWest, 0, kWordsPerSlice - 9);
   both.Place(kWest, 320, 1);
   EXPECT_NE(both.Check().message().find("1280 B too many"), absl::string_view::npos)
@@ -87,7 +105,7 @@ TEST(MemoryMapTest, WhatIsTooMuchIsSaidWithItsBytes) {
 TEST(MemoryMapTest, AColumnIsFilledNoFurtherThanItsRoom) {
   MemoryMap::Room room = MemoryMap::kAllRoom;
   room[1] = {500, 95, 0};
-  MemoryMap memory({MemoryMap::kWhole, MemoryMap::kWhole}, room);
+  MemoryMap memory({MemoryMap::kAll, MemoryMap::kAll}, room);
   Words words;
   const Matrix m = memory.Place(kEast, 960, 40);
   words.Add(m);
