@@ -34,7 +34,8 @@ int64_t TimelineBytes(const RunSetup& setup) {
   const double one = kTimelineBytesPerParameter * static_cast<double>(plan.model.ParameterCount());
   const double step = one * (kTimelineBatch + plan.batch - 1) / kTimelineBatch +
                       static_cast<double>(setup.chips() * kTimelineChipBytes);
-  return static_cast<int64_t>(step * setup.options.timeline_steps.value_or(1));
+  const int rows = plan.sequences * std::max(1, plan.flight / plan.batch);
+  return static_cast<int64_t>(step * rows * setup.options.timeline_steps.value_or(1));
 }
 
 }  // namespace

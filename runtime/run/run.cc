@@ -112,8 +112,11 @@ absl::Status RunProcess(const RunSetup& setup, Transport& transport, const RunVi
       Session::Create(setup.session, &transport, setup.checkpoint ? &*setup.checkpoint : nullptr,
                       recorder ? &*recorder : nullptr));
   if (recorder) {
+    const int positions = session->plan().prompt_positions();
+    const int batches = positions > 1 ? static_cast<int>(setup.prompt_ids.size()) / positions : 0;
     for (uint32_t chip : transport.chips()) {
-      recorder->SetPrograms(chip, static_cast<int>(session->launches_of(chip)));
+      const auto [token, batch] = session->launches_of(chip);
+      recorder->SetPrograms(chip, {batches, batch, token});
     }
   }
   HostTimes host{.transport = options.transport,

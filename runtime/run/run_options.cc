@@ -47,10 +47,8 @@ absl::Status CheckNumbers(const RunOptions& o) {
     return Bad(absl::StrCat("--sram-limit ", *o.sram_limit, ": it must be at least 1"));
   }
   RETURN_IF_ERROR(AtLeastOne("--prompt-flight", o.prompt_flight));
-  for (const auto& [name, given] :
-       {std::pair{"--logits", !o.logits.empty()}, std::pair{"--timeline", !o.timeline.empty()}}) {
-    if (o.prompt_flight.value_or(1) == 1 || !given) continue;
-    return Bad(absl::StrCat("--prompt-flight ", *o.prompt_flight, ": not with ", name));
+  if (o.prompt_flight.value_or(1) > 1 && !o.logits.empty()) {
+    return Bad(absl::StrCat("--prompt-flight ", *o.prompt_flight, ": not with --logits"));
   }
   if (o.threads && *o.threads > 256) {
     return Bad(absl::StrCat("--threads ", *o.threads, ": at most 256"));

@@ -130,9 +130,13 @@ absl::Status ChooseFlight(const RunOptions& options, int prompt_size, Pipeline* 
 absl::Status CheckTimeline(const RunOptions& options, const Pipeline& pipeline) {
   size_t chips = 0;
   for (const PipelineStage& stage : pipeline.stages) chips += stage.chips.size();
-  if (options.timeline.empty() || chips <= kMostTimelineChips) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--timeline: ", chips, " chips; of at most ",
-                                                 kMostTimelineChips, " a timeline can be kept"));
+  const Plan& plan = pipeline.plan;
+  const int rows = std::max(1, plan.flight / plan.batch);
+  if (options.timeline.empty() || chips * rows <= kMostTimelineChips) return absl::OkStatus();
+  const std::string all = rows > 1 ? absl::StrCat(" for each of ", rows, " steps in flight") : "";
+  return absl::InvalidArgumentError(absl::StrCat("--timeline: ", chips, " chips", all,
+                                                 "; of at most ", kMostTimelineChips,
+                                                 " a timeline can be kept"));
 }
 
 // Takes what is written and drops it.

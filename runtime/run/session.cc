@@ -336,11 +336,13 @@ uint64_t Session::TimingDigest() {
   return XXH64(all.data(), all.size(), 0);
 }
 
-int Session::launches_of(uint32_t chip) const {
+Session::LaunchCounts Session::launches_of(uint32_t chip) const {
   const absl::Span<const uint32_t> chips = transport_->chips();
   const auto at = std::find(chips.begin(), chips.end(), chip);
   LOCKSTEP_CHECK(at != chips.end(), "chip%d is not of this process", chip);
-  return static_cast<int>(token_.launches[at - chips.begin()].size());
+  const size_t index = at - chips.begin();
+  return {static_cast<int>(token_.launches[index].size()),
+          static_cast<int>(batch_.launches[index].size())};
 }
 
 int64_t Session::SramBytesTouched() const {

@@ -95,8 +95,11 @@ class Session {
   CompiledPipeline& compiled() const { return *token_.compiled; }
   CompiledPipeline* batches() const { return batch_.compiled.get(); }  // may be null
   int64_t SramBytesTouched() const;  // with stages visited in turn: the most at once
-  // Programs that a chip of this process runs in a step.
-  int launches_of(uint32_t chip) const;
+  // Programs that a chip of this process runs in a token's step, and in a batch's.
+  struct LaunchCounts {
+    int token, batch;
+  };
+  LaunchCounts launches_of(uint32_t chip) const;
 
  private:
   // A chip of this process that has work. With the timing engine, and where it only passes on what

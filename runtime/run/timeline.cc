@@ -59,11 +59,13 @@ class Writer {
     for (uint32_t chip = 0; chip < in_.wiring.chips(); ++chip) {
       std::vector<Slice> tracks[kTracks];
       int steps = 0;
+      const ProgramsOfSteps all{
+          in_.batches, in_.batches > 0 ? static_cast<int>(in_.batch_programs[chip].size()) : 0,
+          static_cast<int>(in_.programs[chip].size())};
       for (; at < in_.events.size() && in_.events[at].chip == chip; ++at) {
         const ChipEvent& e = in_.events[at];
-        const int step = e.program / static_cast<int>(in_.programs[chip].size());
-        const std::vector<TimelineProgram>& programs = ProgramsOf(chip, step);
-        const int64_t offset = StartOf(step) + programs[e.program % programs.size()].start;
+        const auto [step, program] = all.PlaceOf(e.program);
+        const int64_t offset = StartOf(step) + ProgramsOf(chip, step)[program].start;
         tracks[1 + e.run.queue].push_back(
             {"", offset + e.run.first, offset + e.run.last, &e.run, step});
         steps = std::max(steps, step + 1);
@@ -180,10 +182,17 @@ class Writer {
 
 }  // namespace
 
+ProgramsOfSteps::Place ProgramsOfSteps::PlaceOf(int program) const {
+  const int in_batches = batches * of_batch;
+  if (program < in_batches) return {program / of_batch, program % of_batch};
+  LOCKSTEP_CHECK(of_step > 0, "program %d of a chip without any", program);
+  return {batches + (program - in_batches) / of_step, (program - in_batches) % of_step};
+}
+
 void TimelineRecorder::OnRun(uint32_t chip, const RunRetired& run) {
   Log& log = logs_[chip];
   if (run.run == 0) ++log.program;  // runs are reported in their order
-  if (log.program < steps_ * log.programs) log.events.push_back({chip, log.program, run});
+  if (log.programs.PlaceOf(log.program).step < steps_) log.events.push_back({chip, log.program, run});
 }
 
 std::vector<ChipEvent> TimelineRecorder::Take() {

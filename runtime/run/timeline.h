@@ -27,20 +27,32 @@ struct ChipEvent {
   RunRetired run;
 };
 
+// How many programs a chip has in each step: in the first `batches` steps, and in all others.
+struct ProgramsOfSteps {
+  int batches = 0, of_batch = 0, of_step = 1;
+  struct Place {
+    int step, program;  // the program of the step
+  };
+  // Of a program of the chip, counted over all steps.
+  Place PlaceOf(int program) const;
+};
+
 // Keeps the events of the first `steps` steps. Chips may report from different threads, each from
 // one at a time. REQUIRES of Take: no run under way.
 class TimelineRecorder : public Observer {
  public:
   TimelineRecorder(int chips, int steps) : steps_(steps), logs_(static_cast<size_t>(chips)) {}
 
-  // Of a step of the chip; 1 unless told. Before it runs.
-  void SetPrograms(uint32_t chip, int programs) { logs_[chip].programs = programs; }
+  // Of the chip; one a step unless told. Before it runs.
+  void SetPrograms(uint32_t chip, const ProgramsOfSteps& programs) {
+    logs_[chip].programs = programs;
+  }
   void OnRun(uint32_t chip, const RunRetired& run) override;
   std::vector<ChipEvent> Take();  // by chip, then in order
 
  private:
   struct Log {
-    int programs = 1;
+    ProgramsOfSteps programs = {};
     int program = -1;  // counted over all steps
     std::vector<ChipEvent> events;
   };
@@ -62,7 +74,7 @@ struct TimelineInput {
   std::vector<std::vector<TimelineProgram>> programs;  // by chip, of every step
   int64_t step_cycles;
   std::vector<ChipEvent> events;  // by chip, then in order
-  // The first `batches` steps are of another kind, with as many programs a chip.
+  // The first `batches` steps are of another kind.
   int batches = 0;
   std::vector<std::vector<TimelineProgram>> batch_programs = {};
   int64_t batch_cycles = 0;

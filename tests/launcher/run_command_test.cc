@@ -208,6 +208,25 @@ TEST_F(RunCommandTest, TheSumOfSramUseIsWhatIsUsed) {
   EXPECT_EQ(sram["used"].get<int64_t>(), sum);
 }
 
+TEST_F(RunCommandTest, ATimelineOfPositionsInFlightReachesFromTheFirstToTheLast) {
+  const std::string on = std::string(kModel) + "--topology groqrack --nodes 2 --chips 2 "
+                         "--tokens 1 --prompt-ids 1,5,9,13 --prompt-flight 4 --prefill-batch 1 ";
+  ASSERT_EQ(LocalRun(on + "--timeline " + File("t") + " --report " + File("r")).exit_code, 0);
+  const nlohmann::json trace = Json("t");
+  int64_t end = 0;
+  for (const nlohmann::json& e : trace["traceEvents"]) {
+    if (e["ph"] == "X") end = std::max(end, e["ts"].get<int64_t>() + e["dur"].get<int64_t>());
+  }
+  const int64_t flight = Json("r")["emulated"]["cycles_per_batch"];
+  EXPECT_LE(end, flight);
+  EXPECT_GT(end, flight - Json("r")["emulated"]["cycles_between_positions"].get<int64_t>());
+  const Outcome many = LocalRun(std::string(kModel) + "--topology groqrack --nodes 3 --tokens 1 "
+                                "--prompt-ids 1,5,9,2,3,4,6,7 --prompt-flight 8 --prefill-batch 1 "
+                                "--timeline " + File("t"));
+  EXPECT_EQ(many.exit_code, 1);
+  EXPECT_THAT(many.output, HasSubstr("24 chips for each of 8 steps in flight; of at most 128"));
+}
+
 TEST_F(RunCommandTest, TheTimelineHasEightChipsAndFlowsInPairs) {
   ASSERT_EQ(LocalRun(std::string(kStory) + "--timeline " + File("t")).exit_code, 0);
   std::set<int> chips;

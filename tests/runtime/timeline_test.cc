@@ -120,7 +120,7 @@ TEST_F(TimelineTest, StepsFollowEachOtherUpToTheNumberAskedFor) {
 
 TEST_F(TimelineTest, ProgramsOfAStepStandWhereTheyStart) {
   two_programs_ = true;
-  recorder_.SetPrograms(1, 2);
+  recorder_.SetPrograms(1, {0, 0, 2});
   for (int program = 0; program < 5; ++program, NextStep()) {
     Run(1, MemQueue(0), Opcode::kRead, 5, 5, 1);
   }
@@ -129,6 +129,21 @@ TEST_F(TimelineTest, ProgramsOfAStepStandWhereTheyStart) {
     if (e["cat"] == "run") starts.insert(e["ts"].get<int>());
   }
   EXPECT_THAT(starts, ElementsAre(105, 505, 1105, 1505));
+}
+
+TEST_F(TimelineTest, BatchesHaveProgramsOfTheirOwnNumber) {
+  recorder_.SetPrograms(0, {1, 3, 2});
+  for (int program = 0; program < 6; ++program, NextStep()) {
+    Run(0, MemQueue(0), Opcode::kRead, 5, 5, 1);
+  }
+  TimelineInput input{wiring_, {Two(), {}}, 1000, recorder_.Take()};
+  input.batches = 1, input.batch_cycles = 3000;
+  input.batch_programs = {{{0, &kernels_}, {700, &kernels_}, {900, &kernels_}}, {}};
+  std::set<int> starts;
+  for (const Json& e : Events(Json::parse(TimelineJson(input), nullptr, false), "X")) {
+    if (e["cat"] == "run") starts.insert(e["ts"].get<int>());
+  }
+  EXPECT_THAT(starts, ElementsAre(5, 705, 905, 3105, 3505));  // two steps are kept
 }
 
 TEST_F(TimelineTest, GatheredEventsAreWhatWasRecorded) {

@@ -123,7 +123,6 @@ TEST_F(RequestTest, WrongFieldsOfARunAreNamed) {
   refused("prompt_flight", R"("nodes": 2, "promptFlight": 0)");
   refused("prompt_flight", R"("nodes": 2, "promptFlight": 100)");
   refused("prompt_flight", R"("promptFlight": 2)");
-  refused("prompt_flight", R"("nodes": 2, "promptFlight": 2, "keepTimeline": true)");
   refused("timeline_steps", R"("timelineSteps": 2)");
   refused("timeline_steps", R"("keepTimeline": true, "timelineSteps": 0)");
   refused("placement.sram_limit_bytes", R"("placement": {"sramLimitBytes": 1000})");
