@@ -159,6 +159,8 @@ struct Attention {
     int entry;            // slot in the buffer of the first head's first slot
   };
   void Largest(Quad scores, Quad bias, Quad maxima, int heads);
+  // Of queries first.. of one position, bias being the position's; false: cannot be done for so many.
+  bool LargestOf(int first, int queries, Quad scores, Quad bias, Quad maxima);
   std::vector<std::vector<Chunk>> ScoreGroups(int first_slot, int heads) const;
   void ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads, int key_address,
                   Quad scores);
