@@ -66,7 +66,7 @@ TEST(PromptRoomTest, TheFirstStageGivesRowsAwayForAnInboxAndNoStageMoreHoldsAny)
 
 // So that a token takes what it took, unless a prompt would take many times longer.
 TEST(PromptRoomTest, UnaskedRowsMoveOnlyWhereNoTwoBatchesHaveRoom) {
-  const Deployment some = Made(Full(128)), none = Made(Full(4096));
+  const Deployment some = Made(Full(128)), none = Made(Full(2048));
   EXPECT_GE(some.stages[0].embedding.size() + 1, some.stages[1].embedding.size());
   Plan plan = some.plan;
   plan.batch = LargestBatch(plan, some.shapes());
@@ -101,9 +101,9 @@ TEST(PromptRoomTest, WhatHasNoRoomIsRefusedWithTheBytes) {
   const auto refusal = [](DeploymentRequest request) {
     return std::string(MakeDeployment(request, Racks(10, 16)).status().message());
   };
-  // 53,760 B beyond a chip beside one layer, even if nothing of the vocabulary lies there.
+  // 58,880 B beyond a chip beside one layer, even if nothing of the vocabulary lies there.
   EXPECT_THAT(refusal(Full(4096, 8)), StartsWith("--prefill-batch 8: one layer over 8 chips"));
-  EXPECT_THAT(refusal(Full(4096, 8)), HasSubstr("in all 53760 B of a chip's 228137280"));
+  EXPECT_THAT(refusal(Full(4096, 8)), HasSubstr("in all 58880 B of a chip's 228143360"));
   // Each sequence more takes 20,480 B of step inputs for 8 positions, and a cache.
   DeploymentRequest several = Full(4096, 8);
   several.sequences = 2;
