@@ -69,6 +69,9 @@ def jobs(models, everything):
     yield "run llama-2-7b, 1 process", timing("llama-2-7b", "groqrack-x2", context=64, **local)
     yield "the same with a timeline", timing("llama-2-7b", "groqrack-x2", context=64,
                                              keepTimeline=True, **local)
+    several = {"promptTokens": 16, "weights": "int8", "nodes": 8, "context": 64, **local}
+    yield "run llama-2-7b, int8, 8 nodes, a batch", timing("llama-2-7b", "groqrack", **several)
+    yield "the same, 4 sequences", timing("llama-2-7b", "groqrack", sequences=4, **several)
     yield "plan llama-2-7b", {"plan": {"model": "llama-2-7b", "machine": {"topology":
                                                                          "groqrack-x8"}}}
     yield "validate", {"validate": {}}

@@ -9,6 +9,8 @@ namespace {
 // take beside this. Over MPI one process more compiles and waits. Tiles of weights are padded.
 constexpr int64_t kProcessBytes = 32 << 20, kChipBytes = 3 << 20, kTimingChipBytes = 1 << 20;
 constexpr double kBytesPerParameter = 2.6;
+// Programs, of each sequence, where no stages share them: of a token's step, and of a batch's.
+constexpr double kTokenBytesPerParameter = 0.03, kBatchBytesPerParameter = 0.07;
 // A timeline holds what every unit did: it grows with the tiles of weights, less with the positions of
 // a batch that go through each.
 constexpr int64_t kTimelineChipBytes = 1 << 20;
@@ -28,6 +30,13 @@ int64_t HeldBytes(const RunSetup& setup) {
   return setup.options.sram_limit ? std::min(all, *setup.options.sram_limit) : all;
 }
 
+int64_t ProgramBytes(const Plan& plan) {
+  const double each =
+      kTokenBytesPerParameter + (plan.batch > 1 ? kBatchBytesPerParameter : 0);
+  return static_cast<int64_t>(each * plan.sequences *
+                              static_cast<double>(plan.model.ParameterCount()));
+}
+
 int64_t TimelineBytes(const RunSetup& setup) {
   if (setup.options.timeline.empty()) return 0;
   const Plan& plan = setup.session.pipeline.plan;
@@ -45,7 +54,8 @@ v1::Needs EstimateNeeds(const RunSetup& setup, int cores) {
   v1::Needs needs;
   needs.set_ranks(local ? 1 : setup.ranks());
   needs.set_cores(std::min(cores, local ? setup.options.threads.value_or(1) : setup.ranks()));
-  int64_t bytes = (needs.ranks() + (local ? 0 : 1)) * kProcessBytes;
+  int64_t bytes = (needs.ranks() + (local ? 0 : 1)) * kProcessBytes +
+                  ProgramBytes(setup.session.pipeline.plan);
   if (setup.options.engine == EngineKind::kFunctional) {
     bytes += HeldBytes(setup) + setup.chips() * kChipBytes;
   } else {

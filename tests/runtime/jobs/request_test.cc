@@ -214,5 +214,20 @@ TEST_F(RequestTest, ATimelineIsAmongTheMemoryThatAJobNeeds) {
   EXPECT_EQ(bytes(R"(, "keepTimeline": true, "timelineSteps": 2)") - one, one - without);
 }
 
+// Each sequence has programs of its own, and another one for batches.
+TEST_F(RequestTest, ProgramsAreAmongTheMemoryThatAJobNeeds) {
+  const auto bytes = [this](const std::string& more) {
+    const auto job = Prepare(R"({"run": {"model": "llama-2-7b", "tokens": 1, "promptTokens": 16,
+        "weights": "int8", "nodes": 8, "machine": {"topology": "groqrack"}, "context": 64,
+        "placement": {"threads": 1}, )" + more + "}}");
+    EXPECT_TRUE(job.ok()) << job.status();
+    return job.ok() ? job->needs.memory_bytes() : 0;
+  };
+  const int64_t one = bytes(R"("prefillBatch": 1)");
+  EXPECT_GT(one, int64_t{208} << 20);  // which it took
+  EXPECT_GT(bytes(R"("prefillBatch": 1, "sequences": 2)"), one + (int64_t{168} << 20));
+  EXPECT_GT(bytes(R"("prefillBatch": 16)"), one + (int64_t{408} << 20));
+}
+
 }  // namespace
 }  // namespace lockstep
