@@ -113,7 +113,10 @@ class Int8MatMulTest : public ::testing::TestWithParam<Int8Shape> {};
 
 // Sums of every group, of each plane, as a product of a single vector makes them.
 TEST_P(Int8MatMulTest, GivesTheSumsOfEachSingleProduct) {
-  const auto& [rows, groups, batch, side] = GetParam();
+  const Int8Shape& shape = GetParam();
+  const std::vector<int>& groups = shape.groups;
+  const int rows = shape.rows, batch = shape.batch;
+  const Hemisphere side = shape.side;
   const int vectors = std::accumulate(groups.begin(), groups.end(), 0);
   const int sums = static_cast<int>(groups.size()), stride = vectors + 1;
   const Matrix m{side, 3, rows, vectors, 1, NumberFormat::kInt8};
