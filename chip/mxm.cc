@@ -47,8 +47,7 @@ bool MxmUnit::EvenOnly(const Dispatched& d, int type) {
 
 // ---- Weights ------------------------------------------------------------------------------------
 
-const uint8_t* MxmUnit::Hold(Weights& w, const Streams::Entry& e, const uint8_t* copied) {
-  if (e.slice == kNoSlice) return copied;
+const uint8_t* MxmUnit::Hold(Weights& w, const Streams::Entry& e) {
   const uint8_t mine = static_cast<uint8_t>(1 << w.bit);
   if ((holders[e.slice] & mine) == 0) {
     holders[e.slice] |= mine;
@@ -62,19 +61,19 @@ const uint8_t* MxmUnit::Hold(Weights& w, const Streams::Entry& e, const uint8_t*
 }
 
 void MxmUnit::LoadRow8(Weights& w, int row, const Streams::Entry& e) {
-  const uint8_t* copied = nullptr;
-  if (e.slice == kNoSlice) {
-    uint8_t* copy = w.Copy(row);
-    const uint8_t* from = PlaneOf(e, copy);
-    if (from != copy) std::memcpy(copy, from, kLanes);
-    copied = copy;
+  if (e.slice != kNoSlice) {
+    w.rows8[row] = Hold(w, e);
+    return;
   }
-  w.rows8[row] = Hold(w, e, copied);
+  uint8_t* copy = w.Copy(row);
+  const uint8_t* from = PlaneOf(e, copy);
+  if (from != copy) std::memcpy(copy, from, kLanes);
+  w.rows8[row] = copy;
 }
 
 MxmUnit::Halves MxmUnit::LoadPlane16(Weights& w, int row, int plane, const Streams::Entry& e) {
   if (e.slice != kNoSlice) {
-    const uint8_t* word = Hold(w, e, nullptr);
+    const uint8_t* word = Hold(w, e);
     return {word, word + kHalf};
   }
   alignas(64) uint8_t scratch[kLanes];

@@ -82,7 +82,7 @@ class MxmUnit : public WordHolder {
   };
   Halves LoadPlane16(Weights& w, int row, int plane, const Streams::Entry& e);
   void LoadPair16(Weights& w, int row, const Streams::Entry& lo, const Streams::Entry& hi);
-  const uint8_t* Hold(Weights& w, const Streams::Entry& e, const uint8_t* copied);
+  const uint8_t* Hold(Weights& w, const Streams::Entry& e);  // REQUIRES: e is a word of a slice
   void Forget(Weights& w);
   static void SaveRows(Weights& w, const uint8_t* word);
   bool EvenOnly(const Dispatched& d, int type);

@@ -21,10 +21,6 @@ int EmbeddingHolders(const std::vector<StageShape>& stages) {
 
 constexpr int kMostInbox = 64;  // batches; more hardly bring them closer together
 
-absl::Status Fits(const Plan& plan, const StageShape& stage) {
-  return LayOut(plan, stage).fits;
-}
-
 // The rows of the embedding dealt out anew: `first` on the first of `holders` stages, the rest in
 // equal parts on the others.
 std::vector<StageShape> WithFirstRows(std::vector<StageShape> stages, int holders, int first) {
@@ -46,7 +42,7 @@ absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages) 
   for (const StageShape& s : stages) {
     const std::tuple key(plan.inbox > 0 && s.layers.begin == 0, s.layers.size(), s.embedding.size(),
                          s.head.size());
-    if (known.insert(key).second) RETURN_IF_ERROR(Fits(plan, s));
+    if (known.insert(key).second) RETURN_IF_ERROR(LayOut(plan, s).fits);
   }
   return absl::OkStatus();
 }
@@ -86,7 +82,7 @@ int LargestLanding(Plan plan, const std::vector<StageShape>& stages) {
 int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most) {
   if (EmbeddingHolders(stages) < 2) return 0;
   for (plan.inbox = most; plan.inbox > 1; plan.inbox /= 2) {
-    if (Fits(plan, stages.front()).ok()) return plan.inbox;
+    if (LayOut(plan, stages.front()).fits.ok()) return plan.inbox;
   }
   return 0;
 }
@@ -99,12 +95,12 @@ void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages) {
     if (LargestInbox(plan, *stages, 2) > 0) return;
   }
   for (plan.inbox = kInboxRows; plan.inbox > 1; plan.inbox /= 2) {
-    if (Fits(plan, stages->front()).ok()) return;
+    if (LayOut(plan, stages->front()).fits.ok()) return;
     int some = 0, none = rows;  // of the first stage, with the inbox
     while (some + 1 < none) {
       const int middle = (some + none) / 2;
       const StageShape first = WithFirstRows(*stages, holders, middle).front();
-      (Fits(plan, first).ok() ? some : none) = middle;
+      (LayOut(plan, first).fits.ok() ? some : none) = middle;
     }
     if (some == 0) continue;
     const std::vector<StageShape> moved = WithFirstRows(*stages, holders, some);

@@ -272,13 +272,10 @@ Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) co
     if (worker.engine == nullptr) return;
     const PipelinePart& part = *worker.batch_parts[launch].part;
     if (part.shape.relay != nullptr) return;
-    const int sequence = part.shape.sequence;
-    const size_t first = sequence * (fed.size() / plan().sequences) + part.position;
-    std::vector<int> tokens;
-    for (int i = 0; i < batch_.compiled->batch(); ++i) tokens.push_back(fed[first + i].token);
+    const PartInputs inputs = InputsOf(*batch_.compiled, part, fed);
     EngineMemory memory(worker.engine->sram());
-    WriteStep(plan(), *worker.stage, worker.member, worker.inputs[sequence], tokens,
-              fed[first].position, memory);
+    WriteStep(plan(), *worker.stage, worker.member, worker.inputs[part.shape.sequence],
+              inputs.tokens, inputs.position, memory);
   };
 }
 

@@ -48,6 +48,15 @@ void ForEachKeptWord(const Plan& plan, const StageShape& stage, const Layout& la
 
 }  // namespace
 
+PartInputs InputsOf(const CompiledPipeline& step, const PipelinePart& part,
+                    const std::vector<FedToken>& fed) {
+  const size_t each = fed.size() / step.pipeline().plan.sequences;
+  const size_t first = part.shape.sequence * each + part.position;
+  PartInputs out{{}, fed[first].position};
+  for (int i = 0; i < step.batch(); ++i) out.tokens.push_back(fed[first + i].token);
+  return out;
+}
+
 absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledPipeline& one,
                                                                  const Checkpoint* weights,
                                                                  const ChipTiming& timing,
@@ -157,18 +166,15 @@ absl::Status StageVisits::Run(const CompiledPipeline& step, const Visit& visit,
       launches.back().push_back({c.roles[i]->schedule, visit[i]->start});
     }
   }
-  const size_t each = fed.size() / pipeline.plan.sequences;  // tokens of a sequence
   const auto write_inputs = [&](int index, size_t launch) {
     const PipelinePart& part = *visit[launch];
     if (part.shape.relay != nullptr) return;
     const Resident& c = chips[index];
-    const size_t first = part.shape.sequence * each + part.position;
-    std::vector<int> tokens;
-    for (int i = 0; i < step.batch(); ++i) tokens.push_back(fed[first + i].token);
+    const PartInputs inputs = InputsOf(step, part, fed);
     EngineMemory memory(c.engine->sram());
     WriteStep(pipeline.plan, pipeline.stages[part.stage].shape, c.member,
               AtSequence(c.roles[launch]->compiled.layout.map, pipeline.plan, part.shape.sequence),
-              tokens, fed[first].position, memory);
+              inputs.tokens, inputs.position, memory);
   };
   fabric_->Visit(std::move(numbers));
   const std::optional<Fault> fault =

@@ -32,6 +32,15 @@ struct FedToken {
   int32_t token, position;
 };
 
+// The tokens of a step that go through a part, the first at `position` of its sequence.
+struct PartInputs {
+  std::vector<int> tokens;
+  int position;
+};
+// fed: of each sequence after the other, as many (Session::Step).
+PartInputs InputsOf(const CompiledPipeline& step, const PipelinePart& part,
+                    const std::vector<FedToken>& fed);
+
 class StageVisits {
  public:
   // All but `wiring` outlive this; observer may be null. one: any step of the pipeline. Errors: a stage
