@@ -42,7 +42,7 @@ struct MpiChannels::Mpi {
 
 MpiChannels::MpiChannels(const MpiSession& session, const std::vector<std::vector<int>>& pairs,
                          bool shared_memory)
-    : rank_(session.rank()), peer_index_(session.size(), -1), mpi_(new Mpi) {
+    : session_(session), rank_(session.rank()), peer_index_(session.size(), -1), mpi_(new Mpi) {
   MPI_Comm_dup(MPI_COMM_WORLD, &mpi_->world);
   for (int rank : pairs[rank_]) {
     peer_index_[rank] = static_cast<int>(peers_.size());
@@ -77,7 +77,7 @@ void MpiChannels::OpenRings(const MpiSession& session, const std::vector<std::ve
   char* at = static_cast<char*>(base);
   at += (64 - reinterpret_cast<uintptr_t>(at) % 64) % 64;
   if (rank_ == my_host) std::memset(at, 0, bytes - 64);
-  MPI_Barrier(mpi_->host);
+  session.AwaitAll();
   bells_ = reinterpret_cast<Bell*>(at);
   at += bell_bytes;
   for (int a = 0; a < static_cast<int>(pairs.size()); ++a) {
@@ -100,7 +100,7 @@ MpiChannels::~MpiChannels() {
     if (!Poll(drop)) Wait(-1);
   }
   // Nobody may leave while a message of his is not taken: the peer polls no more.
-  MPI_Barrier(mpi_->world);
+  session_.AwaitAll();
   if (mpi_->window != MPI_WIN_NULL) MPI_Win_free(&mpi_->window);
   if (mpi_->host != MPI_COMM_NULL) MPI_Comm_free(&mpi_->host);
   MPI_Comm_free(&mpi_->world);

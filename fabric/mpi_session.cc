@@ -2,12 +2,15 @@
 // what must happen when a peer is gone.
 #include "fabric/mpi_session.h"
 
+#include <fcntl.h>
 #include <mpi.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
@@ -48,9 +51,28 @@ void SetEnvironment() {
   if (OneHost()) setenv("OMPI_MCA_async_mpi_finalize", "1", 0);
 }
 
-// Many ranks that end at once starve mpirun, which then misses how they ended.
-constexpr int kManyRanks = 100;
-constexpr useconds_t kBetweenEndsUs = 10'000;
+// Many ranks that end at once starve mpirun, which then misses how they ended. So those of one host
+// queue for a lock on their own program, which each holds until it is gone. Where MPI_Finalize waits
+// for all ranks, they cannot.
+void QueueForTheEnd() {
+  const char* no_barrier = std::getenv("OMPI_MCA_async_mpi_finalize");
+  if (!OneHost() || no_barrier == nullptr || std::strcmp(no_barrier, "1") != 0) return;
+  const int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (program >= 0) flock(program, LOCK_EX);  // stays open
+}
+
+// MPI's own waits look again and again; where many ranks share a core, they keep each other, and
+// mpirun, from running. This sleeps between looks, longer and longer, up to 50 us a rank.
+void Await(MPI_Request* request) {
+  int ranks = 1;
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  const useconds_t longest = 50u * static_cast<useconds_t>(ranks);
+  int done = 0;
+  for (useconds_t nap = 20; MPI_Test(request, &done, MPI_STATUS_IGNORE), !done;
+       nap = std::min(nap * 2, longest)) {
+    usleep(nap);
+  }
+}
 
 }  // namespace
 
@@ -103,10 +125,18 @@ void MpiSession::FindHosts() {
   MPI_Allgather(&lowest, 1, MPI_INT, host_of_.data(), 1, MPI_INT, MPI_COMM_WORLD);
 }
 
+void MpiSession::AwaitAll() const {
+  MPI_Request request;
+  MPI_Ibarrier(MPI_COMM_WORLD, &request);
+  Await(&request);
+}
+
 absl::Status MpiSession::AgreeOnStatus(const absl::Status& mine) const {
   const int vote = mine.ok() ? size_ : rank_;
   int first = size_;
-  MPI_Allreduce(&vote, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+  MPI_Request request;
+  MPI_Iallreduce(&vote, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD, &request);
+  Await(&request);
   if (first == size_) return absl::OkStatus();
   std::string text(mine.message());
   int size = static_cast<int>(text.size());
@@ -122,10 +152,8 @@ MpiSession::~MpiSession() {
   MPI_Initialized(&initialized);
   MPI_Finalized(&finalized);
   if (!initialized || finalized) return;
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (RanksOfHost() > kManyRanks) {
-    usleep(kBetweenEndsUs * static_cast<useconds_t>(FromMpirun("OMPI_COMM_WORLD_LOCAL_RANK")));
-  }
+  AwaitAll();
+  QueueForTheEnd();
   MPI_Finalize();
 }
 

@@ -27,6 +27,8 @@ class MpiSession {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
+  // Collective. Returns when all ranks are here; asleep meanwhile, while MPI's own barrier spins.
+  void AwaitAll() const;
   // Collective. Ok if all ranks are, else the error of the lowest that is not, in all of them.
   absl::Status AgreeOnStatus(const absl::Status& mine) const;
   // By rank: the lowest rank on the same host.

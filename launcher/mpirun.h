@@ -23,9 +23,6 @@ struct MpirunJob {
   std::function<void(int done, int of)> progress;  // may be empty
 };
 
-// mpirun and all its arguments. As root `--allow-run-as-root` is among them.
-std::vector<std::string> MpirunArguments(const MpirunJob& job, bool root);
-
 // Runs it to its end with this process's standard output. REQUIRES: one thread, no other children.
 absl::Status RunMpirun(const MpirunJob& job);
 
