@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/strings/str_format.h"
 #include "chip/check.h"
 
@@ -46,6 +47,18 @@ std::vector<std::string> AllGather(Transport& transport, absl::string_view bytes
     rest.remove_prefix(size);
   }
   return all;
+}
+
+absl::Status AgreeOnStatus(Transport& transport, const absl::Status& mine) {
+  const std::vector<std::string> all =
+      AllGather(transport, mine.ok() ? "" : absl::StrCat(mine.message(), " "));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank].empty()) continue;
+    if (!mine.ok() && rank == static_cast<size_t>(transport.process().rank)) return mine;
+    return absl::AbortedError(
+        absl::StrCat("process ", rank, ": ", absl::StripSuffix(all[rank], " ")));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status AgreeDigest(Transport& transport, uint64_t digest) {

@@ -18,6 +18,9 @@ namespace lockstep {
 // The bytes of each process, by rank, in every process.
 std::vector<std::string> AllGather(Transport& transport, absl::string_view bytes);
 
+// Ok if all processes are; else `mine`, or the error of the first process that has one.
+absl::Status AgreeOnStatus(Transport& transport, const absl::Status& mine);
+
 // Ok if all processes hold the same digest; else, in every process, an error that names the ranks
 // whose digest is not that of rank 0. Guards against ranks started with different models or plans.
 absl::Status AgreeDigest(Transport& transport, uint64_t digest);

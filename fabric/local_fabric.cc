@@ -169,4 +169,9 @@ std::vector<std::string> LocalFabric::Gather(absl::string_view bytes) {
   return {std::string(bytes)};
 }
 
+std::string LocalFabric::Scatter(std::vector<std::string> bytes) {
+  LOCKSTEP_CHECK(bytes.size() == 1, "bytes for %d processes", bytes.size());
+  return std::move(bytes.front());
+}
+
 }  // namespace lockstep

@@ -32,6 +32,7 @@ class LocalFabric : public Transport {
   std::vector<Leftover> Leftovers() const override;
   void Broadcast(std::string*) override {}
   std::vector<std::string> Gather(absl::string_view bytes) override;
+  std::string Scatter(std::vector<std::string> bytes) override;
 
   // For chips that take turns: the runs that follow step these alone (ascending), and find on the
   // links what earlier ones sent. Vectors for others wait.

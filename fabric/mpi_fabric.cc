@@ -348,4 +348,12 @@ std::vector<std::string> MpiFabric::Gather(absl::string_view bytes) {
   return all;
 }
 
+std::string MpiFabric::Scatter(std::vector<std::string> bytes) {
+  if (rank_ != 0) return TakeBytes(0);
+  LOCKSTEP_CHECK(bytes.size() == static_cast<size_t>(ranks_), "bytes for %d ranks", bytes.size());
+  for (int r = 1; r < ranks_; ++r) channels_->Send(r, kBytes, 0, bytes[r]);
+  FlushAll();
+  return std::move(bytes.front());
+}
+
 }  // namespace lockstep

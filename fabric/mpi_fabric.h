@@ -48,6 +48,7 @@ class MpiFabric : public Transport {
   std::vector<Leftover> Leftovers() const override;
   void Broadcast(std::string* bytes) override;
   std::vector<std::string> Gather(absl::string_view bytes) override;
+  std::string Scatter(std::vector<std::string> bytes) override;
 
  private:
   class Port;

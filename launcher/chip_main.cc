@@ -1,6 +1,7 @@
 // `lockstep-chip`: one MPI rank of a run. `lockstep run` starts it through mpirun; Slurm, own
 // scripts and host files can start it the same way. Only rank 0 speaks. Exit codes:
 // launcher/exit_code.h.
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -38,6 +39,14 @@ void DieWithMpirun() {
   if (getppid() == 1) std::_Exit(1);
 }
 
+// Where a host holds hundreds of ranks, what each frees goes back to the host at once; left to itself,
+// the allocator keeps more and more of it the larger the blocks were.
+void KeepLittleOfWhatIsFreed() {
+  constexpr int kBytes = 128 << 10;
+  mallopt(M_MMAP_THRESHOLD, kBytes);
+  mallopt(M_TRIM_THRESHOLD, kBytes);
+}
+
 absl::StatusOr<RunSetup> Prepare(const RunOptions& options) {
   return PrepareRun(options, TopologyDir(options.topology_dir));
 }
@@ -71,6 +80,7 @@ absl::StatusOr<std::unique_ptr<MpiSession>> Join(const RunOptions& options, int*
 
 int Main(int argc, char** argv) {
   DieWithMpirun();
+  KeepLittleOfWhatIsFreed();
   if (argc > 1 && std::strcmp(argv[1], "collective") == 0) {
     argv[1] = argv[0];
     return CollectiveAsRank(argc - 1, argv + 1);

@@ -1,15 +1,12 @@
-// Stages, routes between them, roles and starts (runtime/compiler/pipeline.h).
+// Parts of a step and their starts (runtime/compiler/pipeline.h).
 #include "runtime/compiler/pipeline.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "runtime/compiler/stage_routes.h"
-#include "runtime/machine/machine.h"
 #include "runtime/machine/verify.h"
 
 namespace lockstep {
@@ -28,122 +25,25 @@ absl::Status TheyMeet(const PipelinePart& last, const PipelinePart& part, uint32
 
 }  // namespace
 
-absl::StatusOr<std::vector<Group>> GroupsOf(const Topology& topology,
-                                            const std::vector<uint32_t>& chips,
-                                            const LinkModel& links) {
-  const int size = static_cast<int>(chips.size());
-  const int flight = FlightCycles(topology, links, Place::kNode);
-  std::vector<Group> groups;
-  for (int self = 0; self < size; ++self) {
-    Group g{size, self, std::vector<int>(size, -1), flight};
-    for (int m = 0; m < size; ++m) {
-      if (m == self) continue;
-      const std::vector<LinkId> there =
-          topology.LinksBetween(ChipId(chips[self]), ChipId(chips[m]));
-      if (there.empty()) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("topology ", topology.name(), ": no link from chip", chips[self],
-                         " to chip", chips[m], "; tensor parallel needs fully connected chips"));
-      }
-      g.port[m] = topology.link(there.front()).from_port.value();
-    }
-    groups.push_back(std::move(g));
-  }
-  return groups;
-}
-
-uint32_t Pipeline::LastChip() const {
-  uint32_t last = 0;
-  for (const PipelineStage& stage : stages) {
-    for (uint32_t chip : stage.chips) last = std::max(last, chip);
-  }
-  for (const std::vector<NodeRoute>* routes : {&forward, &backward}) {
-    for (const NodeRoute& route : *routes) {
-      for (uint32_t chip : route.relay_chips()) last = std::max(last, chip);
-    }
-  }
-  return last;
-}
-
-uint64_t Pipeline::Digest() const {
-  std::string all = absl::StrCat(absl::Hex(plan.Digest()));
-  for (const PipelineStage& stage : stages) {
-    for (const Range& r : {stage.shape.layers, stage.shape.embedding, stage.shape.head}) {
-      absl::StrAppend(&all, ";", r.begin, "-", r.end);
-    }
-    for (size_t m = 0; m < stage.chips.size(); ++m) {
-      absl::StrAppend(&all, ",", stage.chips[m], "@", stage.groups[m].flight_cycles);
-    }
-  }
-  std::vector<const std::vector<NodeRoute>*> all_routes = {&forward, &backward};
-  if (plan.batch > 1) all_routes.push_back(&spread);
-  for (const std::vector<NodeRoute>* routes : all_routes) {
-    for (const NodeRoute& route : *routes) {
-      for (size_t m = 0; m < stages.front().chips.size(); ++m) {
-        absl::StrAppend(&all, "|", route.SendPicture(static_cast<int>(m)),
-                        route.ReceivePicture(static_cast<int>(m)));
-      }
-      for (size_t i = 0; i < route.relay_chips().size(); ++i) {
-        absl::StrAppend(&all, "|", route.relay_chips()[i], route.RelayPicture(static_cast<int>(i)));
-      }
-    }
-  }
-  return XXH64(all.data(), all.size(), 0);
-}
-
-Pipeline OneStage(Plan plan, std::vector<Group> groups) {
-  PipelineStage stage{WholeModel(plan.model), {}, std::move(groups)};
-  for (uint32_t chip = 0; chip < stage.groups.size(); ++chip) stage.chips.push_back(chip);
-  return {std::move(plan), {std::move(stage)}, {}, {}};
-}
-
-absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topology& topology,
-                                      const LinkModel& links, const ChipTiming& timing) {
-  Pipeline out{deployment.plan, {}, {}, {}};
-  for (const Deployment::Stage& stage : deployment.stages) {
-    PipelineStage made{{stage.layers, stage.embedding, stage.head}, {}, {}};
-    for (ChipId chip : stage.chips) made.chips.push_back(chip.value());
-    ASSIGN_OR_RETURN(made.groups, GroupsOf(topology, made.chips, links));
-    out.stages.push_back(std::move(made));
-  }
-  std::vector<std::vector<Group>> groups;
-  for (const PipelineStage& stage : out.stages) groups.push_back(stage.groups);
-  StageRoutes routes(deployment, groups, topology, links, timing);
-  for (int s = 0; s + 1 < static_cast<int>(out.stages.size()); ++s) {
-    ASSIGN_OR_RETURN(NodeRoute there, routes.Between(s, s + 1));
-    ASSIGN_OR_RETURN(NodeRoute back, routes.Between(s + 1, s));
-    out.spread.push_back(routes.Spread(s, s + 1, there));
-    out.forward.push_back(std::move(there));
-    out.backward.push_back(std::move(back));
-  }
-  return out;
-}
-
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::Create(Pipeline pipeline,
                                                                            const ChipTiming& timing,
                                                                            Step step, int threads,
                                                                            Ways ways) {
-  std::shared_ptr<CompiledPipeline> out(
-      new CompiledPipeline(std::move(pipeline), timing, step, ways));
-  for (size_t s = 0; s < out->pipeline_.stages.size(); ++s) {
-    const std::vector<uint32_t>& chips = out->pipeline_.stages[s].chips;
-    for (size_t m = 0; m < chips.size(); ++m) {
-      out->seats_.emplace(chips[m], Seat{static_cast<int>(s), static_cast<int>(m)});
-    }
-  }
+  const auto programs = std::make_shared<PipelinePrograms>(std::move(pipeline), timing, step);
+  std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(programs, ways));
   out->ListParts();
-  if (threads > 0) RETURN_IF_ERROR(out->CompileAll(threads));
+  if (threads > 0) RETURN_IF_ERROR(programs->CompileAll(out->parts_, threads));
   RETURN_IF_ERROR(out->SetStarts(out->parts_));
   out->latency_ = out->cycles();
-  if (out->pipeline_.plan.sequences == 1) return out;
+  if (out->pipeline().plan.sequences == 1) return out;
   out->Repeat();
-  if (threads > 0) RETURN_IF_ERROR(out->CompileAll(threads));
+  if (threads > 0) RETURN_IF_ERROR(programs->CompileAll(out->parts_, threads));
   return out;
 }
 
 // A step is one row of parts, each receiving from the one before.
 void CompiledPipeline::ListParts() {
-  const std::vector<PipelineStage>& stages = pipeline_.stages;
+  const std::vector<PipelineStage>& stages = pipeline().stages;
   const int last = static_cast<int>(stages.size()) - 1;
   const auto embeds = [&](int s) { return stages[s].shape.embedding.size() > 0; };
   const auto heads = [&](int s) { return stages[s].shape.head.size() > 0; };
@@ -153,21 +53,21 @@ void CompiledPipeline::ListParts() {
     if (heads(last - s)) first_head = last - s;
   }
   for (int s = deepest; s > 0; --s) {
-    const NodeRoute* in = s < deepest ? &pipeline_.backward[s] : nullptr;
-    AddPart(s, {embeds(s), in, false, &pipeline_.backward[s - 1], false});
+    const NodeRoute* in = s < deepest ? &pipeline().backward[s] : nullptr;
+    AddPart(s, {embeds(s), in, false, &pipeline().backward[s - 1], false});
   }
   for (int s = 0; s <= last; ++s) {
     PartShape part{s == 0 && embeds(0), nullptr, true, nullptr, s == last && heads(s)};
     if (s > 0) part.receive = &Forward(s - 1);
-    if (s == 0 && deepest > 0) part.receive = &pipeline_.backward[0];
+    if (s == 0 && deepest > 0) part.receive = &pipeline().backward[0];
     if (s < last) part.send = &Forward(s);
-    if (s == last && first_head < last) part.send = &pipeline_.backward[s - 1];
+    if (s == last && first_head < last) part.send = &pipeline().backward[s - 1];
     part.to_head = s == last;
     AddPart(s, part);
   }
   for (int s = last - 1; s >= first_head; --s) {
-    const NodeRoute* out = s > first_head ? &pipeline_.backward[s - 1] : nullptr;
-    PartShape part{false, &pipeline_.backward[s], false, out, heads(s)};
+    const NodeRoute* out = s > first_head ? &pipeline().backward[s - 1] : nullptr;
+    PartShape part{false, &pipeline().backward[s], false, out, heads(s)};
     part.to_head = true;
     AddPart(s, part);
   }
@@ -175,15 +75,15 @@ void CompiledPipeline::ListParts() {
 
 // Takes the hidden vectors of all positions to the next stage.
 const NodeRoute& CompiledPipeline::Forward(int stage) const {
-  const int words = batch() * pipeline_.plan.hidden_words();
-  const bool spread = ways_ == Ways::kSpread && pipeline_.spread[stage].Gain(words) > 0;
-  return spread ? pipeline_.spread[stage] : pipeline_.forward[stage];
+  const int words = batch() * pipeline().plan.hidden_words();
+  const bool spread = ways_ == Ways::kSpread && pipeline().spread[stage].Gain(words) > 0;
+  return spread ? pipeline().spread[stage] : pipeline().forward[stage];
 }
 
 // The part, and what third chips do of the transfer that it sends.
 void CompiledPipeline::AddPart(int stage, const PartShape& shape) {
   PipelinePart part{stage, shape};
-  part.chips = pipeline_.stages[stage].chips;
+  part.chips = pipeline().stages[stage].chips;
   parts_.push_back(part);
   if (shape.send == nullptr || shape.send->relay_chips().empty()) return;
   part.shape = {};
@@ -197,7 +97,7 @@ void CompiledPipeline::AddPart(int stage, const PartShape& shape) {
 absl::Status CompiledPipeline::SetStarts(std::vector<PipelinePart>& row) {
   int64_t first_sent = 0, earliest = 0, done = 0;
   for (PipelinePart& part : row) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
+    ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, programs_->RoleOf(part, 0));
     const bool receives = part.shape.receive != nullptr || part.shape.relay != nullptr;
     part.start = receives ? first_sent - role->compiled.received_from : done;
     part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
@@ -205,14 +105,14 @@ absl::Status CompiledPipeline::SetStarts(std::vector<PipelinePart>& row) {
     if (part.shape.relay == nullptr) part.sram = role->compiled.layout.use;
     first_sent = part.start + role->compiled.sent_from;
     earliest = std::min(earliest, part.start);
-    done = part.end + DrainCycles(timing_);
+    done = part.end + DrainCycles(timing());
   }
   std::map<uint32_t, const PipelinePart*> before;
   for (PipelinePart& part : row) {
     part.start -= earliest, part.end -= earliest;
     for (uint32_t chip : part.chips) {
       const PipelinePart*& last = before[chip];
-      if (last != nullptr && part.start < last->end + DrainCycles(timing_)) {
+      if (last != nullptr && part.start < last->end + DrainCycles(timing())) {
         return TheyMeet(*last, part, chip);
       }
       last = &part;
@@ -227,10 +127,75 @@ int64_t CompiledPipeline::cycles() const {
   return end;
 }
 
-std::optional<CompiledPipeline::Seat> CompiledPipeline::SeatOf(uint32_t chip) const {
-  const auto at = seats_.find(chip);
-  if (at == seats_.end()) return std::nullopt;
-  return at->second;
+std::vector<const PipelinePart*> CompiledPipeline::PartsAt(uint32_t chip) const {
+  std::vector<const PipelinePart*> out;
+  const std::optional<Seat> seat = SeatOf(chip);
+  for (const PipelinePart& part : parts_) {
+    if (part.shape.relay == nullptr && (!seat || part.stage != seat->stage)) continue;
+    if (std::find(part.chips.begin(), part.chips.end(), chip) != part.chips.end()) {
+      out.push_back(&part);
+    }
+  }
+  std::sort(out.begin(), out.end(),
+            [](const auto* a, const auto* b) { return a->start < b->start; });
+  return out;
+}
+
+absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsOf(uint32_t chip) {
+  std::vector<ChipPart> out;
+  for (const PipelinePart* part : PartsAt(chip)) {
+    const auto at = std::find(part->chips.begin(), part->chips.end(), chip);
+    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
+                     programs_->RoleOf(*part, static_cast<int>(at - part->chips.begin())));
+    out.push_back({part, std::move(role)});
+  }
+  return out;
+}
+
+namespace {
+
+// Two cables take words as fast as sums over the chips of a node are made, of which each link
+// carries two vectors a word at least (StepEmitter::SumsTravelAsHalf).
+constexpr size_t kCablesEnough = 2;
+
+// A batch's programs with transfers spread over third chips, if that ends it earlier: where
+// transfers wait for the cables, and not where words are made more slowly. Third chips must have
+// nothing else to do meanwhile, so batches that follow each other go without.
+std::shared_ptr<CompiledPipeline> SpreadIfEarlier(std::shared_ptr<CompiledPipeline> one,
+                                                  int threads) {
+  const Pipeline& pipeline = one->pipeline();
+  const int words = one->batch() * pipeline.plan.hidden_words();
+  bool gains = false;
+  for (size_t s = 0; s < pipeline.spread.size(); ++s) {
+    const bool waits =
+        pipeline.plan.chips == 1 || pipeline.forward[s].cables().size() < kCablesEnough;
+    gains = gains || (waits && pipeline.spread[s].Gain(words) > 0);
+  }
+  if (one->batch() == 1 || !gains) return one;
+  auto spread = CompiledPipeline::Create(pipeline, one->timing(), CompiledPipeline::Step::kBatch,
+                                         threads, CompiledPipeline::Ways::kSpread);
+  return spread.ok() && (*spread)->cycles() < one->cycles() ? *spread : one;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(
+    const std::shared_ptr<CompiledPipeline>& token, int threads) {
+  const Plan& plan = token->pipeline().plan;
+  std::shared_ptr<CompiledPipeline> one = token;
+  if (plan.batch > 1) {
+    ASSIGN_OR_RETURN(one, CompiledPipeline::Create(token->pipeline(), token->timing(),
+                                                   CompiledPipeline::Step::kBatch, threads));
+  }
+  if (plan.flight <= plan.batch) return SpreadIfEarlier(std::move(one), threads);
+  return CompiledPipeline::CreateFlight(*one);
+}
+
+Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts) {
+  Launches out;
+  for (const CompiledPipeline::ChipPart& p : parts)
+    out.push_back({p.role->schedule, p.part->start});
+  return out;
 }
 
 }  // namespace lockstep

@@ -23,84 +23,27 @@
 //   layers                 p0   p1   p2   p3                p4 ..
 //
 // Of several sequences one's positions in flight follow the other's.
-//
-// Chips in one role share one program: the same part on the same shapes, by the same member of a
-// node, with the same cables in use. Starts differ.
 
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "chip/timing_check.h"
 #include "fabric/launch.h"
-#include "fabric/link_model.h"
-#include "fabric/topology.h"
-#include "runtime/compiler/compiler.h"
-#include "runtime/compiler/deployment.h"
+#include "runtime/compiler/pipeline_programs.h"
+#include "runtime/compiler/pipeline_stages.h"
 
 namespace lockstep {
 
-struct PipelineStage {
-  StageShape shape;
-  std::vector<uint32_t> chips;  // of the fabric, by member
-  std::vector<Group> groups;    // by member
-};
-
-struct Pipeline {
-  Plan plan;  // of the chips of each stage
-  std::vector<PipelineStage> stages;
-  std::vector<NodeRoute> forward;   // [s]: from stage s to s + 1
-  std::vector<NodeRoute> backward;  // [s]: from stage s + 1 to s
-  // [s]: forward, and ways over third chips beside it, for transfers of many positions.
-  std::vector<NodeRoute> spread = {};
-
-  // The highest number of a chip that has work, be it only to pass something on.
-  uint32_t LastChip() const;
-  // Of all that decides programs and images: ranks compare it before they start.
-  uint64_t Digest() const;
-};
-
-// The group that `chips` of a topology form, as each of them sees it; all must be cabled to each
-// other.
-absl::StatusOr<std::vector<Group>> GroupsOf(const Topology& topology,
-                                            const std::vector<uint32_t>& chips,
-                                            const LinkModel& links);
-
-// The whole model on one node whose members are chips 0, 1, ...
-Pipeline OneStage(Plan plan, std::vector<Group> groups);
-
-// Errors: stages that follow each other without any way between chips that they use.
-absl::StatusOr<Pipeline> MakePipeline(const Deployment& deployment, const Topology& topology,
-                                      const LinkModel& links, const ChipTiming& timing);
-
-// A program and what it was made for.
-struct Role {
-  CompiledChip compiled;
-  std::shared_ptr<const Schedule> schedule;
-  LinkCounts sent{};                               // vectors, by link
-  std::shared_ptr<const ProgramCheck> check = {};  // null: not made yet
-};
-
-// One part of a step: on one node, or on third chips on the way from it to the next.
-struct PipelinePart {
-  int stage;
-  PartShape shape;
-  absl::Span<const uint32_t> chips = {};  // of the fabric, by member; of the pipeline's
-  int64_t start = 0, end = 0;             // cycles; of member 0's program
-  int position = 0;                       // of those in flight; of a batch the first
-  int64_t weight_stream_bytes = 0;        // a chip's
-  SramUse sram = {};                      // of the stage, a chip's
-};
-
-// Programs of a pipeline. Immutable but for roles compiled on the way; one thread.
+// A step of a pipeline. Immutable but for programs compiled on the way; one thread.
 class CompiledPipeline {
  public:
-  // Of one token, or of a batch of the plan's size.
-  enum class Step : uint8_t { kToken, kBatch };
+  using Step = PipelinePrograms::Step;
   // Over what large transfers go: the cables, or `spread` of the pipeline where that gains.
   enum class Ways : uint8_t { kCables, kSpread };
 
@@ -119,12 +62,22 @@ class CompiledPipeline {
   static absl::StatusOr<std::shared_ptr<CompiledPipeline>> CreateFlight(
       const CompiledPipeline& one);
 
-  const Pipeline& pipeline() const { return pipeline_; }
-  const ChipTiming& timing() const { return timing_; }
+  // What decides when the parts run, for processes that need not compile them all: v1.StepOutline.
+  std::string Outline() const;
+  // The step that gave `outline`, of the same pipeline, its programs not yet compiled. token: null,
+  // or another step of it, whose programs serve here where they are of the same kind. Errors:
+  // kDataLoss, for what Outline never gives.
+  static absl::StatusOr<std::shared_ptr<CompiledPipeline>> FromOutline(
+      const Pipeline& pipeline, const ChipTiming& timing, absl::string_view outline,
+      const CompiledPipeline* token = nullptr);
+
+  const Pipeline& pipeline() const { return programs_->pipeline(); }
+  const ChipTiming& timing() const { return programs_->timing(); }
+  PipelinePrograms& programs() const { return *programs_; }
   // Positions that a part takes.
-  int batch() const { return step_ == Step::kBatch ? pipeline_.plan.batch : 1; }
+  int batch() const { return programs_->batch(); }
   // Positions of a part whose logits the host wants.
-  int logit_rows() const { return pipeline_.plan.batch_logits ? batch() : 1; }
+  int logit_rows() const { return pipeline().plan.batch_logits ? batch() : 1; }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
   int64_t cycles() const;  // of a step of all sequences, until the last part's end
   int64_t latency() const { return latency_; }  // of one sequence's step
@@ -134,29 +87,24 @@ class CompiledPipeline {
   int group() const { return group_; }
   int64_t group_period() const { return group_period_; }
 
-  // Where a chip of the fabric stands; nothing for chips that no stage holds.
-  struct Seat {
-    int stage, member;
-  };
-  std::optional<Seat> SeatOf(uint32_t chip) const;
-
+  using Seat = PipelinePrograms::Seat;
+  std::optional<Seat> SeatOf(uint32_t chip) const { return programs_->SeatOf(chip); }
+  // By start, what it passes on among them.
+  std::vector<const PipelinePart*> PartsAt(uint32_t chip) const;
   struct ChipPart {
     const PipelinePart* part;
     std::shared_ptr<const Role> role;
   };
-  // The chip's parts by start, what it passes on among them; roles are compiled when first asked
-  // for. Errors: CompileChip's.
+  // Those of PartsAt; roles are compiled when first asked for. Errors: CompileChip's.
   absl::StatusOr<std::vector<ChipPart>> PartsOf(uint32_t chip);
-  absl::StatusOr<std::shared_ptr<const Role>> RoleOf(const PipelinePart& part, int member);
   // Of the first chip of the part.
-  const Role& FirstRoleOf(const PipelinePart& part) const;
-  size_t roles() const { return roles_.size(); }
-  // Hands over what is known of the programs (chip/timing_check.h).
-  void TellChecks(CheckCache& checks) const;
+  const Role& FirstRoleOf(const PipelinePart& part) const { return programs_->FirstRoleOf(part); }
+  size_t roles() const { return programs_->roles(); }
+  void TellChecks(CheckCache& checks) const { programs_->TellChecks(checks); }
 
  private:
-  CompiledPipeline(Pipeline pipeline, const ChipTiming& timing, Step step, Ways ways)
-      : pipeline_(std::move(pipeline)), timing_(timing), step_(step), ways_(ways) {}
+  CompiledPipeline(std::shared_ptr<PipelinePrograms> programs, Ways ways)
+      : programs_(std::move(programs)), ways_(ways) {}
   struct RowGroup;
   void ListParts();
   void AddPart(int stage, const PartShape& shape);
@@ -166,27 +114,12 @@ class CompiledPipeline {
   absl::StatusOr<std::vector<PipelinePart>> WithoutHeads(const std::vector<PipelinePart>& row);
   absl::Status FollowOn(int rows);
   absl::Status FollowInGroups(int rows);
-  // Of all parts and members that have no program yet, on threads.
-  absl::Status CompileAll(int threads);
-  // placements: null, or empty and then filled, or followed (CompileChip).
-  absl::StatusOr<std::shared_ptr<const Role>> CompileRole(const PipelinePart& part, int member,
-                                                          bool check, Placements* placements) const;
-  absl::StatusOr<CompiledChip> CompilePart(const PipelinePart& part, int member,
-                                           const Placements* known) const;
-  // What decides a program, of one member, or of all of them the placements.
-  std::string Picture(const PipelinePart& part, std::optional<int> member) const;
-  std::string ShapePicture(const StageShape& shape) const;
-  const StageShape* StageOfRelay(const PipelinePart& part, int member) const;
 
-  const Pipeline pipeline_;
-  const ChipTiming timing_;
-  const Step step_;
+  const std::shared_ptr<PipelinePrograms> programs_;  // steps of one kind may share them
   const Ways ways_;
   std::vector<PipelinePart> parts_;
   int64_t latency_ = 0, period_ = 0, group_period_ = 0;
   int group_ = 0;
-  std::map<uint32_t, Seat> seats_;
-  std::map<std::string, std::shared_ptr<const Role>> roles_;  // by picture
 };
 
 // The step that takes plan.prompt_positions() > 1 positions of a prompt: a batch, or several that

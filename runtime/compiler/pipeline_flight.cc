@@ -103,9 +103,9 @@ struct CompiledPipeline::RowGroup {
 };
 
 void CompiledPipeline::Repeat() {
-  const int sequences = pipeline_.plan.sequences;
+  const int sequences = pipeline().plan.sequences;
   const Parts one = parts_;
-  period_ = LeastPeriod(one, one, sequences - 1, DrainCycles(timing_), 1);
+  period_ = LeastPeriod(one, one, sequences - 1, DrainCycles(timing()), 1);
   for (int s = 1; s < sequences; ++s) {
     for (PipelinePart part : one) {
       part.shape.sequence = s;
@@ -116,15 +116,12 @@ void CompiledPipeline::Repeat() {
 
 absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight(
     const CompiledPipeline& one) {
-  std::shared_ptr<CompiledPipeline> out(
-      new CompiledPipeline(one.pipeline_, one.timing_, one.step_, Ways::kCables));
-  const Plan& plan = out->pipeline_.plan;
+  std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(one.programs_, Ways::kCables));
+  const Plan& plan = out->pipeline().plan;
   const int rows = plan.flight / out->batch();
   LOCKSTEP_CHECK(
-      rows > 1 && plan.flight % out->batch() == 0 && out->pipeline_.stages.size() > 1,
+      rows > 1 && plan.flight % out->batch() == 0 && out->pipeline().stages.size() > 1,
       "%d positions in flight", plan.flight);
-  out->seats_ = one.seats_;
-  out->roles_ = one.roles_;
   out->ListParts();
   RETURN_IF_ERROR(out->SetStarts(out->parts_));
   out->latency_ = out->cycles();
@@ -139,7 +136,7 @@ absl::StatusOr<std::vector<PipelinePart>> CompiledPipeline::WithoutHeads(const P
     if (part.shape.to_head && !part.shape.layers) break;
     if (part.shape.to_head) {
       part.shape.head = part.shape.to_head = false, part.shape.send = nullptr;
-      ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, RoleOf(part, 0));
+      ASSIGN_OR_RETURN(const std::shared_ptr<const Role> role, programs_->RoleOf(part, 0));
       part.end = part.start + std::max(role->schedule->end, role->compiled.moved_until + 1);
       part.weight_stream_bytes = role->compiled.weight_stream_bytes;
     }
@@ -150,10 +147,10 @@ absl::StatusOr<std::vector<PipelinePart>> CompiledPipeline::WithoutHeads(const P
 
 // rows: of each sequence; one sequence's after the other's.
 absl::Status CompiledPipeline::FollowOn(int rows) {
-  const int sequences = pipeline_.plan.sequences;
+  const int sequences = pipeline().plan.sequences;
   const Parts last = std::move(parts_);
   ASSIGN_OR_RETURN(const Parts one, WithoutHeads(last));
-  period_ = PeriodOfRows(one, last, sequences, DrainCycles(timing_));
+  period_ = PeriodOfRows(one, last, sequences, DrainCycles(timing()));
   parts_.clear();
   for (int i = 0; i < rows * sequences; ++i) {
     const int s = i / rows, r = i % rows;
@@ -172,7 +169,7 @@ absl::Status CompiledPipeline::FollowOn(int rows) {
 // kept at the first stage, and then their layers follow each other: that way is gone once for the
 // group.
 absl::Status CompiledPipeline::FollowInGroups(int rows) {
-  const int64_t drain = DrainCycles(timing_);
+  const int64_t drain = DrainCycles(timing());
   RowGroup group;
   for (const PipelinePart& part : parts_) {
     const bool first = part.shape.layers && part.stage == 0;
@@ -195,8 +192,8 @@ absl::Status CompiledPipeline::FollowInGroups(int rows) {
   group.gather_period = LeastPeriod(group.gather, group.gather, kAny, drain, 1);
   group.layers_period = period_ = PeriodOfRows(group.layers, group.last, 1, drain);
 
-  const int sequences = pipeline_.plan.sequences;
-  const int most = std::min(pipeline_.plan.inbox, rows), groups = CeilDiv(rows, most);
+  const int sequences = pipeline().plan.sequences;
+  const int most = std::min(pipeline().plan.inbox, rows), groups = CeilDiv(rows, most);
   const int rest = rows - (groups - 1) * most;  // rows of the last group
   group_ = most * batch();
   group_period_ = PeriodOfRows(group.Outline(most, false, drain), group.Outline(rest, true, drain),

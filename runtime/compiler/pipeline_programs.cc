@@ -1,31 +1,51 @@
-// The programs of a pipeline: which chips share one, and their compilation
-// (runtime/compiler/pipeline.h).
+// Which chips share a program, its compilation, and placements for other processes
+// (runtime/compiler/pipeline_programs.h).
+#include "runtime/compiler/pipeline_programs.h"
+
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <set>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
-#include "runtime/compiler/pipeline.h"
+#include "lockstep/v1/step_outline.pb.h"
 #include "runtime/compiler/prefill.h"
 #include "runtime/compiler/relay.h"
 
 namespace lockstep {
 
-std::string CompiledPipeline::ShapePicture(const StageShape& shape) const {
+PipelinePrograms::PipelinePrograms(Pipeline pipeline, const ChipTiming& timing, Step step)
+    : pipeline_(std::move(pipeline)), timing_(timing), step_(step) {
+  for (size_t s = 0; s < pipeline_.stages.size(); ++s) {
+    const std::vector<uint32_t>& chips = pipeline_.stages[s].chips;
+    for (size_t m = 0; m < chips.size(); ++m) {
+      seats_.emplace(chips[m], Seat{static_cast<int>(s), static_cast<int>(m)});
+    }
+  }
+}
+
+std::optional<PipelinePrograms::Seat> PipelinePrograms::SeatOf(uint32_t chip) const {
+  const auto at = seats_.find(chip);
+  if (at == seats_.end()) return std::nullopt;
+  return at->second;
+}
+
+std::string PipelinePrograms::ShapePicture(const StageShape& shape) const {
   return absl::StrCat(shape.layers.size(), "+", pipeline_.plan.ShardRows(shape.embedding), "+",
                       pipeline_.plan.ShardRows(shape.head));
 }
 
 // A third chip that belongs to a stage keeps to its layout.
-const StageShape* CompiledPipeline::StageOfRelay(const PipelinePart& part, int member) const {
+const StageShape* PipelinePrograms::StageOfRelay(const PipelinePart& part, int member) const {
   const std::optional<Seat> seat = SeatOf(part.chips[member]);
   return seat ? &pipeline_.stages[seat->stage].shape : nullptr;
 }
 
-std::string CompiledPipeline::Picture(const PipelinePart& part, std::optional<int> member) const {
+std::string PipelinePrograms::Picture(const PipelinePart& part, std::optional<int> member) const {
   if (part.shape.relay != nullptr) {
     LOCKSTEP_CHECK(member, "third chips of stage %d have placements of their own", part.stage);
     const StageShape* of = StageOfRelay(part, *member);
@@ -51,16 +71,21 @@ std::string CompiledPipeline::Picture(const PipelinePart& part, std::optional<in
   return out;
 }
 
-absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::RoleOf(const PipelinePart& part,
+Placements* PipelinePrograms::PlacementsOf(const PipelinePart& part) {
+  return part.shape.relay != nullptr ? nullptr : &placements_[Picture(part, std::nullopt)];
+}
+
+absl::StatusOr<std::shared_ptr<const Role>> PipelinePrograms::RoleOf(const PipelinePart& part,
                                                                      int member) {
   const std::string picture = Picture(part, member);
   if (const auto at = roles_.find(picture); at != roles_.end()) return at->second;
-  ASSIGN_OR_RETURN(std::shared_ptr<const Role> role, CompileRole(part, member, false, nullptr));
+  ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
+                   Compile(part, member, false, PlacementsOf(part)));
   roles_.emplace(picture, role);
   return role;
 }
 
-absl::StatusOr<CompiledChip> CompiledPipeline::CompilePart(const PipelinePart& part, int member,
+absl::StatusOr<CompiledChip> PipelinePrograms::CompilePart(const PipelinePart& part, int member,
                                                            const Placements* known) const {
   const Plan& plan = pipeline_.plan;
   if (part.shape.relay != nullptr) {
@@ -71,7 +96,7 @@ absl::StatusOr<CompiledChip> CompiledPipeline::CompilePart(const PipelinePart& p
   return compile(plan, stage.shape, part.shape, stage.groups[member], timing_, known);
 }
 
-absl::StatusOr<std::shared_ptr<const Role>> CompiledPipeline::CompileRole(
+absl::StatusOr<std::shared_ptr<const Role>> PipelinePrograms::Compile(
     const PipelinePart& part, int member, bool check, Placements* placements) const {
   const bool known = placements != nullptr && !placements->empty();
   ASSIGN_OR_RETURN(CompiledChip compiled,
@@ -106,34 +131,30 @@ void OnThreads(int threads, size_t jobs, const std::function<void(size_t)>& work
 }  // namespace
 
 // One program of each kind of stage is compiled first; the other members' follow its placements.
-absl::Status CompiledPipeline::CompileAll(int threads) {
+absl::Status PipelinePrograms::CompileAll(absl::Span<const PipelinePart> parts, int threads) {
   struct Job {
     const PipelinePart* part;
     int member;
     Placements* placements;
     absl::StatusOr<std::shared_ptr<const Role>> role = nullptr;
   };
-  std::map<std::string, Placements> placements;
   std::map<std::string, Job> by_picture;
+  std::set<const Placements*> led;
   std::vector<Job*> first, others;
-  for (const PipelinePart& part : parts_) {
-    const bool relays = part.shape.relay != nullptr;  // each third chip has placements of its own
-    Placements* shared = nullptr;
-    bool leads = false;
-    if (!relays) {
-      const auto [known, made] = placements.try_emplace(Picture(part, std::nullopt));
-      shared = &known->second, leads = made;
-    }
+  for (const PipelinePart& part : parts) {
+    Placements* const shared = PlacementsOf(part);  // stays where it is
     for (int m = 0; m < static_cast<int>(part.chips.size()); ++m) {
       if (roles_.count(Picture(part, m)) > 0) continue;
       const auto [at, made] = by_picture.try_emplace(Picture(part, m), Job{&part, m, shared});
-      if (made) (relays || (leads && m == 0) ? first : others).push_back(&at->second);
+      if (!made) continue;
+      const bool leads = shared == nullptr || (shared->empty() && led.insert(shared).second);
+      (leads ? first : others).push_back(&at->second);
     }
   }
   for (const std::vector<Job*>* jobs : {&first, &others}) {
     OnThreads(threads, jobs->size(), [&](size_t i) {
       Job& job = *(*jobs)[i];
-      job.role = CompileRole(*job.part, job.member, true, job.placements);
+      job.role = Compile(*job.part, job.member, true, job.placements);
     });
     for (const Job* job : *jobs) RETURN_IF_ERROR(job->role.status());
   }
@@ -143,79 +164,60 @@ absl::Status CompiledPipeline::CompileAll(int threads) {
   return absl::OkStatus();
 }
 
-void CompiledPipeline::TellChecks(CheckCache& checks) const {
+void PipelinePrograms::TellChecks(CheckCache& checks) const {
   for (const auto& [picture, role] : roles_) {
     if (role->check != nullptr) checks.Remember(role->schedule, role->check);
   }
 }
 
-const Role& CompiledPipeline::FirstRoleOf(const PipelinePart& part) const {
+const Role& PipelinePrograms::FirstRoleOf(const PipelinePart& part) const {
   const auto at = roles_.find(Picture(part, 0));
   LOCKSTEP_CHECK(at != roles_.end(), "stage %d has no program", part.stage);
   return *at->second;
 }
 
-absl::StatusOr<std::vector<CompiledPipeline::ChipPart>> CompiledPipeline::PartsOf(uint32_t chip) {
-  std::vector<ChipPart> out;
-  const std::optional<Seat> seat = SeatOf(chip);
-  for (const PipelinePart& part : parts_) {
-    const bool relays = part.shape.relay != nullptr;
-    if (!relays && (!seat || part.stage != seat->stage)) continue;
-    const auto at = std::find(part.chips.begin(), part.chips.end(), chip);
-    if (at == part.chips.end()) continue;
-    ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
-                     RoleOf(part, static_cast<int>(at - part.chips.begin())));
-    out.push_back({&part, std::move(role)});
+std::string PipelinePrograms::Wanted(absl::Span<const PipelinePart* const> parts) const {
+  std::set<std::string> kinds;
+  for (const PipelinePart* part : parts) {
+    if (part->shape.relay == nullptr) kinds.insert(Picture(*part, std::nullopt));
   }
-  std::sort(out.begin(), out.end(),
-            [](const ChipPart& a, const ChipPart& b) { return a.part->start < b.part->start; });
-  return out;
+  v1::Placements wanted;
+  for (const std::string& kind : kinds) {
+    if (placements_.count(kind) == 0) wanted.add_kinds()->set_name(kind);
+  }
+  return wanted.SerializeAsString();
 }
 
-namespace {
-
-// Two cables take words as fast as sums over the chips of a node are made, of which each link
-// carries two vectors a word at least (StepEmitter::SumsTravelAsHalf).
-constexpr size_t kCablesEnough = 2;
-
-// A batch's programs with transfers spread over third chips, if that ends it earlier: where
-// transfers wait for the cables, and not where words are made more slowly. Third chips must have
-// nothing else to do meanwhile, so batches that follow each other go without.
-std::shared_ptr<CompiledPipeline> SpreadIfEarlier(std::shared_ptr<CompiledPipeline> one,
-                                                  int threads) {
-  const Pipeline& pipeline = one->pipeline();
-  const int words = one->batch() * pipeline.plan.hidden_words();
-  bool gains = false;
-  for (size_t s = 0; s < pipeline.spread.size(); ++s) {
-    const bool waits =
-        pipeline.plan.chips == 1 || pipeline.forward[s].cables().size() < kCablesEnough;
-    gains = gains || (waits && pipeline.spread[s].Gain(words) > 0);
+// Answers that follow each other are near to each other.
+absl::StatusOr<std::string> PipelinePrograms::AnswerTo(absl::string_view wanted) const {
+  v1::Placements all;
+  if (!all.ParseFromArray(wanted.data(), static_cast<int>(wanted.size()))) {
+    return absl::DataLossError("kinds of placements that cannot be read");
   }
-  if (one->batch() == 1 || !gains) return one;
-  auto spread = CompiledPipeline::Create(pipeline, one->timing(), CompiledPipeline::Step::kBatch,
-                                         threads, CompiledPipeline::Ways::kSpread);
-  return spread.ok() && (*spread)->cycles() < one->cycles() ? *spread : one;
+  for (v1::Placements::Kind& kind : *all.mutable_kinds()) {
+    const auto known = placements_.find(kind.name());
+    if (known == placements_.end()) continue;
+    int64_t before = 0;
+    for (int64_t answer : known->second) {
+      kind.add_steps(answer - before);
+      before = answer;
+    }
+  }
+  return all.SerializeAsString();
 }
 
-}  // namespace
-
-absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompilePrompt(
-    const std::shared_ptr<CompiledPipeline>& token, int threads) {
-  const Plan& plan = token->pipeline().plan;
-  std::shared_ptr<CompiledPipeline> one = token;
-  if (plan.batch > 1) {
-    ASSIGN_OR_RETURN(one, CompiledPipeline::Create(token->pipeline(), token->timing(),
-                                                   CompiledPipeline::Step::kBatch, threads));
+absl::Status PipelinePrograms::Learn(absl::string_view answer) {
+  v1::Placements all;
+  if (!all.ParseFromArray(answer.data(), static_cast<int>(answer.size()))) {
+    return absl::DataLossError("placements that cannot be read");
   }
-  if (plan.flight <= plan.batch) return SpreadIfEarlier(std::move(one), threads);
-  return CompiledPipeline::CreateFlight(*one);
-}
-
-Launches LaunchesOf(absl::Span<const CompiledPipeline::ChipPart> parts) {
-  Launches out;
-  for (const CompiledPipeline::ChipPart& p : parts)
-    out.push_back({p.role->schedule, p.part->start});
-  return out;
+  for (const v1::Placements::Kind& kind : all.kinds()) {
+    Placements known;
+    int64_t at = 0;
+    for (int64_t step : kind.steps()) known.push_back(at += step);
+    placements_[kind.name()] = std::move(known);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace lockstep

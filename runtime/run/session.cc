@@ -9,13 +9,13 @@
 #include <span>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "chip/check.h"
 #include "fabric/agreement.h"
 #include "runtime/compiler/image.h"
 #include "runtime/compiler/sequence_map.h"
 #include "runtime/machine/verify.h"
 #include "runtime/run/engine_memory.h"
+#include "runtime/run/share_step.h"
 
 namespace lockstep {
 namespace {
@@ -44,8 +44,8 @@ Session::Session(const SessionSetup& setup, Transport* transport)
     : setup_(setup),
       transport_(transport),
       checks_(setup.checks != nullptr ? setup.checks : MakeSharedChecks(setup.timing)),
-      token_{setup.compiled, {}, &Worker::token_parts, {}, {}},
-      batch_{setup.batches, {}, &Worker::batch_parts, {}, {}} {}
+      token_{nullptr, {}, &Worker::token_parts, {}, {}},
+      batch_{nullptr, {}, &Worker::batch_parts, {}, {}} {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& setup,
                                                          Transport* transport,
@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
                                                          Observer* observer) {
   std::unique_ptr<Session> session(new Session(setup, transport));
   RETURN_IF_ERROR(session->AgreeOnPlan());
-  RETURN_IF_ERROR(session->AgreeOnStatus(session->Compile(observer)));
+  RETURN_IF_ERROR(session->Compile(observer));
   if (session->TakesTurns()) {
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
     ASSIGN_OR_RETURN(session->visits_,
@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(const SessionSetup& set
                                          setup.limit->wiring, setup.limit->sram_bytes, observer));
   } else if (setup.engine == EngineKind::kFunctional) {
     LOCKSTEP_CHECK(weights != nullptr, "the functional engine needs weights");
-    RETURN_IF_ERROR(session->AgreeOnStatus(session->Load(*weights)));
+    RETURN_IF_ERROR(AgreeOnStatus(*transport, session->Load(*weights)));
   }
   session->CountCost(&session->token_);
   if (session->plan().prompt_positions() > 1) session->CountCost(&session->batch_);
@@ -76,25 +76,27 @@ absl::Status Session::AgreeOnPlan() {
   return AgreeDigest(*transport_, XXH64(all.data(), all.size(), 0));
 }
 
-absl::Status Session::AgreeOnStatus(const absl::Status& mine) {
-  const std::vector<std::string> all =
-      AllGather(*transport_, mine.ok() ? "" : absl::StrCat(mine.message(), " "));
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    if (all[rank].empty()) continue;
-    if (!mine.ok() && rank == static_cast<size_t>(transport_->process().rank)) return mine;
-    return absl::AbortedError(
-        absl::StrCat("process ", rank, ": ", absl::StripSuffix(all[rank], " ")));
+absl::Status Session::Compile(Observer* observer) {
+  const bool first = transport_->process().rank == 0;
+  for (Kind* kind : {&token_, &batch_}) {
+    if (kind == &batch_ && plan().prompt_positions() == 1) continue;
+    absl::StatusOr<std::shared_ptr<CompiledPipeline>> mine = nullptr;
+    if (first) mine = CompileStep(kind == &batch_);
+    ASSIGN_OR_RETURN(kind->compiled, ShareStep(*transport_, setup_.pipeline, setup_.timing,
+                                               std::move(mine), token_.compiled.get()));
   }
-  return absl::OkStatus();
+  return AgreeOnStatus(*transport_, MakeWorkers(observer));
 }
 
-absl::Status Session::Compile(Observer* observer) {
-  if (token_.compiled == nullptr) {
-    ASSIGN_OR_RETURN(token_.compiled, CompiledPipeline::Create(setup_.pipeline, setup_.timing));
-  }
-  if (batch_.compiled == nullptr && plan().prompt_positions() > 1) {
-    ASSIGN_OR_RETURN(batch_.compiled, CompilePrompt(token_.compiled));
-  }
+absl::StatusOr<std::shared_ptr<CompiledPipeline>> Session::CompileStep(bool batch) const {
+  const std::shared_ptr<CompiledPipeline>& known = batch ? setup_.batches : setup_.compiled;
+  if (known != nullptr) return known;
+  if (batch) return CompilePrompt(token_.compiled);
+  return CompiledPipeline::Create(setup_.pipeline, setup_.timing);
+}
+
+// A chip's programs, its engine, and its place in the fleet.
+absl::Status Session::MakeWorkers(Observer* observer) {
   std::vector<Engine*> engines;
   const bool turns = TakesTurns();
   for (uint32_t chip : transport_->chips()) {

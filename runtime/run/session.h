@@ -124,11 +124,11 @@ class Session {
 
   Session(const SessionSetup& setup, Transport* transport);
   absl::Status Compile(Observer* observer);
+  absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompileStep(bool batch) const;
+  absl::Status MakeWorkers(Observer* observer);
   Engine* MakeEngine(uint32_t chip, int64_t sram_bytes, Observer* observer);
   absl::Status Load(const Checkpoint& weights);
   absl::Status AgreeOnPlan();
-  // `mine`, or the first process' error, in every process.
-  absl::Status AgreeOnStatus(const absl::Status& mine);
   void CountCost(Kind* kind);
   bool TakesTurns() const;
   bool IsBatch(const std::vector<FedToken>& fed) const;

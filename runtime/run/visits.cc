@@ -126,7 +126,7 @@ absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(CompiledPi
     std::vector<std::shared_ptr<const Role>> roles;
     for (const PipelinePart* part : visit) {
       ASSIGN_OR_RETURN(std::shared_ptr<const Role> role,
-                       step.RoleOf(*part, static_cast<int>(member)));
+                       step.programs().RoleOf(*part, static_cast<int>(member)));
       roles.push_back(std::move(role));
     }
     auto engine = std::make_unique<FunctionalEngine>(chip, timing_, observer_,

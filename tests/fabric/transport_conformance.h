@@ -253,6 +253,13 @@ TEST_P(TransportConformance, CollectivesReachEveryProcess) {
   const auto all = AllGather(*transport, absl::StrCat("r", process.rank));
   ASSERT_EQ(all.size(), static_cast<size_t>(process.ranks));
   for (int r = 0; r < process.ranks; ++r) EXPECT_EQ(all[r], absl::StrCat("r", r));
+  std::vector<std::string> each;  // more than a ring holds, and nothing for the last
+  for (int r = 0; process.rank == 0 && r < process.ranks; ++r) {
+    each.push_back(std::string((process.ranks - 1 - r) * (300 << 10), static_cast<char>('a' + r)));
+  }
+  EXPECT_EQ(transport->Scatter(std::move(each)),
+            std::string((process.ranks - 1 - process.rank) * (300 << 10),
+                        static_cast<char>('a' + process.rank)));
 }
 
 TEST_P(TransportConformance, DifferentPlansAreRefusedAndTheRankIsNamed) {
