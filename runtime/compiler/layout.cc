@@ -17,10 +17,6 @@ namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
-int SlotsOf(int elements, NumberFormat format) {
-  return CeilDiv(elements, format == NumberFormat::kInt8 ? kLanes : kHalfLanes);
-}
-
 class LayoutMaker {
  public:
   LayoutMaker(const Plan& plan, const StageShape& stage)
@@ -70,8 +66,7 @@ class LayoutMaker {
       taken = memory_.weight_quads(side);
       for (int c = 0; c < kColumns; ++c) taken += memory_.column_words_used(side, c);
     }
-    constexpr int kLanding = MatrixCuts::kLandingColumn;
-    room.landing_room = kWordsPerSlice - memory_.column_words_used(kWest, kLanding);
+    room.landing_room = kWordsPerSlice - memory_.column_words_used(kWest, MatrixCuts::kLandingColumn);
     const auto add = [&](const SplitMatrix& m) {
       for (const SplitMatrix::Part& part : m.parts) {
         if (part.matrix.side == kWest) room.landing_words += part.matrix.weight_rows();
@@ -164,7 +159,7 @@ class LayoutMaker {
     // Side by side, so that words of both are there at the same time. The last rows stand where the
     // columns of down that they meet do.
     const Matrix ffn{.rows = plan_.ffn_rows + layer.ffn_lane,
-                     .slots = SlotsOf(m_.hidden_size, f),
+                     .slots = MatrixCuts::SlotsOf(m_.hidden_size, f),
                      .format = f,
                      .last_first_row = layer.ffn_lane};
     layer.gate = cuts_.SplitAt(ffn, ffn.tiles(), false, MemoryMap::Turn::kFirst);
@@ -178,7 +173,7 @@ class LayoutMaker {
     const CacheShape cache = plan_.cache();
     const int slots = cache.key_slots(), groups = cache.value_groups();
     const int last_slot = cache.slot_elements(slots - 1), heads = plan_.query_heads();
-    Matrix m{.slots = SlotsOf(m_.hidden_size, plan_.weights),
+    Matrix m{.slots = MatrixCuts::SlotsOf(m_.hidden_size, plan_.weights),
              .format = plan_.weights,
              .half_rows = cache.slot_elements(0)};
     m.rows = (heads * slots - 1) * kHalfLanes + last_slot;
@@ -218,7 +213,7 @@ class LayoutMaker {
     if (rows == 0) return;
     map_.final_gain = memory_.Words(kEast, 0, plan_.hidden_words());
     map_.head = cuts_.Split({.rows = plan_.HeadLane(stage_.head, rows - 1) + 1,
-                             .slots = SlotsOf(m_.hidden_size, NumberFormat::kFp16),
+                             .slots = MatrixCuts::SlotsOf(m_.hidden_size, NumberFormat::kFp16),
                              .half_rows = plan_.HeadHalf(stage_.head)});
     Count(&SramUse::head);
   }
@@ -323,8 +318,7 @@ class LayoutMaker {
   void MapQuantised(OperandMap& operand, Hemisphere side, int column, std::vector<int> groups) {
     const int i = static_cast<int>(side);
     operand.groups = std::move(groups);
-    const int words = std::accumulate(operand.groups.begin(), operand.groups.end(), 0);
-    const int batch = plan_.batch;
+    const int words = std::accumulate(operand.groups.begin(), operand.groups.end(), 0), batch = plan_.batch;
     operand.bytes[i] = memory_.SingleWords(side, column, 2, words * batch);
     operand.scale[i] = memory_.Words(side, 1, static_cast<int>(operand.groups.size()) * batch);
   }
@@ -359,7 +353,11 @@ Layout LayOutDensely(const Plan& plan, const StageShape& stage, bool landing) {
     dense.shares = {west * kStep, east * kStep};
     layout = LayoutMaker(plan, stage, dense).Make();
   };
-  look(kSteps, kSteps);
+  // As many outer slots as leave room for all.
+  for (dense.cuts.outer = landing ? 0 : MatrixCuts::OuterSlots(plan);; --dense.cuts.outer) {
+    look(kSteps, kSteps);
+    if (layout.excess[0] == 0 || dense.cuts.outer == 0) break;
+  }
   for (int side : {0, 1}) {
     if (layout.excess[side] > 0) none[side] = kSteps - 1;
   }

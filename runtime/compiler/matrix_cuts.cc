@@ -14,24 +14,25 @@ int64_t TileWords(const Matrix& m) { return int64_t{m.tile_cycles(0)} * m.slots 
 
 int Half(int tiles, int unit) { return tiles / 2 / unit * unit; }
 
-// One slot more, which lies where slot 0 of `end` does. Both are cut alike.
-void Append(SplitMatrix& matrix, const SplitMatrix& end) {
-  LOCKSTEP_CHECK(matrix.parts.size() == end.parts.size(), "%d parts and %d", matrix.parts.size(),
-                 end.parts.size());
-  for (size_t p = 0; p < matrix.parts.size(); ++p) {
-    Matrix& m = matrix.parts[p].matrix;
-    std::vector<std::vector<Strip>> strips(m.tiles());
-    for (int t = 0; t < m.tiles(); ++t) {
-      if (!m.strips.empty()) {
-        strips[t] = m.strips[t];
-      } else {
-        for (int s = 0; s < m.slots; ++s) strips[t].push_back({s, 1, m.WordsOf(t, s)});
-      }
-      strips[t].push_back({m.slots, 1, end.parts[p].matrix.WordsOf(t, 0)});
+std::vector<Strip> StripsOf(const Matrix& m, int tile) {
+  if (!m.strips.empty()) return m.strips[tile];
+  std::vector<Strip> strips;
+  for (int s = 0; s < m.slots; ++s) strips.push_back({s, 1, m.WordsOf(tile, s)});
+  return strips;
+}
+
+// The slots of `end` behind those of m, where they lie. Both have the same rows.
+void Append(Matrix& m, const Matrix& end) {
+  std::vector<std::vector<Strip>> strips(m.tiles());
+  for (int t = 0; t < m.tiles(); ++t) {
+    strips[t] = StripsOf(m, t);
+    for (Strip strip : StripsOf(end, t)) {
+      strip.first_slot += m.slots;
+      strips[t].push_back(strip);
     }
-    m.strips = std::move(strips);
-    ++m.slots;
   }
+  m.strips = std::move(strips);
+  m.slots += end.slots;
 }
 
 }  // namespace
@@ -62,14 +63,26 @@ SplitMatrix MatrixCuts::SplitAt(const Matrix& whole, int western_tiles, bool sum
     part.side = side;
     part.rows = side == kWest ? cut : whole.rows - cut;
     if (part.rows == 0) continue;
-    const bool apart = summed && side == kWest && !(short_ && short_->landing);
-    const int columns = apart ? kLandingColumn : kColumns;
-    out.parts.push_back({memory_.Place(part, columns, turn), side == kWest ? 0 : cut});
+    out.parts.push_back({Placed(part, summed, turn), side == kWest ? 0 : cut});
     if (part.format == NumberFormat::kInt8) {
       out.parts.back().row_scale = memory_.Words(Other(side), 0, part.tiles());
     }
   }
   return out;
+}
+
+Matrix MatrixCuts::Placed(const Matrix& part, bool summed, MemoryMap::Turn turn) {
+  const bool apart = part.side == kWest && !(short_ && short_->landing);
+  const int columns = apart && summed ? kLandingColumn : kColumns;
+  const int outer = apart && short_ && turn == MemoryMap::Turn::kFirst ? short_->outer : 0;
+  if (outer == 0) return memory_.Place(part, columns, turn);
+  Matrix all = part, some = part;
+  all.slots = 0;
+  for (const int slots : {outer, part.slots - 2 * outer, outer}) {
+    some.slots = slots;
+    Append(all, memory_.Place(some, all.slots == outer ? columns : kLandingColumn, turn));
+  }
+  return all;
 }
 
 MatrixCuts::Ended MatrixCuts::SplitSharing(int rows, int columns, NumberFormat format) {
@@ -86,7 +99,11 @@ MatrixCuts::Ended MatrixCuts::SplitSharing(int rows, int columns, NumberFormat f
   SharedSlot& slot = SlotFor(end, CeilDiv(rest, step) * step);
   cuts_[slot.cut].tile_words += TileWords(own);
   Ended out{SplitAt(own, slot.western, true), slot.lanes};
-  Append(out.matrix, slot.matrix);
+  LOCKSTEP_CHECK(out.matrix.parts.size() == slot.matrix.parts.size(), "%d parts and %d",
+                 out.matrix.parts.size(), slot.matrix.parts.size());
+  for (size_t p = 0; p < out.matrix.parts.size(); ++p) {
+    Append(out.matrix.parts[p].matrix, slot.matrix.parts[p].matrix);
+  }
   slot.lanes += CeilDiv(rest, step) * step;
   return out;
 }

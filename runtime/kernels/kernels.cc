@@ -103,6 +103,99 @@ class LaneTree {
   int64_t now_ = 0;  // when the current value stands at the VXM
 };
 
+// The largest of all lanes in two trips to the SXMs instead of four, for as few words as one operation takes
+// cycles: each lane shifter sends the value back several times, and an ALU keeps the largest of what comes.
+//
+//   1st trip   moved 0, 16, .. 304: the largest of the lanes 16 apart      20 times
+//   2nd trip   moved 0, 1, .. 15                                           16 times
+class LaneFan {
+ public:
+  LaneFan(const ChipTiming& timing, int words, const char* name)
+      : timing_(timing), words_(words), block_(name) {}
+
+  Block& Reduce(Quad src, Quad dst) {
+    const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
+    Access(src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1);
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      block_.At(VxmQueue(kOutAlu + static_cast<int>(side)),
+                ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
+    }
+    now_ = d(Opcode::kOr);
+    Trip(16, kLanes / 16);
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), Value(side),
+              kOutAlu + static_cast<int>(side));
+    }
+    now_ += d(Opcode::kMax);
+    Trip(1, 16);
+    Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), Value(dst.side), kOutAlu);
+    now_ += d(Opcode::kMax);
+    Access(dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1);
+    return block_;
+  }
+
+ private:
+  // Quads of the streams of either direction.
+  static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4, kMaxQuads = 5;
+  static constexpr int kOutAlu = 0, kPartAlu = 2, kStartAlu = 4, kMaxAlu = 8, kAgainAlu = 12;
+  static constexpr int kShifters = 4;  // two a side
+
+  int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
+  static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
+  static int Part(Hemisphere side) { return StreamNumber(Outward(side), 4 * kPartQuad); }
+  static int Largest(Hemisphere side, int shifter) {
+    return StreamNumber(Outward(side), 4 * (kMaxQuads + shifter));
+  }
+
+  // Reads or writes a column's slices at cycle `at` of the VXM, `hops` cycles a hop later.
+  void Access(Quad q, Instruction instr, int64_t at, int hops) {
+    const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
+    for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
+      const int slice = ColumnSlice(q.side, q.column, k);
+      block_.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), words_);
+    }
+  }
+  void Combine(int a, int b, int out, int alu) {
+    block_.At(VxmQueue(alu), ops::Binary(Opcode::kMax, kTypeF32, a, b, out), now_, words_);
+  }
+  // Parts become the largest of the value moved by 0, lanes, .. (`times` in all), of a half of them each.
+  void Trip(int lanes, int times) {
+    const int each = times / kShifters, step = d(Opcode::kMax);
+    const int64_t sent = now_, back = sent + 2 * Hops(kVxm, kSxmEast) + d(Opcode::kShift);
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      const int s = static_cast<int>(side);
+      for (int i = 0; i < each; ++i) {
+        // What is sent goes round.
+        if (i > 0) {
+          block_.At(VxmQueue(kAgainAlu + s), ops::BinaryImm(Opcode::kOr, kTypeF32, Value(side), 0, Value(side)),
+                    sent + (i - 1) * step, words_);
+        }
+        for (int j : {0, 1}) Moved(side, j, ((2 * s + j) * each + i) * lanes, i == 0, back + i * step);
+      }
+      now_ = back + each * step;
+      Combine(Largest(side, 0), Largest(side, 1), Part(side), kPartAlu + s);
+    }
+    now_ += step;
+  }
+  // A lane shifter of a side brings the value to the VXM in cycle `at`; it is the largest, or compared with that.
+  void Moved(Hemisphere side, int j, int lanes, bool first, int64_t at) {
+    const int moved = StreamNumber(Inward(side), 4 * (kBackQuads + j)), largest = Largest(side, j);
+    block_.At(SxmQueue(side, 2 + j), ops::Shift(4, lanes, 1, Value(side), moved),
+              at - Hops(kVxm, SxmPosition(side)) - d(Opcode::kShift), words_);
+    const int alu = 2 * static_cast<int>(side) + j;
+    if (first) {
+      block_.At(VxmQueue(kStartAlu + alu), ops::BinaryImm(Opcode::kOr, kTypeF32, moved, 0, largest), at, words_);
+    } else {
+      block_.At(VxmQueue(kMaxAlu + alu), ops::Binary(Opcode::kMax, kTypeF32, moved, largest, largest), at, words_);
+    }
+  }
+
+  const ChipTiming& timing_;
+  const int words_;
+  Block block_;
+  int64_t now_ = 0;  // when the current value stands at the VXM
+};
+
 void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char* name, Quad src,
                 Quad dst, int words) {
   const int batch = InPlace(timing, op, dst);
@@ -124,6 +217,11 @@ void Kernels::LaneSum(Quad src, Quad dst, int words) {
 }
 
 void Kernels::LaneMax(Quad src, Quad dst, int words) {
+  if (words <= timing.d_func[static_cast<int>(Opcode::kMax)]) {
+    LaneFan fan(timing, words, "lane max");
+    placer.Place(fan.Reduce(src, dst));
+    return;
+  }
   PlaceTrees(placer, timing, Opcode::kMax, "lane max", src, dst, words);
 }
 

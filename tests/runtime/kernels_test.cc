@@ -81,6 +81,28 @@ TEST(LaneMaxTest, EveryLaneCanWin) {
   for (float v : chip.Load({kWest, 0, 0}, kLanes)) ASSERT_EQ(v, 2.0f);
 }
 
+// Of few words a tree of another form.
+TEST(LaneMaxTest, EveryLaneOfAPairOfWordsCanWin) {
+  OneChip chip;
+  std::vector<float> values(kLanes * kLanes, -1.0f);
+  for (int w = 0; w < kLanes; ++w) values[w * kLanes + w] = 2.0f + static_cast<float>(w);
+  chip.Store(Quad{kEast, 2, 0}, values);
+  for (int w = 0; w < kLanes; w += 2) chip.kernels.LaneMax({kEast, 2, w}, {kWest, 0, w}, 2);
+  ASSERT_NO_FATAL_FAILURE(chip.Run());
+  const std::vector<float> got = chip.Load({kWest, 0, 0}, kLanes);
+  for (int i = 0; i < kLanes * kLanes; ++i) ASSERT_EQ(got[i], 2.0f + static_cast<float>(i / kLanes));
+}
+
+TEST(LaneMaxTest, OfOneWordTakesTwoTripsToTheShifters) {
+  const auto cycles = [](int words) {
+    OneChip chip;
+    chip.kernels.LaneMax({kEast, 2, 0}, {kEast, 2, 100}, words);
+    return chip.placer.spans().back().last - chip.placer.spans().back().first;
+  };
+  EXPECT_LT(cycles(1), 2 * (2 * Hops(kVxm, kSxmEast) + 4) + 50);
+  EXPECT_GT(cycles(3), 4 * (2 * Hops(kVxm, kSxmEast) + 4));
+}
+
 // ---- Rotary embedding: two heads a vector.
 
 class RotaryTest : public ::testing::TestWithParam<std::tuple<int, int, int>> {};

@@ -1,7 +1,10 @@
 // Layouts: bytes by use, for the whole model and for parts of it, without compiling.
 #include "runtime/compiler/layout.h"
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
+#include "runtime/compiler/matrix_cuts.h"
 #include "tests/runtime/odd_model.h"
 
 namespace lockstep {
@@ -83,6 +86,30 @@ TEST(LayoutTest, WhatDoesNotFitIsCountedAllTheSame) {
   EXPECT_NE(layout.fits.message().find("KV cache"), absl::string_view::npos) << layout.fits;
   m.intermediate_size = 14336;
   EXPECT_TRUE(LayOut(*MakePlan(m, 8, 100), {{3, 4}, {}, {}}).fits.ok());
+}
+
+// Two layers of Llama-2-70B in int8 on eight chips.
+TEST(LayoutTest, WeightsThatStreamWhileSumsLandAreElsewhere) {
+  ModelConfig m = Model();
+  m.hidden_size = 8192, m.intermediate_size = 28672, m.heads = 64, m.kv_heads = 8, m.head_dim = 128;
+  const Plan plan = *MakePlan(m, 8, 128, 1, NumberFormat::kInt8);
+  const Layout layout = LayOut(plan, {{0, 2}, {}, {}});
+  ASSERT_TRUE(layout.fits.ok()) << layout.fits;
+  const auto in_landing_column = [&](const Matrix& m, int slot) {
+    const WeightWords words = m.WordsOf(0, slot);
+    return std::any_of(words.begin(), words.end(), [&](const QuadWords& q) {
+      return q.column == layout.scratch.landing.column;
+    });
+  };
+  const int outer = MatrixCuts::OuterSlots(plan);
+  ASSERT_EQ(outer, 8);
+  for (const LayerMap& layer : layout.map.layers) {
+    const Matrix& gate = layer.gate.parts.front().matrix;
+    ASSERT_EQ(gate.side, layout.scratch.landing.side);
+    for (int slot = 0; slot < gate.slots; ++slot) {
+      EXPECT_EQ(in_landing_column(gate, slot), slot >= outer && slot < gate.slots - outer) << slot;
+    }
+  }
 }
 
 }  // namespace
