@@ -16,13 +16,13 @@ Fleet::Fleet(Transport* transport, std::vector<Engine*> engines)
                  engines_.size(), transport_->chips().size());
 }
 
-std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches, BeforeLaunch before,
-                                Links links) {
+std::optional<Fault> Fleet::Run(absl::Span<const Launches> launches, AtLaunch before,
+                                AtLaunch after, Links links) {
   LOCKSTEP_CHECK(!stopped_, "a run after a fault");
   LOCKSTEP_CHECK(launches.size() == engines_.size(), "%d chips' launches for %d engines",
                  launches.size(), engines_.size());
   launches_ = launches;
-  before_ = std::move(before);
+  before_ = std::move(before), after_ = std::move(after);
   links_ = links;
   receives_.clear();
   progress_.assign(engines_.size(), {});
@@ -72,6 +72,7 @@ ChipStep::Result Fleet::Step(int index, LinkPort& port) {
       case EngineState::kDone:
         break;
     }
+    if (after_) after_(index, progress.at);
     if (progress.at + 1 == launches.size()) break;
     ++progress.at;
     StartLaunch(index);

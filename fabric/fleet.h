@@ -33,13 +33,14 @@ class Fleet : private ChipStep {
   // in every process, the earliest fault of all chips, in cycles of the run.
   // REQUIRES: no run before it gave a fault: a machine that broke a rule has stopped; launches of a
   // chip follow each other in time.
-  // before: called for each launch of engines[index] just before it begins, from the thread that
-  // steps the chip: what the host writes into its SRAM meanwhile. May be null.
+  // before, after: called for each launch of engines[index] just before it begins, and when it has
+  // ended without a fault, from the thread that steps the chip: what the host writes into its SRAM
+  // meanwhile, and reads from it. May be null.
   // links: whether what nobody receives is a fault, or waits for programs of a later run.
-  using BeforeLaunch = std::function<void(int index, size_t launch)>;
+  using AtLaunch = std::function<void(int index, size_t launch)>;
   enum class Links : uint8_t { kEndEmpty, kMayHoldMore };
-  std::optional<Fault> Run(absl::Span<const Launches> launches, BeforeLaunch before = nullptr,
-                           Links links = Links::kEndEmpty);
+  std::optional<Fault> Run(absl::Span<const Launches> launches, AtLaunch before = nullptr,
+                           AtLaunch after = nullptr, Links links = Links::kEndEmpty);
   // One program a chip, all from cycle 0.
   std::optional<Fault> Run(absl::Span<const std::shared_ptr<const Schedule>> schedules);
 
@@ -63,7 +64,7 @@ class Fleet : private ChipStep {
   Transport* transport_;
   std::vector<Engine*> engines_;
   absl::Span<const Launches> launches_;  // of the run
-  BeforeLaunch before_;
+  AtLaunch before_, after_;
   Links links_ = Links::kEndEmpty;
   std::map<const Schedule*, LinkCounts>
       receives_;                    // of schedules that others follow; only looked up

@@ -335,6 +335,8 @@ def prefill(folder):
     for place in (PLACES[3], ["--chips-per-rank", "8"]):
         run(*stages, *place, "--logits", logits)
         assert read_floats(logits) == rows, place
+        run(*stages, *place, "--prompt-flight", "32", "--logits", logits)
+        assert read_floats(logits) == rows, place
         run(*stages, *place, "--prompt-flight", "32", "--report", report)
         now = deterministic(report)
         assert now["emulated"]["batches"] == 1 and now["emulated"]["steps"] == 13, now["emulated"]

@@ -99,7 +99,7 @@ class LayoutMaker {
 
   // Of a batch in int8 only the head takes a norm in fp16.
   int NormedWords() const {
-    return plan_.hidden_words() * (!Int8() || plan_.batch_logits ? plan_.batch : 1);
+    return plan_.hidden_words() * (!Int8() || plan_.all_logits ? plan_.batch : 1);
   }
 
   // Counts what was allocated since the last call as `use`.
@@ -281,7 +281,7 @@ class LayoutMaker {
         s.k32.y[i] = memory_.Words(side, 2, keys);
         s.v32.y[i] = memory_.Words(side, 2, values);
       }
-      s.logits[i] = memory_.Words(side, 2, logits * (plan_.batch_logits ? batch : 1));
+      s.logits[i] = memory_.Words(side, 2, logits * (plan_.all_logits ? batch : 1));
       if (!Int8()) continue;
       MapQuantised(s.normed, side, 1, GrowingGroups(plan_.hidden_words()));
       MapQuantised(s.mlp, side, 0, GroupsOfMade(plan_.ffn_words()));

@@ -16,8 +16,8 @@
 //
 // Positions of a prompt in flight, or batches of them, have the same row of parts on the same
 // programs, inputs and rows of the cache: a part of the next one finds what the one before left.
-// Only the last one has a head. Where several stages hold rows of the embedding they go in groups,
-// whose embeddings wait in the first stage's inbox:
+// Only the last one has a head, unless the plan has logits of all. Where several stages hold rows of
+// the embedding they go in groups, whose embeddings wait in the first stage's inbox:
 //
 //   embedding  p0 p1 p2 p3                     p4 p5 p6 p7
 //   layers                 p0   p1   p2   p3                p4 ..
@@ -74,10 +74,10 @@ class CompiledPipeline {
   const Pipeline& pipeline() const { return programs_->pipeline(); }
   const ChipTiming& timing() const { return programs_->timing(); }
   PipelinePrograms& programs() const { return *programs_; }
-  // Positions that a part takes.
-  int batch() const { return programs_->batch(); }
-  // Positions of a part whose logits the host wants.
-  int logit_rows() const { return pipeline().plan.batch_logits ? batch() : 1; }
+  int batch() const { return programs_->batch(); }  // positions of a part
+  // Positions of a part with a head, and of a sequence in the step, whose logits the host wants.
+  int logits_of_part() const { return pipeline().plan.all_logits ? batch() : 1; }
+  int logits_of_step() const { return logits_of_part() * (pipeline().plan.all_logits ? rows_ : 1); }
   absl::Span<const PipelinePart> parts() const { return parts_; }  // in order of the step
   int64_t cycles() const;  // of a step of all sequences, until the last part's end
   int64_t latency() const { return latency_; }  // of one sequence's step
@@ -111,7 +111,7 @@ class CompiledPipeline {
   const NodeRoute& Forward(int stage) const;
   absl::Status SetStarts(std::vector<PipelinePart>& row);
   void Repeat();
-  absl::StatusOr<std::vector<PipelinePart>> WithoutHeads(const std::vector<PipelinePart>& row);
+  absl::StatusOr<std::vector<PipelinePart>> NotTheLast(const std::vector<PipelinePart>& row);
   absl::Status FollowOn(int rows);
   absl::Status FollowInGroups(int rows);
 
@@ -119,6 +119,7 @@ class CompiledPipeline {
   const Ways ways_;
   std::vector<PipelinePart> parts_;
   int64_t latency_ = 0, period_ = 0, group_period_ = 0;
+  int rows_ = 1;  // of parts, of each sequence
   int group_ = 0;
 };
 

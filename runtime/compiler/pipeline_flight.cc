@@ -74,7 +74,7 @@ PipelinePart At(PipelinePart part, int64_t cycles) {
 // Positions whose embeddings are gathered before their layers begin.
 struct CompiledPipeline::RowGroup {
   Parts gather;           // a row's embedding, into the inbox
-  Parts layers, last;     // a row's layers, from the inbox, without heads and with them
+  Parts layers, last;     // a row's layers, from the inbox, and of the last row of all
   int64_t gather_period;  // from row to row
   int64_t layers_period;
   int64_t Begin(int rows, int64_t drain) const {  // of the layers of the first row
@@ -122,6 +122,7 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight
   LOCKSTEP_CHECK(
       rows > 1 && plan.flight % out->batch() == 0 && out->pipeline().stages.size() > 1,
       "%d positions in flight", plan.flight);
+  out->rows_ = rows;
   out->ListParts();
   RETURN_IF_ERROR(out->SetStarts(out->parts_));
   out->latency_ = out->cycles();
@@ -129,8 +130,9 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight
   return out;
 }
 
-// The row without what makes logits.
-absl::StatusOr<std::vector<PipelinePart>> CompiledPipeline::WithoutHeads(const Parts& row) {
+// The last row without what makes logits, if they are wanted of the last alone.
+absl::StatusOr<std::vector<PipelinePart>> CompiledPipeline::NotTheLast(const Parts& row) {
+  if (pipeline().plan.all_logits) return row;
   Parts out;
   for (PipelinePart part : row) {
     if (part.shape.to_head && !part.shape.layers) break;
@@ -149,7 +151,7 @@ absl::StatusOr<std::vector<PipelinePart>> CompiledPipeline::WithoutHeads(const P
 absl::Status CompiledPipeline::FollowOn(int rows) {
   const int sequences = pipeline().plan.sequences;
   const Parts last = std::move(parts_);
-  ASSIGN_OR_RETURN(const Parts one, WithoutHeads(last));
+  ASSIGN_OR_RETURN(const Parts one, NotTheLast(last));
   period_ = PeriodOfRows(one, last, sequences, DrainCycles(timing()));
   parts_.clear();
   for (int i = 0; i < rows * sequences; ++i) {
@@ -188,7 +190,7 @@ absl::Status CompiledPipeline::FollowInGroups(int rows) {
   }
   RETURN_IF_ERROR(SetStarts(group.gather));
   RETURN_IF_ERROR(SetStarts(group.last));
-  ASSIGN_OR_RETURN(group.layers, WithoutHeads(group.last));
+  ASSIGN_OR_RETURN(group.layers, NotTheLast(group.last));
   group.gather_period = LeastPeriod(group.gather, group.gather, kAny, drain, 1);
   group.layers_period = period_ = PeriodOfRows(group.layers, group.last, 1, drain);
 

@@ -97,6 +97,7 @@ std::string CompiledPipeline::Outline() const {
   out.set_period(period_);
   out.set_group_period(group_period_);
   out.set_group(group_);
+  out.set_rows(rows_);
   for (const PipelinePart& part : parts_) *out.add_parts() = Written(part, routes);
   return out.SerializeAsString();
 }
@@ -120,6 +121,7 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::FromOutline(
   }
   out->latency_ = in.latency(), out->period_ = in.period();
   out->group_period_ = in.group_period(), out->group_ = in.group();
+  out->rows_ = in.rows();
   return out;
 }
 

@@ -75,7 +75,7 @@ uint64_t Plan::Digest() const {
       absl::StrCat(static_cast<int>(m.rope.kind), ",", bits(m.rope.theta), ",", bits(m.rope.factor),
                    ",", bits(m.rope.low_freq_factor), ",", bits(m.rope.high_freq_factor), ",",
                    m.rope.original_max_positions),
-      ";", chips, ",", context, ",", sequences, ",", batch, ",", batch_logits,
+      ";", chips, ",", context, ",", sequences, ",", batch, ",", all_logits,
       weights == NumberFormat::kInt8 ? ",int8" : "",
       kv_cache == NumberFormat::kInt8 ? ",cache int8" : "",
       flight > 1 ? absl::StrCat(",flight", flight) : "",

@@ -45,7 +45,7 @@ struct Plan {
   // Or, over several stages, that follow each other through the pipeline in one step, on the same
   // program; the host writes the inputs of each before it. 1: one at a time.
   int flight = 1;
-  bool batch_logits = false;  // it gives the logits of all of them, not of the last alone
+  bool all_logits = false;  // a batch or flight gives those of all positions, not of the last alone
   // Of a flight, for how many positions (or batches) the first stage keeps what the embedding gave until
   // their layers begin (runtime/compiler/pipeline.h); 0: for none.
   int inbox = 0;

@@ -197,9 +197,9 @@ class PrefillCompiler : public StepEmitter {
   std::vector<Segment32> Head() override {
     std::vector<Segment32> out;
     const int stride = plan_.ShardWords(stage_.head);
-    const int first = part_.sequence * (plan_.batch_logits ? batch_ : 1) * stride;
+    const int first = part_.sequence * (plan_.all_logits ? batch_ : 1) * stride;
     const Quad logits[2] = {at_.logits[0] + first, at_.logits[1] + first};
-    if (!plan_.batch_logits) {
+    if (!plan_.all_logits) {
       for (const SplitMatrix::Part& part : map_.head.parts) {
         const int side = static_cast<int>(part.matrix.side);
         PlaceMatVec(placer_, timing_, "head", part.matrix,

@@ -3,7 +3,7 @@
 //
 //   one token   a part of its step         runtime/compiler/compiler.h
 //   a batch     the same part of plan.batch consecutive positions, the first of them a multiple of
-//               plan.batch; heads of the last alone unless plan.batch_logits
+//               plan.batch; heads of the last alone unless plan.all_logits
 //
 // It uses the same SRAM as the one-token program: weights, cache, and areas made for plan.batch.
 // Every position's values are computed in the order of the one-token program, so they are the same

@@ -10,7 +10,7 @@ namespace lockstep {
 // A word of one position in fp16 takes longer to make than to send.
 Travel TravelOf(const Plan& plan, int batch, bool to_head) {
   const bool slow = batch == 1 && plan.weights == NumberFormat::kFp16;
-  return {to_head && !plan.batch_logits ? 1 : batch, slow ? Pace::kWords : Pace::kVectors};
+  return {to_head && !plan.all_logits ? 1 : batch, slow ? Pace::kWords : Pace::kVectors};
 }
 
 absl::StatusOr<CompiledChip> CompileRelay(const Plan& plan, int batch, const PartShape& part,

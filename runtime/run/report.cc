@@ -104,7 +104,7 @@ RunReport MakeReport(const RunSetup& setup, const Session& session, const RunRes
     r.step_output_bytes = std::max(r.step_output_bytes, StepOutputBytes(plan, stage.shape));
   }
   r.batch_input_bytes = StepInputBytes(plan, plan.batch);
-  r.batch_output_bytes = r.step_output_bytes * (plan.batch_logits ? plan.batch : 1);
+  r.batch_output_bytes = r.step_output_bytes * (plan.all_logits ? plan.batch : 1);
   r.prompt_ids = setup.prompt_ids;
   r.result = result;
   r.plan_digest = pipeline.Digest();

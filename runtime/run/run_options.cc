@@ -47,9 +47,6 @@ absl::Status CheckNumbers(const RunOptions& o) {
     return Bad(absl::StrCat("--sram-limit ", *o.sram_limit, ": it must be at least 1"));
   }
   RETURN_IF_ERROR(AtLeastOne("--prompt-flight", o.prompt_flight));
-  if (o.prompt_flight.value_or(1) > 1 && !o.logits.empty()) {
-    return Bad(absl::StrCat("--prompt-flight ", *o.prompt_flight, ": not with --logits"));
-  }
   if (o.threads && *o.threads > 256) {
     return Bad(absl::StrCat("--threads ", *o.threads, ": at most 256"));
   }

@@ -95,7 +95,7 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size,
     return absl::InvalidArgumentError(absl::StrCat(
         "--prefill-batch ", asked, " has no effect on a prompt of ", prompt_size, " ids"));
   }
-  plan->batch_logits = !options.logits.empty();
+  plan->all_logits = !options.logits.empty();
   if (asked == 0) {
     const PromptSteps steps = LargestSteps(*plan, stages, prompt_size, flight);
     plan->batch = steps.batch, plan->inbox = steps.inbox;
@@ -104,7 +104,7 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size,
     if (asked > 1) RETURN_IF_ERROR(BatchFits(*plan, stages));
     if (flight > 1) plan->inbox = InboxOfFlight(*plan, stages, flight);
   }
-  if (plan->batch == 1) plan->batch_logits = false;
+  if (plan->batch == 1 && flight == 1) plan->all_logits = false;
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "chip/check.h"
@@ -254,64 +255,75 @@ void Session::WriteInputs(const std::vector<FedToken>& fed) {
 absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
   const bool batch = IsBatch(fed), flight = batch && plan().flight > plan().batch;
   if (!flight) WriteInputs(fed);
+  const std::vector<const Worker*> workers = WorkersByIndex();
+  const auto write = [&](int index, size_t launch) {
+    WriteInFlight(*workers[index], launch, fed);
+  };
+  read_.assign(workers.size(), {});
+  const auto read = [&](int index, size_t launch) {
+    if (workers[index]->engine == nullptr) return;
+    const Kind& kind = batch ? batch_ : token_;
+    const CompiledPipeline::ChipPart& part = (workers[index]->*kind.parts)[launch];
+    for (ShardLogits& shard :
+         LogitsOfPart(*kind.compiled, *part.part, part.role->compiled, workers[index]->member,
+                      EngineMemory(workers[index]->engine->sram()))) {
+      read_[index].push_back(std::move(shard));
+    }
+  };
   // Every process has the same fault: the earliest of all.
-  if (std::optional<Fault> fault =
-          fleet_->Run((batch ? batch_ : token_).launches, flight ? InputsInFlight(fed) : nullptr)) {
+  if (std::optional<Fault> fault = fleet_->Run((batch ? batch_ : token_).launches,
+                                               flight ? Fleet::AtLaunch(write) : nullptr, read)) {
     return absl::InternalError(fault->ToString());
   }
   return absl::OkStatus();
 }
 
-// Each part finds the inputs of its position, or of its batch.
-Fleet::BeforeLaunch Session::InputsInFlight(const std::vector<FedToken>& fed) const {
-  std::vector<const Worker*> by_index(transport_->chips().size());
-  for (const Worker& worker : workers_) {
-    const auto chips = transport_->chips();
-    by_index[std::find(chips.begin(), chips.end(), worker.chip) - chips.begin()] = &worker;
+// By local chip; null for those without work.
+std::vector<const Session::Worker*> Session::WorkersByIndex() const {
+  std::vector<const Worker*> out;
+  auto next = workers_.begin();
+  for (uint32_t chip : transport_->chips()) {
+    const bool works = next != workers_.end() && next->chip == chip;
+    out.push_back(works ? &*next++ : nullptr);
   }
-  return [this, &fed, by_index](int index, size_t launch) {
-    const Worker& worker = *by_index[index];
-    if (worker.engine == nullptr) return;
-    const PipelinePart& part = *worker.batch_parts[launch].part;
-    if (part.shape.relay != nullptr) return;
-    const PartInputs inputs = InputsOf(*batch_.compiled, part, fed);
-    EngineMemory memory(worker.engine->sram());
-    WriteStep(plan(), *worker.stage, worker.member, worker.inputs[part.shape.sequence],
-              inputs.tokens, inputs.position, memory);
-  };
+  return out;
+}
+
+// Each part finds the inputs of its position, or of its batch.
+void Session::WriteInFlight(const Worker& worker, size_t launch,
+                            const std::vector<FedToken>& fed) const {
+  if (worker.engine == nullptr) return;
+  const PipelinePart& part = *worker.batch_parts[launch].part;
+  if (part.shape.relay != nullptr) return;
+  const PartInputs inputs = InputsOf(*batch_.compiled, part, fed);
+  EngineMemory memory(worker.engine->sram());
+  WriteStep(plan(), *worker.stage, worker.member, worker.inputs[part.shape.sequence],
+            inputs.tokens, inputs.position, memory);
 }
 
 std::vector<float> Session::GatherLogits(bool batch) {
   if (setup_.engine == EngineKind::kTiming) return {};
-  const Kind& kind = batch ? batch_ : token_;
-  const int rows = kind.compiled->logit_rows();  // positions
   std::string mine;
-  for (const Worker& worker : workers_) {
-    if (worker.engine == nullptr) continue;
-    EngineMemory memory(worker.engine->sram());
-    for (const CompiledPipeline::ChipPart& part : worker.*kind.parts) {
-      if (!part.part->shape.head) continue;
-      const Range vocab = plan().ShardOf(worker.stage->head, worker.member);
-      for (int row = 0; row < rows; ++row) {
-        const std::vector<float> logits = ReadLogits(
-            plan(), *worker.stage, worker.member, part.role->compiled.LogitsOf(row, rows), memory);
-        const int at = row * plan().sequences + part.part->shape.sequence;
-        mine += AsBytes(LogitsHeader{at, vocab.begin, vocab.size()});
-        mine.append(reinterpret_cast<const char*>(logits.data()), logits.size() * sizeof(float));
-      }
+  for (std::vector<ShardLogits>& of_chip : read_) {
+    for (const ShardLogits& shard : std::exchange(of_chip, {})) {
+      mine += AsBytes(LogitsHeader{shard.row, shard.first, static_cast<int>(shard.values.size())});
+      mine.append(reinterpret_cast<const char*>(shard.values.data()),
+                  shard.values.size() * sizeof(float));
     }
   }
-  std::vector<float> all;
-  for (const std::string& bytes : transport_->Gather(mine)) {
-    const size_t vocabulary = plan().model.vocab_size;
-    all.resize(vocabulary * plan().sequences * rows);
+  const std::vector<std::string> gathered = transport_->Gather(mine);
+  if (gathered.empty()) return {};
+  std::vector<float> all = NoLogits(*(batch ? batch_ : token_).compiled);
+  for (const std::string& bytes : gathered) {
     for (size_t at = 0; at < bytes.size();) {
       const auto header = FromBytes<LogitsHeader>(bytes.substr(at, sizeof(LogitsHeader)));
       at += sizeof header;
       const size_t size = size_t{static_cast<unsigned>(header.count)} * sizeof(float);
       LOCKSTEP_CHECK(at + size <= bytes.size(), "%d logits in %d bytes", header.count,
                      bytes.size());
-      std::memcpy(all.data() + header.row * vocabulary + header.first, bytes.data() + at, size);
+      ShardLogits shard{header.row, header.first, std::vector<float>(header.count)};
+      std::memcpy(shard.values.data(), bytes.data() + at, size);
+      PutLogits(shard, plan().model.vocab_size, all);
       at += size;
     }
   }

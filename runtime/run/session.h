@@ -21,6 +21,7 @@
 #include "runtime/compiler/pipeline.h"
 #include "runtime/machine/link_traffic.h"
 #include "runtime/model/checkpoint.h"
+#include "runtime/run/part_io.h"
 #include "runtime/run/visits.h"
 
 namespace lockstep {
@@ -73,7 +74,7 @@ class Session {
   // Errors: a Fault of the program, as text. Or for each sequence after the other
   // plan().prompt_positions() consecutive tokens of its prompt, the first position a multiple of
   // that: a batch of the plan, or those in flight. Then the logits are those of the last position,
-  // or of all where plan().batch_logits: by position, then sequence.
+  // or of all where plan().all_logits: by position, then sequence.
   absl::StatusOr<std::vector<float>> Step(const std::vector<FedToken>& fed);
   absl::StatusOr<std::vector<float>> Step(int token, int position) {
     return Step(std::vector<FedToken>{{token, position}});
@@ -134,14 +135,16 @@ class Session {
   bool IsBatch(const std::vector<FedToken>& fed) const;
   void WriteInputs(const std::vector<FedToken>& fed);
   absl::Status RunStep(const std::vector<FedToken>& fed);
-  Fleet::BeforeLaunch InputsInFlight(const std::vector<FedToken>& fed) const;
+  std::vector<const Worker*> WorkersByIndex() const;
+  void WriteInFlight(const Worker& worker, size_t launch, const std::vector<FedToken>& fed) const;
   std::vector<float> GatherLogits(bool batch);
 
   const SessionSetup setup_;
   Transport* transport_;
   std::shared_ptr<CheckCache> checks_;  // of all timing engines
   Kind token_, batch_;
-  std::vector<Worker> workers_;
+  std::vector<Worker> workers_;  // in the order of chips
+  std::vector<std::vector<ShardLogits>> read_;  // of the last step, by local chip
   std::vector<std::unique_ptr<FunctionalEngine>> functional_;
   std::vector<std::unique_ptr<TimingEngine>> timing_;
   std::unique_ptr<Fleet> fleet_;

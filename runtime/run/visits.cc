@@ -48,15 +48,6 @@ void ForEachKeptWord(const Plan& plan, const StageShape& stage, const Layout& la
 
 }  // namespace
 
-PartInputs InputsOf(const CompiledPipeline& step, const PipelinePart& part,
-                    const std::vector<FedToken>& fed) {
-  const size_t each = fed.size() / step.pipeline().plan.sequences;
-  const size_t first = part.shape.sequence * each + part.position;
-  PartInputs out{{}, fed[first].position};
-  for (int i = 0; i < step.batch(); ++i) out.tokens.push_back(fed[first + i].token);
-  return out;
-}
-
 absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledPipeline& one,
                                                                  const Checkpoint* weights,
                                                                  const ChipTiming& timing,
@@ -77,14 +68,11 @@ absl::StatusOr<std::unique_ptr<StageVisits>> StageVisits::Create(const CompiledP
 
 absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
                                                      const std::vector<FedToken>& fed) {
-  const Plan& plan = step.pipeline().plan;
-  std::vector<float> logits(static_cast<size_t>(plan.model.vocab_size) * plan.sequences *
-                            step.logit_rows());
+  std::vector<float> logits = NoLogits(step);
   fabric_->EmptyLinks();
   for (const Visit& visit : VisitsOf(step.parts())) {
     ASSIGN_OR_RETURN(std::vector<Resident> chips, Enter(step, visit));
-    RETURN_IF_ERROR(Run(step, visit, fed, chips));
-    for (const Resident& c : chips) TakeLogits(step, visit, c, logits);
+    RETURN_IF_ERROR(Run(step, visit, fed, chips, logits));
     Leave(step.pipeline(), *visit.front(), std::move(chips));
   }
   fabric_->Visit(all_chips_);
@@ -93,25 +81,6 @@ absl::StatusOr<std::vector<float>> StageVisits::Step(CompiledPipeline& step,
         absl::StrCat("chip", left.chip, ": link ", left.link, " holds a vector nobody received"));
   }
   return logits;
-}
-
-void StageVisits::TakeLogits(const CompiledPipeline& step, const Visit& visit, const Resident& chip,
-                             std::vector<float>& logits) {
-  const Plan& plan = step.pipeline().plan;
-  const StageShape& stage = step.pipeline().stages[visit.front()->stage].shape;
-  const int rows = step.logit_rows();
-  EngineMemory memory(chip.engine->sram());
-  for (size_t i = 0; i < visit.size(); ++i) {
-    if (!visit[i]->shape.head) continue;
-    for (int row = 0; row < rows; ++row) {
-      const std::vector<float> shard = ReadLogits(
-          plan, stage, chip.member, chip.roles[i]->compiled.LogitsOf(row, rows), memory);
-      const int64_t at = row * plan.sequences + visit[i]->shape.sequence;
-      std::copy(shard.begin(), shard.end(),
-                logits.begin() + at * plan.model.vocab_size +
-                    plan.ShardOf(stage.head, chip.member).begin);
-    }
-  }
 }
 
 // Third chips find nothing but what comes in.
@@ -153,7 +122,8 @@ absl::StatusOr<std::vector<StageVisits::Resident>> StageVisits::Enter(CompiledPi
 
 // Each part finds the inputs of its sequence and position.
 absl::Status StageVisits::Run(const CompiledPipeline& step, const Visit& visit,
-                              const std::vector<FedToken>& fed, std::vector<Resident>& chips) {
+                              const std::vector<FedToken>& fed, std::vector<Resident>& chips,
+                              std::vector<float>& logits) {
   const Pipeline& pipeline = step.pipeline();
   std::vector<uint32_t> numbers;
   std::vector<Engine*> engines;
@@ -176,9 +146,18 @@ absl::Status StageVisits::Run(const CompiledPipeline& step, const Visit& visit,
               AtSequence(c.roles[launch]->compiled.layout.map, pipeline.plan, part.shape.sequence),
               inputs.tokens, inputs.position, memory);
   };
+  const auto read_logits = [&](int index, size_t launch) {
+    const Resident& c = chips[index];
+    const EngineMemory memory(c.engine->sram());
+    for (const ShardLogits& shard :
+         LogitsOfPart(step, *visit[launch], c.roles[launch]->compiled, c.member, memory)) {
+      PutLogits(shard, pipeline.plan.model.vocab_size, logits);
+    }
+  };
   fabric_->Visit(std::move(numbers));
   const std::optional<Fault> fault =
-      Fleet(fabric_.get(), engines).Run(launches, write_inputs, Fleet::Links::kMayHoldMore);
+      Fleet(fabric_.get(), engines)
+          .Run(launches, write_inputs, read_logits, Fleet::Links::kMayHoldMore);
   return fault ? absl::InternalError(fault->ToString()) : absl::OkStatus();
 }
 

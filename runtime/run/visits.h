@@ -23,23 +23,10 @@
 #include "runtime/compiler/image.h"
 #include "runtime/compiler/pipeline.h"
 #include "runtime/model/checkpoint.h"
+#include "runtime/run/part_io.h"
 #include "runtime/run/visit_order.h"
 
 namespace lockstep {
-
-// What a sequence is fed in a step.
-struct FedToken {
-  int32_t token, position;
-};
-
-// The tokens of a step that go through a part, the first at `position` of its sequence.
-struct PartInputs {
-  std::vector<int> tokens;
-  int position;
-};
-// fed: of each sequence after the other, as many (Session::Step).
-PartInputs InputsOf(const CompiledPipeline& step, const PipelinePart& part,
-                    const std::vector<FedToken>& fed);
 
 class StageVisits {
  public:
@@ -76,10 +63,10 @@ class StageVisits {
         observer_(observer) {}
 
   absl::StatusOr<std::vector<Resident>> Enter(CompiledPipeline& step, const Visit& visit);
+  // Puts what comes out of the parts into `logits`.
   absl::Status Run(const CompiledPipeline& step, const Visit& visit,
-                   const std::vector<FedToken>& fed, std::vector<Resident>& chips);
-  static void TakeLogits(const CompiledPipeline& step, const Visit& visit, const Resident& chip,
-                         std::vector<float>& logits);
+                   const std::vector<FedToken>& fed, std::vector<Resident>& chips,
+                   std::vector<float>& logits);
   void Leave(const Pipeline& pipeline, const PipelinePart& part, std::vector<Resident> chips);
 
   const Checkpoint* weights_;

@@ -184,6 +184,22 @@ TEST_F(RunCommandTest, StagesVisitedInTurnGiveTheDigestsOfAPromptInFlight) {
   }
 }
 
+TEST_F(RunCommandTest, LogitsOfAPromptInFlightAreThoseOfItsIdsOneByOne) {
+  const std::string on = std::string(kModel) + "--topology groqrack --nodes 3 --tokens 2 "
+                         "--prompt-ids 1,5,9,13,2,6,10,14,3 --sequences 2 --report " + File("r") +
+                         " --logits ";
+  ASSERT_EQ(LocalRun(on + File("one") + " --prefill-batch 1").exit_code, 0);
+  const std::string value = Json("r")["output"]["value_digest"];
+  const int64_t stage = 8 * Json("r")["plan"]["sram_bytes_per_chip"]["used"].get<int64_t>();
+  ASSERT_EQ(Read("one").size(), 10 * 2 * 512 * sizeof(float));
+  for (const std::string& how : {std::string("--prefill-batch 1"), std::string("--prefill-batch 4"),
+                                 "--sram-limit " + std::to_string(2 * stage)}) {
+    ASSERT_EQ(LocalRun(on + File("many") + " --prompt-flight 8 " + how).exit_code, 0) << how;
+    EXPECT_EQ(Read("many"), Read("one")) << how;
+    EXPECT_EQ(Json("r")["output"]["value_digest"], value) << how;
+  }
+}
+
 TEST_F(RunCommandTest, TheCyclesOfATokenAreSharedOut) {
   ASSERT_EQ(LocalRun(std::string(kModel) + "--topology groqrack --prompt-ids 1 --tokens 1 "
                      "--nodes 3 --report " + File("r")).exit_code, 0);

@@ -128,11 +128,11 @@ inline Deployment InFlight(Deployment d, int positions, int batch = 1, int inbox
 }
 
 // Ids of a prompt, of each sequence from an id of its own on, `whole` of them in steps of as many as the
-// plan has, then two one by one: logits of the last three steps.
-inline std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind engine,
-                                          const Checkpoint* weights, int threads, int whole,
-                                          std::optional<int64_t> sram_limit = {},
-                                          const std::vector<int>& first = {7}) {
+// plan has, then two one by one: logits of all steps.
+inline std::vector<std::vector<float>> RunSteps(Machine& machine, EngineKind engine,
+                                         const Checkpoint* weights, int threads, int whole,
+                                         std::optional<int64_t> sram_limit = {},
+                                         const std::vector<int>& first = {7}) {
   auto fabric = LocalFabric::Create(machine.wiring, threads);
   SessionSetup setup{machine.pipeline, machine.timing, engine};
   if (sram_limit) setup.limit = SessionSetup::Limit{*sram_limit, machine.wiring};
@@ -148,10 +148,18 @@ inline std::vector<std::vector<float>> RunPrompt(Machine& machine, EngineKind en
     position += count;
     const auto step = (*session)->Step(fed);
     EXPECT_TRUE(step.ok()) << step.status();
-    if (step.ok() && position >= whole) logits.push_back(*step);
+    if (step.ok()) logits.push_back(*step);
   }
   machine.digest = (*session)->TimingDigest();
   machine.touched = (*session)->SramBytesTouched();
+  return logits;
+}
+
+// Of the last three: the one that ends the prompt, and the two.
+template <typename... Args>
+std::vector<std::vector<float>> RunPrompt(Args&&... args) {
+  std::vector<std::vector<float>> logits = RunSteps(std::forward<Args>(args)...);
+  if (logits.size() > 3) logits.erase(logits.begin(), logits.end() - 3);
   return logits;
 }
 

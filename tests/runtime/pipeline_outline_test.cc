@@ -16,6 +16,7 @@ Machine Stages(int sequences, int batch, int flight) {
   Deployment d = Deploy(Model(6, 96), 3, 2, 2, 8, sequences);
   d.plan.batch = batch, d.plan.flight = flight;
   d.plan.inbox = flight > 1 ? 2 : 0;
+  d.plan.all_logits = flight > 1 && sequences > 1;
   return Machine(d, ChipTiming::Default());
 }
 
@@ -26,6 +27,7 @@ void ExpectTheSame(CompiledPipeline& all, CompiledPipeline& told) {
   EXPECT_EQ(told.group(), all.group());
   EXPECT_EQ(told.group_period(), all.group_period());
   EXPECT_EQ(told.batch(), all.batch());
+  EXPECT_EQ(told.logits_of_step(), all.logits_of_step());
   EXPECT_EQ(told.Outline(), all.Outline());
   const uint32_t chip = 8 + 5;  // of the stage in the middle
   const auto want = *all.PartsOf(chip), got = *told.PartsOf(chip);

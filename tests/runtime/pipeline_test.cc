@@ -247,6 +247,46 @@ INSTANTIATE_TEST_SUITE_P(Cuts, PipelinePromptsTest,
                                            Prompts{3, 2, 16, 4, 0, kInt8},
                                            Prompts{3, 3, 16, 2, 3, kFp16}));
 
+// The host reads them when a part has ended: the next position's overwrite them.
+TEST(PipelineFlightTest, EveryPositionHasTheLogitsItHasAlone) {
+  const RandomModel model(Model(4, 96), "F16", 5);
+  TempFolder folder;
+  model.WriteTo(folder);
+  const Checkpoint weights = *Checkpoint::Open(folder.path());
+  const ChipTiming timing = ChipTiming::Default();
+  const auto all = [](const std::vector<std::vector<float>>& steps) {
+    std::vector<float> out;
+    for (const std::vector<float>& step : steps) out.insert(out.end(), step.begin(), step.end());
+    return out;
+  };
+  struct Case {
+    int sequences, embeds, heads, flight, batch, inbox;
+  };
+  for (const Case& c : {Case{1, 1, 1, 8, 1, 0}, Case{1, 2, 3, 16, 4, 0}, Case{1, 3, 3, 16, 2, 3},
+                        Case{2, 3, 2, 8, 1, 3}, Case{2, 2, 1, 8, 4, 2}}) {
+    SCOPED_TRACE(::testing::Message() << c.sequences << " sequences, flight " << c.flight
+                                      << ", batch " << c.batch << ", inbox " << c.inbox);
+    const std::vector<int> first = c.sequences == 1 ? std::vector{7} : std::vector{7, 70};
+    const Deployment one = Deploy(model.config, 3, c.embeds, c.heads, 8, c.sequences);
+    Deployment flight = InFlight(one, c.flight, c.batch, c.inbox);
+    flight.plan.all_logits = true;
+    Machine alone(one, timing), many(flight, timing);
+    const auto want = all(
+        RunSteps(alone, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, first));
+    ASSERT_EQ(want.size(), 18u * 105 * c.sequences);
+    EXPECT_EQ(all(RunSteps(many, EngineKind::kFunctional, &weights, 2, 16, std::nullopt, first)),
+              want);
+    const uint64_t digest = many.digest;
+    const auto prompt = *CompilePrompt(*CompiledPipeline::Create(many.pipeline, timing));
+    EXPECT_TRUE(many.Verify(*prompt).ok()) << many.Verify(*prompt).status();
+    const int64_t limit = LargestStage(*prompt);
+    EXPECT_EQ(all(RunSteps(many, EngineKind::kFunctional, &weights, 1, 16, limit, first)), want);
+    EXPECT_EQ(many.digest, digest);
+    RunSteps(many, EngineKind::kTiming, nullptr, 1, 16, std::nullopt, first);
+    EXPECT_EQ(many.digest, digest);
+  }
+}
+
 // The next sequence follows as one position more does.
 TEST(PipelineSequencesTest, PositionsInFlightOfOneFollowThoseOfTheOther) {
   for (const int inbox : {0, 3}) {

@@ -27,7 +27,7 @@ class Chip {
         engine(0, timing, nullptr, Sram::Pages::kSmall),
         check(0, timing),
         memory(engine.sram()) {
-    plan.batch = batch, plan.batch_logits = all_logits;
+    plan.batch = batch, plan.all_logits = all_logits;
     TempFolder folder;
     model.WriteTo(folder);
     const auto one = CompileChip(plan, stage, kWholeStep, group, timing);
@@ -56,7 +56,7 @@ class Chip {
       EXPECT_EQ(e->Run(links), EngineState::kDone) << e->fault().ToString();
     }
     EXPECT_EQ(engine.timing_digest(), check.timing_digest());
-    const size_t rows = which == 1 && plan.batch_logits ? tokens.size() : 1;
+    const size_t rows = which == 1 && plan.all_logits ? tokens.size() : 1;
     const size_t parts = logits[which].size() / rows;
     std::vector<std::vector<float>> out;
     for (size_t i = 0; i < rows; ++i) {
