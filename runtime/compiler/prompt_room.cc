@@ -2,13 +2,16 @@
 #include "runtime/compiler/prompt_room.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "chip/check.h"
 #include "runtime/compiler/landing.h"
 #include "runtime/compiler/layout.h"
 #include "runtime/compiler/prefill.h"
+#include "runtime/compiler/prompt_time.h"
 
 namespace lockstep {
 namespace {
@@ -34,6 +37,22 @@ std::vector<StageShape> WithFirstRows(std::vector<StageShape> stages, int holder
   return stages;
 }
 
+// With as few rows moved as the inbox needs; nothing if it has no room.
+std::optional<std::vector<StageShape>> WithRoom(const Plan& plan,
+                                                const std::vector<StageShape>& stages) {
+  const int holders = EmbeddingHolders(stages);
+  int some = 0, none = stages.front().embedding.size();  // of the first stage, with the inbox
+  while (some + 1 < none) {
+    const int middle = (some + none) / 2;
+    const StageShape first = WithFirstRows(stages, holders, middle).front();
+    (LayOut(plan, first).fits.ok() ? some : none) = middle;
+  }
+  if (some == 0) return std::nullopt;
+  std::vector<StageShape> moved = WithFirstRows(stages, holders, some);
+  if (!BatchFits(plan, moved).ok()) return std::nullopt;
+  return moved;
+}
+
 }  // namespace
 
 // Of equal stages one speaks for all. The first one is not as the others where there is an inbox.
@@ -48,20 +67,23 @@ absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages) 
 }
 
 int LargestBatch(const Plan& plan, const std::vector<StageShape>& stages) {
-  return LargestSteps(plan, stages, kMostPrefill, 1).batch;
+  return ChooseSteps(plan, stages, kMostPrefill, 1).batch;
 }
 
-PromptSteps LargestSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
-                         int flight) {
+PromptSteps ChooseSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
+                        int flight) {
   PromptSteps best;
-  int most = 0;  // positions of a group
+  std::optional<int64_t> least;  // cycles
   for (plan.batch = kMostPrefill; plan.batch >= 1; plan.batch /= 2) {
     const int batch = plan.batch;
     if (flight > 1 && (flight % batch != 0 || flight == batch)) continue;
     if (batch > positions || (batch > 1 && !BatchFits(plan, stages).ok())) continue;
     if (flight == 1) return {batch, 0};
-    const int inbox = InboxOfFlight(plan, stages, flight), group = batch * std::max(1, inbox);
-    if (group > most) best = {batch, inbox}, most = group;
+    const int inbox = InboxOfFlight(plan, stages, flight);
+    plan.inbox = std::min(inbox, flight / batch);
+    const int64_t cycles = EstimatePrompt(plan, stages, plan.context);
+    if (!least || cycles < *least) best = {batch, inbox}, least = cycles;
+    plan.inbox = 0;
   }
   return best;
 }
@@ -80,34 +102,41 @@ int LargestLanding(Plan plan, const std::vector<StageShape>& stages) {
 }
 
 int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most) {
-  if (EmbeddingHolders(stages) < 2) return 0;
-  for (plan.inbox = most; plan.inbox > 1; plan.inbox /= 2) {
-    if (LayOut(plan, stages.front()).fits.ok()) return plan.inbox;
+  if (EmbeddingHolders(stages) < 2 || most < 2) return 0;
+  const auto fits = [&](int inbox) {
+    plan.inbox = inbox;
+    return LayOut(plan, stages.front()).fits.ok();
+  };
+  for (int inbox = most; inbox <= kMostInbox; inbox *= 2) {
+    if (fits(inbox)) return inbox;
+  }
+  for (int inbox = most / 2; inbox > 1; inbox /= 2) {
+    if (fits(inbox)) return inbox;
   }
   return 0;
 }
 
 void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages) {
-  const int holders = EmbeddingHolders(*stages), rows = stages->front().embedding.size();
-  if (holders < 2 || plan.sequences > 1) return;
-  if (plan.batch == 1) {
-    plan.batch = LargestBatch(plan, *stages);
-    if (LargestInbox(plan, *stages, 2) > 0) return;
-  }
-  for (plan.inbox = kInboxRows; plan.inbox > 1; plan.inbox /= 2) {
-    if (LayOut(plan, stages->front()).fits.ok()) return;
-    int some = 0, none = rows;  // of the first stage, with the inbox
-    while (some + 1 < none) {
-      const int middle = (some + none) / 2;
-      const StageShape first = WithFirstRows(*stages, holders, middle).front();
-      (LayOut(plan, first).fits.ok() ? some : none) = middle;
+  if (EmbeddingHolders(*stages) < 2 || plan.sequences > 1) return;
+  const int least = plan.batch, most = plan.batch > 1 ? plan.batch : LargestBatch(plan, *stages);
+  std::optional<int64_t> as_it_is, best;  // cycles
+  std::vector<StageShape> moved;
+  for (plan.batch = least; plan.batch <= most; plan.batch *= 2) {
+    const int rows = std::max(kInboxRows, kInboxPositions / plan.batch);
+    plan.inbox = std::min(rows, LargestInbox(plan, *stages, rows));
+    const int64_t now = EstimatePrompt(plan, *stages, plan.context);
+    as_it_is = std::min(now, as_it_is.value_or(now));
+    for (int inbox = rows; inbox > std::max(1, plan.inbox); inbox /= 2) {
+      Plan wish = plan;
+      wish.inbox = inbox;
+      std::optional<std::vector<StageShape>> with = WithRoom(wish, *stages);
+      if (!with) continue;
+      const int64_t then = EstimatePrompt(wish, *with, plan.context);
+      if (!best || then < *best) best = then, moved = *std::move(with);
+      break;
     }
-    if (some == 0) continue;
-    const std::vector<StageShape> moved = WithFirstRows(*stages, holders, some);
-    if (!BatchFits(plan, moved).ok()) continue;
-    *stages = moved;
-    return;
   }
+  if (best && *best < *as_it_is - *as_it_is / 16) *stages = std::move(moved);
 }
 
 }  // namespace lockstep

@@ -11,8 +11,9 @@
 
 namespace lockstep {
 
-// Batches of an inbox for which room is made: more hardly bring them closer together.
-inline constexpr int kInboxRows = 16;
+// Batches of an inbox for which room is made, or positions if these are more: more hardly bring
+// them closer together.
+inline constexpr int kInboxRows = 16, kInboxPositions = 64;
 
 // Ok, or why a stage has no room for batches of plan.batch positions.
 absl::Status BatchFits(const Plan& plan, const std::vector<StageShape>& stages);
@@ -25,11 +26,11 @@ struct PromptSteps {
   int batch = 1;  // positions
   int inbox = 0;  // LargestInbox for these
 };
-// The largest batch that the prompt fills and that fits. In flight it divides that, and is the
-// largest of those with the largest group, since the way through the stages that hold the embedding
-// takes longer than a layer.
-PromptSteps LargestSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
-                         int flight);
+// The largest batch that the prompt fills and that fits. In flight it divides that, and is the one
+// with which a prompt that fills the context takes the least time (runtime/compiler/prompt_time.h):
+// small ones are through the stages sooner, large ones take fewer cycles a position and need room.
+PromptSteps ChooseSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
+                        int flight);
 
 // LargestInbox for a flight of so many positions, in batches of plan.batch.
 int InboxOfFlight(const Plan& plan, const std::vector<StageShape>& stages, int flight);
@@ -38,15 +39,17 @@ int InboxOfFlight(const Plan& plan, const std::vector<StageShape>& stages, int f
 // that none waits for another's sum, or half of it and so on; 0: the least.
 int LargestLanding(Plan plan, const std::vector<StageShape>& stages);
 
-// For how many batches of plan.batch positions the first stage has room: `most`, or half of it and
-// so on, at least 2; 0: not for 2, or the first stage alone holds rows of the embedding.
+// For how many batches of plan.batch positions the first stage has room: `most`, or twice that and so
+// on up to 64 (areas do not always lie the better the smaller they are), else half of it and so on, at
+// least 2; 0: not for 2, or the first stage alone holds rows of the embedding.
 int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most);
 
 // Moves rows of the embedding from the first stage to the others that have such rows, where these have
-// room, so that an inbox for up to kInboxRows batches of plan.batch has room; if that is 1, of the
-// largest that fit, and only where there is room for no two of these: rows that lie elsewhere move
-// weights, which can cost a token a few cycles. No stage gets its first row, or loses its last. Does
-// nothing for several sequences, since these fill the pipeline anyway, and every token pays.
+// room, so that an inbox for kInboxRows batches of plan.batch or kInboxPositions has room, or for half
+// of it and so on; if plan.batch is 1, of those that fit and with which a prompt takes the least time.
+// Only where that is a sixteenth less than it takes without: rows that lie elsewhere move weights,
+// which can cost a token a few cycles. No stage gets its first row, or loses its last. Does nothing for
+// several sequences, since these fill the pipeline anyway, and every token pays.
 void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages);
 
 }  // namespace lockstep

@@ -184,7 +184,7 @@ std::string PromptRows(const PlanReport& r) {
   const PromptOffers& p = r.prompt;
   std::string first = p.batch > 1 ? absl::StrFormat("batches of %d positions", p.batch)
                                   : std::string("position by position");
-  if (p.inbox > 1) absl::StrAppend(&first, ", ", p.inbox, " of these in a group or more");
+  if (p.inbox > 1) absl::StrAppend(&first, ", ", p.inbox, " of these in a group");
   std::string rows = Row("prompts", first);
   for (const PromptOffers::Larger& larger : p.larger) {
     const std::string name = absl::StrCat("--prefill-batch ", larger.batch);

@@ -1,6 +1,8 @@
 // Deployments for larger batches (runtime/planner/prompt_offer.h).
 #include "runtime/planner/prompt_offer.h"
 
+#include <algorithm>
+
 #include "runtime/compiler/prefill.h"
 #include "runtime/compiler/prompt_room.h"
 
@@ -23,9 +25,12 @@ PromptOffers OffersForPrompts(DeploymentRequest request, const Deployment& deplo
   const std::vector<StageShape> shapes = deployment.shapes();
   out.now = StagesOf(shapes);
   Plan plan = deployment.plan;
-  if (plan.batch == 1) plan.batch = LargestBatch(plan, shapes);
+  // Over several stages a prompt that fills the context, in flight.
+  const int whole = plan.context - plan.context % kMostPrefill;
+  const int flight = shapes.size() > 1 ? std::max(1, whole) : 1;
+  if (plan.batch == 1) plan.batch = ChooseSteps(plan, shapes, plan.context, flight).batch;
   out.batch = plan.batch;
-  out.inbox = LargestInbox(plan, shapes, kInboxRows);
+  out.inbox = std::min(InboxOfFlight(plan, shapes, flight), flight / plan.batch);
   request.tensor_parallel = deployment.tensor_parallel();
   request.nodes = deployment.num_stages();
   for (request.batch = 2 * out.batch; request.batch <= kMostPrefill; request.batch *= 2) {

@@ -16,8 +16,8 @@ struct VocabularyStages {
 };
 
 struct PromptOffers {
-  int batch = 1;         // positions: what was asked for, else the most that have room
-  int inbox = 0;         // batches of a group, up to 16; 0: they need no groups, or have no room
+  int batch = 1;         // positions: what was asked for, else what a run takes of a long prompt
+  int inbox = 0;         // batches of a group; 0: they need no groups, or have no room
   VocabularyStages now;  // of the deployment
   // For each larger batch, up to the first that has no room.
   struct Larger {

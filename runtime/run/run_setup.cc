@@ -97,7 +97,7 @@ absl::Status ChooseBatch(const RunOptions& options, int prompt_size,
   }
   plan->all_logits = !options.logits.empty();
   if (asked == 0) {
-    const PromptSteps steps = LargestSteps(*plan, stages, prompt_size, flight);
+    const PromptSteps steps = ChooseSteps(*plan, stages, prompt_size, flight);
     plan->batch = steps.batch, plan->inbox = steps.inbox;
   } else {
     plan->batch = asked;

@@ -232,7 +232,7 @@ TEST_P(PipelinePromptsTest, OfSequencesGiveEachTheLogitsItHasAlone) {
   for (size_t i = 0; i < first.size(); ++i) {
     Machine one(deploy(1), timing);
     const auto alone =
-        RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, {first[i]});
+        RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, std::vector{first[i]});
     for (size_t step = 0; step < all.size(); ++step) {
       const std::vector<float> mine(all[step].begin() + i * 105, all[step].begin() + (i + 1) * 105);
       EXPECT_EQ(mine, alone[step]) << "sequence " << i << ", step " << step;
