@@ -188,20 +188,22 @@ std::vector<std::vector<Attention::Chunk>> Attention::ScoreGroups(int first_slot
   return groups;
 }
 
-void Attention::ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads,
-                           int key_address, Quad scores) {
+bool Attention::ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads,
+                           int key_address, Quad scores, const std::optional<MaskedLargest>& largest) {
   const TandemPlanes mxm{timing, side};
   const int out = mxm.OutStream(0), tiles = shape.key_tiles(), slots = shape.key_slots();
   const int abc = MxmQueue(mxm.plane(), kMxmAbc), acc = MxmQueue(mxm.plane(), kMxmAcc);
   Block b("scores");
-  int64_t load = 0;
+  // Queries come behind the first tile's weights, which wait for nothing.
+  int64_t ready = shape.key_tile_cycles(0);
   int queries = 0;
   for (const Chunk& c : group) {
-    mxm.Activate(b, q + (c.position * stride + c.vector), c.entry / 2, c.vectors, load);
-    load += c.vectors, queries += c.heads;
+    mxm.Activate(b, q + (c.position * stride + c.vector), c.entry / 2, c.vectors, ready);
+    ready += c.vectors, queries += c.heads;
   }
   const Quad first = scores + (group[0].position * heads + group[0].first_head) * tiles;
-  TileLoop loop(mxm, b, load);
+  TileLoop loop(mxm, b, 0, ready);
+  std::vector<int64_t> at_vxm;
   for (int tile = 0; tile < tiles; ++tile) {
     for (int slot = 0; slot < slots; ++slot) {
       const int row = key_address + slot * shape.key_slot_rows() + shape.key_tile_row(tile);
@@ -214,19 +216,28 @@ void Attention::ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, 
       const bool last = slot == slots - 1;
       b.At(acc, ops::Acc(kTypeF16, 0, slots > 1, slot > 0, last ? out : kNoStream),
            mxm.ResultAt(feed), queries);
-      if (last) mxm.StoreResult(b, out, first + tile, mxm.ResultAt(feed), queries, 1, tiles);
+      if (!last) continue;
+      mxm.StoreResult(b, out, first + tile, mxm.ResultAt(feed), queries, 1, tiles);
+      at_vxm.push_back(mxm.ResultAt(feed) + mxm.d(Opcode::kAcc) + Hops(mxm.position(), kVxm));
     }
   }
+  // Scores are stored on their way to the VXM.
+  const bool found = largest && KeepLargest(b, at_vxm, queries, *largest);
   loop.HoldAll(true);
   placer.Place(b);
+  return found;
 }
 
-void Attention::Scores(Pair q, int stride, int first_slot, int heads, int key_address,
-                       Quad scores) {
+bool Attention::Scores(Pair q, int stride, int first_slot, int heads, int key_address, Quad scores,
+                       const std::optional<MaskedLargest>& largest) {
   LOCKSTEP_CHECK(first_slot % shape.key_slots() == 0, "a head at slot %d", first_slot);
-  for (const std::vector<Chunk>& group : ScoreGroups(first_slot, heads)) {
-    ScoreGroup(group, q, stride, heads, key_address, scores);
+  const std::vector<std::vector<Chunk>> groups = ScoreGroups(first_slot, heads);
+  const bool whole = groups.size() == 1 && batch == 1;
+  bool found = false;
+  for (const std::vector<Chunk>& group : groups) {
+    found = ScoreGroup(group, q, stride, heads, key_address, scores, whole ? largest : std::nullopt);
   }
+  return found;
 }
 
 // Queries first .. first + count - 1, an accumulator each (int8: two), against one group of
@@ -235,15 +246,18 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
                            const std::array<Quad, 2>& out, int stride) {
   const TandemPlanes mxm{timing, side};
   const int tiles = shape.key_tiles(), cycles = TileCycles(shape.group_elements(group));
-  const int per_segment = std::max(1, kActivationPairs / count), stream = mxm.OutStream(0);
+  // Segments take turns with the halves of the activation buffer. Their first weights come before their p, while the
+  // segment before is fed.
+  const int per_segment = std::max(1, kActivationPairs / 2 / count), stream = mxm.OutStream(0);
   const int per_block = shape.block_halves();
   for (int begin = 0; begin < tiles; begin += per_segment) {
     const int n = std::min(per_segment, tiles - begin);
+    const int entry = begin / per_segment % 2 * (kActivationPairs / 2);
     Block b("weigh values");
     for (int i = 0; i < count; ++i) {
-      mxm.Activate(b, p + ((first + i) * tiles + begin), i * n, n, int64_t{i} * n);
+      mxm.Activate(b, p + ((first + i) * tiles + begin), entry + i * n, n, cycles + int64_t{i} * n);
     }
-    TileLoop loop(mxm, b, int64_t{count} * n);
+    TileLoop loop(mxm, b, 0, cycles + int64_t{count} * n);
     int64_t feed = 0;
     for (int half = 2 * begin; half < std::min(shape.halves(), 2 * (begin + n)); ++half) {
       const int block = half / per_block, in_block = half % per_block;
@@ -253,7 +267,7 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
         feed = loop.Next(row, cycles, int64_t{count} * halves, shape.format);
       }
       const int64_t at = feed + int64_t{in_block} * count, take = mxm.ResultAt(at);
-      b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, half - 2 * begin, 2 * n), at,
+      b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, 2 * entry + half - 2 * begin, 2 * n), at,
            count);
       const bool last = half + per_block >= shape.halves();
       b.At(MxmQueue(mxm.plane(), kMxmAcc),
@@ -266,7 +280,10 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
         i += run;
       }
     }
-    loop.HoldAll(true);
+    loop.HoldAll(false);
+    for (int v = 2 * entry; v < 2 * (entry + count * n); ++v) {
+      b.HoldFor(ActivationHold(side, v), 0, loop.last_feed());
+    }
     placer.Place(b);
   }
 }

@@ -25,6 +25,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "runtime/kernels/kernels.h"
@@ -123,15 +124,21 @@ struct Attention {
   };
   void AppendValue(Pair v, int stride, const ValueTables& tables, int value_address);
 
+  // The largest score of each lane, the mask added, of a position's queries: where to, a vector a query. bias: a
+  // vector a tile.
+  struct MaskedLargest {
+    Quad bias, maxima;
+  };
   // scores[i * key_tiles + tile] of query i. Head h of position b is slots first_slot + h *
   // key_slots .. of vectors q + b * stride .., two slots a vector. first_slot: a multiple of
-  // key_slots.
-  void Scores(Pair q, int stride, int first_slot, int heads, int key_address, Quad scores);
+  // key_slots. largest: of one position's queries, found as scores come where that can be: then true.
+  bool Scores(Pair q, int stride, int first_slot, int heads, int key_address, Quad scores,
+              const std::optional<MaskedLargest>& largest = std::nullopt);
 
   // p = exp(scores + bias - max) as fp16, max over all positions of the query. bias: a vector a
   // tile for each position of the batch. maxima: two vectors a query of scratch. scores, bias,
-  // maxima in different columns.
-  void Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p);
+  // maxima in different columns. found: maxima has the largest of each lane.
+  void Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p, bool found = false);
   // The same for an int8 cache: scores are multiplied by the scales of keys, p by those of values;
   // sums: the sum over all positions before that, in every lane, a vector a query. maxima: three
   // vectors a query. scores, bias, maxima, p and the scales in different columns.
@@ -159,11 +166,11 @@ struct Attention {
     int entry;            // slot in the buffer of the first head's first slot
   };
   void Largest(Quad scores, Quad bias, Quad maxima, int heads);
-  // Of queries first.. of one position, bias being the position's; false: cannot be done for so many.
+  bool KeepLargest(Block& b, const std::vector<int64_t>& at, int queries, const MaskedLargest& to) const;
   bool LargestOf(int first, int queries, Quad scores, Quad bias, Quad maxima);
   std::vector<std::vector<Chunk>> ScoreGroups(int first_slot, int heads) const;
-  void ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads, int key_address,
-                  Quad scores);
+  bool ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads, int key_address,
+                  Quad scores, const std::optional<MaskedLargest>& largest);
   // planes: 2 for fp16, 1 for bytes.
   void AppendRows(const char* name, Pair rows, int stride, Single maps, int address, int planes);
   void MergeValues(const ValueTables& tables, int elements, int address);

@@ -10,55 +10,75 @@
 namespace lockstep {
 namespace {
 constexpr int kMostPasses = 6;
+
+// A column's slices read or write `count` vectors from cycle `at` of the VXM on, `hops` cycles a hop later.
+void Access(Block& b, Quad q, Instruction instr, int64_t at, int hops, int count) {
+  const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
+  for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
+    const int slice = ColumnSlice(q.side, q.column, k);
+    b.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), count);
+  }
+}
 }  // namespace
 
-// Of the queries of a position over all tiles: their maxima go round through ALUs that pass them on, for
-// as long as the scores of a tile take, and meet those of the next.
+// Of the queries of a position over all tiles, whose scores come to the VXM in cycles at.. on the streams that bring
+// them inwards: their maxima go round through ALUs that pass them on, for as long as it takes until the scores of the
+// next tile come, and meet those.
 //
 //   add    t0 q0 q1 .. | t1 q0 q1 .. | ..          score + bias
 //   start     q0 q1 ..                             of the first tile
 //   max                     q0 q1 .. | ..          with what comes back
 //   pass         q0 q1 ..       q0 q1 ..           as often as it takes
-bool Attention::LargestOf(int first, int queries, Quad scores, Quad bias, Quad maxima) {
+bool Attention::KeepLargest(Block& b, const std::vector<int64_t>& at, int queries,
+                            const MaskedLargest& to) const {
   const auto d = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
-  const int tiles = shape.key_tiles();
-  const int passes = CeilDiv(std::max(0, queries - d(Opcode::kMax)), d(Opcode::kOr));
-  const int round = d(Opcode::kMax) + passes * d(Opcode::kOr);
-  const bool apart = scores.side != maxima.side && bias.side == maxima.side;
-  if (tiles == 1 || !apart || passes > kMostPasses) return false;
-  const Direction to = Outward(maxima.side), from = Inward(maxima.side);
-  const int score = StreamNumber(to, 0), masked = StreamNumber(to, 4), largest = StreamNumber(to, 8);
-  const auto passed = [&](int j) { return j == 0 ? largest : StreamNumber(from, 4 * j); };
-  Block b("softmax mask");
-  const auto access = [&](Quad q, Instruction instr, int64_t at, int hops) {
-    const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
-    for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
-      const int slice = ColumnSlice(q.side, q.column, k);
-      b.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), queries);
-    }
-  };
-  int64_t at = 0;  // when the scores of a tile come
-  for (int tile = 0; tile < tiles; ++tile, at += round) {
-    access(scores, ops::Read(scores.address + first * tiles + tile, tiles, score),
-           at - d(Opcode::kRead), -1);
-    access(bias, ops::Read(bias.address + tile, 0, StreamNumber(from, 0)),
-           at - d(Opcode::kRead), -1);
-    b.At(VxmQueue(0), ops::Binary(Opcode::kAdd, kTypeF32, score, StreamNumber(from, 0), masked), at,
-         queries);
-    const int64_t compare = at + d(Opcode::kAdd);
+  const int tiles = static_cast<int>(at.size());
+  const int64_t round = tiles == 1 ? d(Opcode::kMax) : at[1] - at[0];
+  for (int tile = 1; tile < tiles; ++tile) {
+    if (at[tile] - at[tile - 1] != round) return false;
+  }
+  const int passes = static_cast<int>(round - d(Opcode::kMax)) / d(Opcode::kOr);
+  const bool exact = round == d(Opcode::kMax) + passes * d(Opcode::kOr);
+  const Hemisphere far = Other(side);
+  if (!exact || passes > kMostPasses || to.bias.side != far || to.maxima.side != far) return false;
+  const Direction out = Outward(far), in = Inward(far);
+  const int score = StreamNumber(out, 0), masked = StreamNumber(out, 4), largest = StreamNumber(out, 8);
+  const auto passed = [&](int j) { return j == 0 ? largest : StreamNumber(in, 4 * j); };
+  for (int tile = 0; tile < tiles; ++tile) {
+    Access(b, to.bias, ops::Read(to.bias.address + tile, 0, StreamNumber(in, 0)), at[tile] - d(Opcode::kRead), -1,
+           queries);
+    b.At(VxmQueue(0), ops::Binary(Opcode::kAdd, kTypeF32, score, StreamNumber(in, 0), masked), at[tile], queries);
+    const int64_t compare = at[tile] + d(Opcode::kAdd);
     if (tile == 0) {
       b.At(VxmQueue(1), ops::BinaryImm(Opcode::kOr, kTypeF32, masked, 0, largest), compare, queries);
     } else {
-      b.At(VxmQueue(2), ops::Binary(Opcode::kMax, kTypeF32, masked, passed(passes), largest), compare,
-           queries);
+      b.At(VxmQueue(2), ops::Binary(Opcode::kMax, kTypeF32, masked, passed(passes), largest), compare, queries);
     }
     for (int j = 0; j < passes && tile + 1 < tiles; ++j) {
       b.At(VxmQueue(3 + j), ops::BinaryImm(Opcode::kOr, kTypeF32, passed(j), 0, passed(j + 1)),
            compare + d(Opcode::kMax) + j * d(Opcode::kOr), queries);
     }
   }
-  access(maxima, ops::Write(maxima.address + first, 1, largest),
-         at - round + d(Opcode::kAdd) + d(Opcode::kMax), 1);
+  Access(b, to.maxima, ops::Write(to.maxima.address, 1, largest), at.back() + d(Opcode::kAdd) + d(Opcode::kMax), 1,
+         queries);
+  return true;
+}
+
+// Of queries first.. of one position, bias being the position's; false: cannot be done for so many.
+bool Attention::LargestOf(int first, int queries, Quad scores, Quad bias, Quad maxima) {
+  const auto d = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
+  const int tiles = shape.key_tiles();
+  if (tiles == 1 || scores.side != side) return false;
+  const int round = d(Opcode::kMax) + CeilDiv(std::max(0, queries - d(Opcode::kMax)), d(Opcode::kOr)) * d(Opcode::kOr);
+  Block b("softmax mask");
+  std::vector<int64_t> at;
+  for (int tile = 0; tile < tiles; ++tile) {
+    at.push_back(int64_t{tile} * round);
+    const Quad from = scores + (first * tiles + tile);
+    Access(b, from, ops::Read(from.address, tiles, StreamNumber(Inward(side), 0)), at.back() - d(Opcode::kRead), -1,
+           queries);
+  }
+  if (!KeepLargest(b, at, queries, {bias, maxima + first})) return false;
   placer.Place(b);
   return true;
 }
@@ -86,7 +106,7 @@ void Attention::Largest(Quad scores, Quad bias, Quad maxima, int heads) {
   }
 }
 
-void Attention::Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p) {
+void Attention::Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p, bool found) {
   const int tiles = shape.key_tiles(), queries = batch * heads;
   // One chain over the heads of a position, or one over the tiles of each query.
   const int inner = tiles == 1 ? heads : tiles, chains = tiles == 1 ? batch : queries;
@@ -94,7 +114,7 @@ void Attention::Softmax(Quad scores, Quad bias, Quad maxima, int heads, Pair p) 
     return bias + (tiles == 1 ? chain : chain / heads * tiles);
   };
   const int bias_stride = tiles == 1 ? 0 : 1;
-  Largest(scores, bias, maxima, heads);
+  if (!found) Largest(scores, bias, maxima, heads);
   const Quad top = maxima + queries;
   Kernels{timing, placer}.LaneMax(maxima, top, queries);
   for (int i = 0; i < chains; ++i) {

@@ -34,6 +34,7 @@ class TileLoop {
   // Holds what the loop used: weight buffer, array and accumulators, and if `activations` the
   // activation buffer from cycle 0 on. Call once, after the last tile.
   void HoldAll(bool activations);
+  int64_t last_feed() const { return last_feed_; }
 
  private:
   int64_t Install(int cycles, int64_t feeds);

@@ -73,16 +73,21 @@ class AttentionHead {
   void PlaceAll() {
     PlaceAppends();
     const int stride = heads * shape.value_groups();
-    kernels().Scores(q, q_stride, first_slot, heads, keys, scores);
+    const bool found = kernels().Scores(q, q_stride, first_slot, heads, keys, scores, largest());
     if (shape.int8()) {
       kernels().ScaledSoftmax(scores, bias, scales, maxima, heads, p, sums);
       kernels().Weigh(p, heads, values, weighed, stride, upper);
       kernels().NormaliseHalves(weighed, upper, sums, low_half, heads, stride, west, east);
       return;
     }
-    kernels().Softmax(scores, bias, maxima, heads, p);
+    kernels().Softmax(scores, bias, maxima, heads, p, found);
     kernels().Weigh(p, heads, values, weighed, stride);
     kernels().Normalise(weighed, low_half, outputs(), west, east);
+  }
+  // An int8 cache's scores are scaled first.
+  std::optional<Attention::MaskedLargest> largest() const {
+    if (shape.int8()) return std::nullopt;
+    return Attention::MaskedLargest{bias, maxima};
   }
   int outputs() const { return batch * heads * shape.value_groups(); }
 

@@ -248,6 +248,28 @@ TEST(AttentionManyTilesTest, WeighsInSegmentsOfTheActivationBuffer) {
   }
 }
 
+// Of one position, where scores of all tiles come after equal times; what AttentionTest shows is the same either way.
+TEST(ScoresTest, LargestOnesAreFoundAsScoresCome) {
+  const auto found = [](int context, int batch) {
+    Head head(context, 8, 8, 0, batch);
+    return head.kernels().Scores(head.q, head.q_stride, 0, 8, head.keys, head.scores, head.largest());
+  };
+  for (int context : {100, 320, 960, 1000}) EXPECT_EQ(found(context, 1), context != 1000) << context;
+  EXPECT_FALSE(found(960, 2));
+}
+
+TEST(ScoresTest, LargestOnesOfEightHeadsAtALongContextTakeNoTimeOfTheirOwn) {
+  const auto cycles = [](bool early) {
+    Head head(12 * kTileRows, 8, 8);
+    const bool found = head.kernels().Scores(head.q, head.q_stride, 0, 8, head.keys, head.scores,
+                                             early ? head.largest() : std::nullopt);
+    EXPECT_EQ(found, early);
+    head.kernels().Softmax(head.scores, head.bias, head.maxima, 8, head.p, found);
+    return head.chip.placer.spans().back().last;
+  };
+  EXPECT_LT(cycles(true) + 80, cycles(false));
+}
+
 TEST(SoftmaxTest, MaskedPositionsWeighNothingWhateverTheirScores) {
   for (int tiles : {1, 3}) {
     Head head(tiles * kTileRows, 8, 2);
