@@ -77,6 +77,9 @@ class LayoutMaker {
       for (const SplitMatrix* m : {&l.q, &l.k, &l.v, &l.keys_values, &l.gate}) add(*m);
       for (const SplitMatrix* m : {&l.o, &l.down}) {
         if (landing) add(*m);
+        const Matrix& w = m->parts.front().matrix;
+        if (landing || w.side != kWest) continue;
+        room.landing_words += MatrixCuts::TilesBeforeSums(w) * w.slots * w.tile_cycles(0);
       }
     }
     return cuts_.ChooseWestern(room);

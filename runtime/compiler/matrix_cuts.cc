@@ -10,6 +10,9 @@ namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
+// Weight rows that stream until many parts of sums have come: making the first ones, and a hop between chips.
+constexpr int kRowsBeforeSums = 800;
+
 int64_t TileWords(const Matrix& m) { return int64_t{m.tile_cycles(0)} * m.slots * kStreamQuads; }
 
 int Half(int tiles, int unit) { return tiles / 2 / unit * unit; }
@@ -73,16 +76,40 @@ SplitMatrix MatrixCuts::SplitAt(const Matrix& whole, int western_tiles, bool sum
 
 Matrix MatrixCuts::Placed(const Matrix& part, bool summed, MemoryMap::Turn turn) {
   const bool apart = part.side == kWest && !(short_ && short_->landing);
-  const int columns = apart && summed ? kLandingColumn : kColumns;
+  if (apart && summed) return PlacedBeforeSums(part, turn);
   const int outer = apart && short_ && turn == MemoryMap::Turn::kFirst ? short_->outer : 0;
-  if (outer == 0) return memory_.Place(part, columns, turn);
+  if (outer == 0) return memory_.Place(part, kColumns, turn);
   Matrix all = part, some = part;
   all.slots = 0;
   for (const int slots : {outer, part.slots - 2 * outer, outer}) {
     some.slots = slots;
-    Append(all, memory_.Place(some, all.slots == outer ? columns : kLandingColumn, turn));
+    Append(all, memory_.Place(some, all.slots == outer ? kColumns : kLandingColumn, turn));
   }
   return all;
+}
+
+// The first tiles stream before parts of the first sums land, so they may lie there.
+Matrix MatrixCuts::PlacedBeforeSums(const Matrix& part, MemoryMap::Turn turn) {
+  const int early = short_ ? TilesBeforeSums(part) : 0;
+  if (early == 0) return memory_.Place(part, kLandingColumn, turn);
+  Matrix first = part;
+  first.rows = std::min(part.rows, early * kTileRows), first.last_first_row = 0;
+  first = memory_.Place(first, kColumns, turn);
+  if (first.rows == part.rows) return first;
+  Matrix rest = part;
+  rest.rows -= first.rows;
+  rest = memory_.Place(rest, kLandingColumn, turn);
+  Matrix all = part;
+  all.strips.clear();
+  for (const Matrix* m : {&first, &rest}) {
+    for (int t = 0; t < m->tiles(); ++t) all.strips.push_back(StripsOf(*m, t));
+  }
+  return all;
+}
+
+int MatrixCuts::TilesBeforeSums(const Matrix& m) {
+  if (m.slots == 1) return 0;  // which others may share
+  return std::min(kRowsBeforeSums / (m.slots * m.tile_cycles(0)), m.tiles());
 }
 
 MatrixCuts::Ended MatrixCuts::SplitSharing(int rows, int columns, NumberFormat format) {

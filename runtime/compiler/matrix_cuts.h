@@ -38,6 +38,8 @@ class MatrixCuts {
   static int OuterSlots(const Plan& plan) {
     return SlotsOf(plan.model.hidden_size, plan.weights) / (plan.weights == NumberFormat::kInt8 ? 3 : 8);
   }
+  // The first row tiles of such a product, which stream before anything arrives.
+  static int TilesBeforeSums(const Matrix& m);
   // memory outlives this.
   MatrixCuts(MemoryMap& memory, std::optional<Short> short_of_room)
       : memory_(memory), short_(std::move(short_of_room)) {}
@@ -58,7 +60,7 @@ class MatrixCuts {
   Ended SplitSharing(int rows, int columns, NumberFormat format);
 
   // While such products stream, this western column takes what arrives: no weights of theirs there
-  // if that can be.
+  // if that can be, but those of TilesBeforeSums.
   static constexpr int kLandingColumn = kColumns - 1;
 
   // Matrices so far that were cut where room is short, and how the sides should be chosen if all
@@ -74,6 +76,7 @@ class MatrixCuts {
   int WesternTiles(const Matrix& whole, int unit, bool summed);
   SharedSlot& SlotFor(const Matrix& end, int lanes);
   Matrix Placed(const Matrix& part, bool summed, MemoryMap::Turn turn);
+  Matrix PlacedBeforeSums(const Matrix& part, MemoryMap::Turn turn);
 
   MemoryMap& memory_;
   const std::optional<Short> short_;

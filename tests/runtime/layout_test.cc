@@ -88,6 +88,12 @@ TEST(LayoutTest, WhatDoesNotFitIsCountedAllTheSame) {
   EXPECT_TRUE(LayOut(*MakePlan(m, 8, 100), {{3, 4}, {}, {}}).fits.ok());
 }
 
+// The last slot is one that it shares.
+int BeforeSums(Matrix down) {
+  --down.slots;
+  return MatrixCuts::TilesBeforeSums(down);
+}
+
 // Two layers of Llama-2-70B in int8 on eight chips.
 TEST(LayoutTest, WeightsThatStreamWhileSumsLandAreElsewhere) {
   ModelConfig m = Model();
@@ -95,8 +101,8 @@ TEST(LayoutTest, WeightsThatStreamWhileSumsLandAreElsewhere) {
   const Plan plan = *MakePlan(m, 8, 128, 1, NumberFormat::kInt8);
   const Layout layout = LayOut(plan, {{0, 2}, {}, {}});
   ASSERT_TRUE(layout.fits.ok()) << layout.fits;
-  const auto in_landing_column = [&](const Matrix& m, int slot) {
-    const WeightWords words = m.WordsOf(0, slot);
+  const auto in_landing_column = [&](const Matrix& m, int tile, int slot) {
+    const WeightWords words = m.WordsOf(tile, slot);
     return std::any_of(words.begin(), words.end(), [&](const QuadWords& q) {
       return q.column == layout.scratch.landing.column;
     });
@@ -107,9 +113,40 @@ TEST(LayoutTest, WeightsThatStreamWhileSumsLandAreElsewhere) {
     const Matrix& gate = layer.gate.parts.front().matrix;
     ASSERT_EQ(gate.side, layout.scratch.landing.side);
     for (int slot = 0; slot < gate.slots; ++slot) {
-      EXPECT_EQ(in_landing_column(gate, slot), slot >= outer && slot < gate.slots - outer) << slot;
+      EXPECT_EQ(in_landing_column(gate, 0, slot), slot >= outer && slot < gate.slots - outer) << slot;
+    }
+    const Matrix& down = layer.down.parts.front().matrix;
+    const int before_sums = BeforeSums(down);
+    ASSERT_EQ(before_sums, 7);
+    for (int tile = before_sums; tile < down.tiles(); ++tile) {
+      for (int slot = 0; slot < down.slots; ++slot) EXPECT_FALSE(in_landing_column(down, tile, slot));
     }
   }
+}
+
+// With a part of the vocabulary or a long cache, too, which fill all.
+TEST(LayoutTest, FullStagesUseTheLandingColumnForWeightsThatStreamBeforeSums) {
+  ModelConfig m = Model();
+  m.hidden_size = 8192, m.intermediate_size = 28672, m.heads = 64, m.kv_heads = 8, m.head_dim = 128;
+  m.vocab_size = 32000;
+  const Plan plan = *MakePlan(m, 8, 128, 1, NumberFormat::kInt8);
+  const Layout layout = LayOut(plan, {{0, 2}, {0, 5333}, {}});
+  ASSERT_TRUE(layout.fits.ok()) << layout.fits;
+  int before = 0, later = 0;  // columns of slots of down that lie there
+  for (const LayerMap& layer : layout.map.layers) {
+    const Matrix& down = layer.down.parts.front().matrix;
+    ASSERT_EQ(down.side, layout.scratch.landing.side);
+    for (int tile = 0; tile < down.tiles(); ++tile) {
+      for (int slot = 0; slot < down.slots; ++slot) {
+        for (const QuadWords& q : down.WordsOf(tile, slot)) {
+          const bool there = q.column == layout.scratch.landing.column;
+          (tile < BeforeSums(down) ? before : later) += there;
+        }
+      }
+    }
+  }
+  EXPECT_GT(before, 0);
+  EXPECT_EQ(later, 0);
 }
 
 }  // namespace
