@@ -53,6 +53,19 @@ std::optional<std::vector<StageShape>> WithRoom(const Plan& plan,
   return moved;
 }
 
+// Cycles of a prompt that fills the context, with the batch that takes the fewest in groups of
+// `positions`.
+int64_t LeastPrompt(Plan plan, const std::vector<StageShape>& stages, int positions) {
+  const int most = std::min(LargestBatch(plan, stages), positions);
+  std::optional<int64_t> least;
+  for (plan.batch = 1; plan.batch <= most; plan.batch *= 2) {
+    plan.inbox = LargestInbox(plan, stages, positions / plan.batch);
+    const int64_t cycles = EstimatePrompt(plan, stages, plan.context);
+    least = std::min(cycles, least.value_or(cycles));
+  }
+  return *least;
+}
+
 }  // namespace
 
 // Of equal stages one speaks for all. The first one is not as the others where there is an inbox.
@@ -72,8 +85,11 @@ int LargestBatch(const Plan& plan, const std::vector<StageShape>& stages) {
 
 PromptSteps ChooseSteps(Plan plan, const std::vector<StageShape>& stages, int positions,
                         int flight) {
-  PromptSteps best;
-  std::optional<int64_t> least;  // cycles
+  struct Way {
+    PromptSteps steps;
+    int64_t cycles;
+  };
+  std::vector<Way> ways;
   for (plan.batch = kMostPrefill; plan.batch >= 1; plan.batch /= 2) {
     const int batch = plan.batch;
     if (flight > 1 && (flight % batch != 0 || flight == batch)) continue;
@@ -82,10 +98,14 @@ PromptSteps ChooseSteps(Plan plan, const std::vector<StageShape>& stages, int po
     const int inbox = InboxOfFlight(plan, stages, flight);
     plan.inbox = std::min(inbox, flight / batch);
     const int64_t cycles = EstimatePrompt(plan, stages, plan.context);
-    if (!least || cycles < *least) best = {batch, inbox}, least = cycles;
+    ways.push_back({{batch, inbox}, cycles});
     plan.inbox = 0;
   }
-  return best;
+  if (ways.empty()) return {};
+  int64_t least = ways.front().cycles;
+  for (const Way& way : ways) least = std::min(least, way.cycles);
+  while (ways.back().cycles - least > least / 32) ways.pop_back();
+  return ways.back().steps;
 }
 
 int InboxOfFlight(const Plan& plan, const std::vector<StageShape>& stages, int flight) {
@@ -137,6 +157,18 @@ void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages) {
     }
   }
   if (best && *best < *as_it_is - *as_it_is / 16) *stages = std::move(moved);
+}
+
+bool IsWorthTheRoom(const Plan& plan, const std::vector<StageShape>& stages,
+                    const std::vector<StageShape>& with_room) {
+  const int64_t token = EstimateBatch(plan, stages).way;
+  const int64_t more = EstimateVocabularyWay(with_room) - EstimateVocabularyWay(stages);
+  const auto least = [&](const std::vector<StageShape>& s, int positions) {
+    return LeastPrompt(plan, s, positions);
+  };
+  return more * 160 <= token &&
+         least(with_room, kInboxPositions) * 8 < least(stages, kInboxPositions) * 7 &&
+         least(with_room, kInboxPositions / 2) <= least(stages, kInboxPositions / 2);
 }
 
 }  // namespace lockstep

@@ -15,7 +15,7 @@ constexpr int kHopCycles = 469;                 // preset B (fabric/link_model.h
 constexpr int kWayCycles = 2 * kHopCycles;      // to another node, and to all chips of it
 
 constexpr int kLayerCycles = 4000;      // of a layer in which weights do not stream
-constexpr int kBatchCycles = 1100;      // more where there are several positions: less overlaps
+constexpr int kBatchCycles = 1600;      // more where there are several positions: less overlaps
 constexpr int kEmbeddingCycles = 3300;  // of an embedding of one position, but for its sums
 
 // Vectors of a word on a link: of an embedding in fp16; of a hidden vector in fp32, on its way from

@@ -148,6 +148,17 @@ class Partitioner {
   std::map<std::pair<int, bool>, int> rows_;  // MostRows
 };
 
+// As many stages with room for batches of two, if these have none and it is worth it.
+std::vector<StageShape> WithPairs(const Plan& plan, std::vector<StageShape> stages) {
+  if (stages.size() == 1 || plan.sequences > 1 || LargestBatch(plan, stages) > 1) return stages;
+  Plan pairs = plan;
+  pairs.batch = 2;
+  auto other = Partitioner(pairs).Cut(static_cast<int>(stages.size()));
+  if (!other) return stages;
+  MakeRoomForInbox(pairs, &*other);
+  return IsWorthTheRoom(plan, stages, *other) ? *std::move(other) : stages;
+}
+
 // Whose room it is, where more is asked for than a token takes.
 std::string Asked(const Plan& plan) {
   return plan.batch > 1 ? absl::StrCat("--prefill-batch ", plan.batch, ": ") : "";
@@ -191,7 +202,7 @@ absl::StatusOr<std::vector<StageShape>> PartitionModel(const Plan& plan, int lea
     auto parts = partitioner.Cut(stages);
     if (!parts) continue;
     MakeRoomForInbox(plan, &*parts);
-    return *std::move(parts);
+    return plan.batch > 1 ? *std::move(parts) : WithPairs(plan, *std::move(parts));
   }
   const int vocabulary = plan.model.vocab_size;
   const SramUse whole = partitioner.SizeOf({plan.model.layers, vocabulary, vocabulary}).use;
