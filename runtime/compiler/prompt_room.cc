@@ -156,7 +156,7 @@ void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages) {
       break;
     }
   }
-  if (best && *best < *as_it_is - *as_it_is / 16) *stages = std::move(moved);
+  if (best && *best < *as_it_is - *as_it_is / 8) *stages = std::move(moved);
 }
 
 bool IsWorthTheRoom(const Plan& plan, const std::vector<StageShape>& stages,

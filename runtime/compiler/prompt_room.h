@@ -48,7 +48,7 @@ int LargestInbox(Plan plan, const std::vector<StageShape>& stages, int most);
 // Moves rows of the embedding from the first stage to the others that have such rows, where these have
 // room, so that an inbox for kInboxRows batches of plan.batch or kInboxPositions has room, or for half
 // of it and so on; if plan.batch is 1, of those that fit and with which a prompt takes the least time.
-// Only where that is a sixteenth less than it takes without: rows that lie elsewhere move weights,
+// Only where that is an eighth less than it takes without: rows that lie elsewhere move weights,
 // which can cost a token a few cycles. No stage gets its first row, or loses its last. Does nothing for
 // several sequences, since these fill the pipeline anyway, and every token pays.
 void MakeRoomForInbox(Plan plan, std::vector<StageShape>* stages);
