@@ -36,7 +36,8 @@ class MpiChannels {
   using Handler = std::function<void(int from, const FrameHeader& header, absl::string_view body)>;
 
   // Collective. `pairs[a]` are the ranks that a may send to and hear from, ascending, the same in
-  // every rank and symmetric. The session outlives this. `shared_memory` false: every rank is treated as a host of its own.
+  // every rank and symmetric. The session outlives this. `shared_memory` false: every rank is
+  // treated as a host of its own.
   MpiChannels(const MpiSession& session, const std::vector<std::vector<int>>& pairs,
               bool shared_memory);
   // Collective. Waits until all that was sent has left.

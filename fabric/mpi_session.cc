@@ -52,8 +52,8 @@ void SetEnvironment() {
 }
 
 // Many ranks that end at once starve mpirun, which then misses how they ended. So those of one host
-// queue for a lock on their own program, which each holds until it is gone. Where MPI_Finalize waits
-// for all ranks, they cannot.
+// queue for a lock on their own program, which each holds until it is gone. Where MPI_Finalize
+// waits for all ranks, they cannot.
 void QueueForTheEnd() {
   const char* no_barrier = std::getenv("OMPI_MCA_async_mpi_finalize");
   if (!OneHost() || no_barrier == nullptr || std::strcmp(no_barrier, "1") != 0) return;

@@ -71,7 +71,8 @@ class Transport {
   virtual void Broadcast(std::string* bytes) = 0;
   // In process 0: the bytes of each process, by rank. Elsewhere: empty.
   virtual std::vector<std::string> Gather(absl::string_view bytes) = 0;
-  // In each process: the bytes that process 0 has for it. bytes: in process 0 by rank, else ignored.
+  // In each process: the bytes that process 0 has for it. bytes: in process 0 by rank, else
+  // ignored.
   virtual std::string Scatter(std::vector<std::string> bytes) = 0;
 };
 

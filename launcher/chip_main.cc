@@ -39,8 +39,8 @@ void DieWithMpirun() {
   if (getppid() == 1) std::_Exit(1);
 }
 
-// Where a host holds hundreds of ranks, what each frees goes back to the host at once; left to itself,
-// the allocator keeps more and more of it the larger the blocks were.
+// Where a host holds hundreds of ranks, what each frees goes back to the host at once; left to
+// itself, the allocator keeps more and more of it the larger the blocks were.
 void KeepLittleOfWhatIsFreed() {
   constexpr int kBytes = 128 << 10;
   mallopt(M_MMAP_THRESHOLD, kBytes);

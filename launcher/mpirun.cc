@@ -166,7 +166,8 @@ std::string OwnLines(absl::string_view text) {
 }
 
 // When the first rank ends, mpirun removes the session folders of all, a file system's sync each,
-// before it hears of the end; if that takes 2 s, it takes the rank for lost. In memory it takes none.
+// before it hears of the end; if that takes 2 s, it takes the rank for lost. In memory it takes
+// none.
 std::vector<std::string> SessionFolders() {
   constexpr char kShared[] = "/dev/shm";
   if (std::getenv("OMPI_MCA_orte_tmpdir_base") != nullptr) return {};

@@ -49,10 +49,11 @@ void AddMachine(CLI::App& app, RunFlags* flags) {
   AddSharedFlags(app, &o.kv_cache, &o.failed);
   app.add_option("--chips-per-rank", flags->chips_per_rank,
                  "Chips that one MPI rank runs (default 1), or auto: as the host's cores allow");
-  app.add_option("--prefill-batch", o.prefill_batch,
-                 "Positions of the prompt that a program takes at once: 1, 2, 4, 8 or 16; all stages\n"
-                 "leave room for it (default: as many as fit anyway and the prompt fills; in flight as\n"
-                 "many of these as take the least time)");
+  app.add_option(
+      "--prefill-batch", o.prefill_batch,
+      "Positions of the prompt that a program takes at once: 1, 2, 4, 8 or 16; all stages\n"
+      "leave room for it (default: as many as fit anyway and the prompt fills; in flight as\n"
+      "many of these as take the least time)");
   app.add_option("--prompt-flight", o.prompt_flight,
                  "Over several stages: positions of the prompt that follow each other through the\n"
                  "pipeline in one step, in batches where these fit (default 1: each position, or\n"

@@ -66,7 +66,8 @@ class LayoutMaker {
       taken = memory_.weight_quads(side);
       for (int c = 0; c < kColumns; ++c) taken += memory_.column_words_used(side, c);
     }
-    room.landing_room = kWordsPerSlice - memory_.column_words_used(kWest, MatrixCuts::kLandingColumn);
+    room.landing_room =
+        kWordsPerSlice - memory_.column_words_used(kWest, MatrixCuts::kLandingColumn);
     const auto add = [&](const SplitMatrix& m) {
       for (const SplitMatrix::Part& part : m.parts) {
         if (part.matrix.side == kWest) room.landing_words += part.matrix.weight_rows();
@@ -321,7 +322,8 @@ class LayoutMaker {
   void MapQuantised(OperandMap& operand, Hemisphere side, int column, std::vector<int> groups) {
     const int i = static_cast<int>(side);
     operand.groups = std::move(groups);
-    const int words = std::accumulate(operand.groups.begin(), operand.groups.end(), 0), batch = plan_.batch;
+    const int words = std::accumulate(operand.groups.begin(), operand.groups.end(), 0);
+    const int batch = plan_.batch;
     operand.bytes[i] = memory_.SingleWords(side, column, 2, words * batch);
     operand.scale[i] = memory_.Words(side, 1, static_cast<int>(operand.groups.size()) * batch);
   }

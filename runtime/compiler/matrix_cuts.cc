@@ -10,7 +10,8 @@ namespace {
 
 constexpr Hemisphere kWest = Hemisphere::kWest, kEast = Hemisphere::kEast;
 
-// Weight rows that stream until many parts of sums have come: making the first ones, and a hop between chips.
+// Weight rows that stream until many parts of sums have come: making the first ones, and a hop
+// between chips.
 constexpr int kRowsBeforeSums = 800;
 
 int64_t TileWords(const Matrix& m) { return int64_t{m.tile_cycles(0)} * m.slots * kStreamQuads; }

@@ -26,17 +26,20 @@ class MatrixCuts {
                                     // empty: halves
     bool landing =
         false;  // weights may lie where parts of sums land while they stream, which is slower
-    // Of matrices that come first, so many slots at either end lie there no more than those of such products.
+    // Of matrices that come first, so many slots at either end lie there no more than those of such
+    // products.
     int outer = 0;
   };
   // Slots of x that `elements` of it take.
   static int SlotsOf(int elements, NumberFormat format) {
     return CeilDiv(elements, format == NumberFormat::kInt8 ? kLanes : kHalfLanes);
   }
-  // The most that `outer` is worth: of what meets a layer's norm, the slots that are multiplied while parts of
-  // the sums of o land. In int8 more, as all tiles meet a group of words before the next.
+  // The most that `outer` is worth: of what meets a layer's norm, the slots that are multiplied
+  // while parts of the sums of o land. In int8 more, as all tiles meet a group of words before the
+  // next.
   static int OuterSlots(const Plan& plan) {
-    return SlotsOf(plan.model.hidden_size, plan.weights) / (plan.weights == NumberFormat::kInt8 ? 3 : 8);
+    return SlotsOf(plan.model.hidden_size, plan.weights) /
+           (plan.weights == NumberFormat::kInt8 ? 3 : 8);
   }
   // The first row tiles of such a product, which stream before anything arrives.
   static int TilesBeforeSums(const Matrix& m);

@@ -16,8 +16,8 @@
 //
 // Positions of a prompt in flight, or batches of them, have the same row of parts on the same
 // programs, inputs and rows of the cache: a part of the next one finds what the one before left.
-// Only the last one has a head, unless the plan has logits of all. Where several stages hold rows of
-// the embedding they go in groups, whose embeddings wait in the first stage's inbox:
+// Only the last one has a head, unless the plan has logits of all. Where several stages hold rows
+// of the embedding they go in groups, whose embeddings wait in the first stage's inbox:
 //
 //   embedding  p0 p1 p2 p3                     p4 p5 p6 p7
 //   layers                 p0   p1   p2   p3                p4 ..

@@ -119,9 +119,8 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> CompiledPipeline::CreateFlight
   std::shared_ptr<CompiledPipeline> out(new CompiledPipeline(one.programs_, Ways::kCables));
   const Plan& plan = out->pipeline().plan;
   const int rows = plan.flight / out->batch();
-  LOCKSTEP_CHECK(
-      rows > 1 && plan.flight % out->batch() == 0 && out->pipeline().stages.size() > 1,
-      "%d positions in flight", plan.flight);
+  LOCKSTEP_CHECK(rows > 1 && plan.flight % out->batch() == 0 && out->pipeline().stages.size() > 1,
+                 "%d positions in flight", plan.flight);
   out->rows_ = rows;
   out->ListParts();
   RETURN_IF_ERROR(out->SetStarts(out->parts_));

@@ -24,9 +24,7 @@ class RouteNumbers {
     LOCKSTEP_CHECK(at != routes_.end(), "a route of another pipeline");
     return static_cast<int>(at - routes_.begin());
   }
-  bool Has(int number) const {
-    return number >= 0 && static_cast<size_t>(number) < routes_.size();
-  }
+  bool Has(int number) const { return number >= 0 && static_cast<size_t>(number) < routes_.size(); }
   const NodeRoute* operator[](int number) const { return routes_[number]; }
 
  private:
@@ -66,10 +64,9 @@ absl::StatusOr<PipelinePart> Read(const v1::StepPart& in, const Pipeline& pipeli
                      routes.Has(in.receive()) && routes.Has(in.send()) && routes.Has(in.relay()) &&
                      in.sram().size() == static_cast<int>(kSramFields.size());
   if (!known) {
-    return absl::DataLossError(absl::StrCat("a part of stage ", in.stage(), ", sequence ",
-                                            in.sequence(), ", routes ", in.receive(), ", ",
-                                            in.send(), ", ", in.relay(),
-                                            ": the pipeline has no such part"));
+    return absl::DataLossError(absl::StrCat(
+        "a part of stage ", in.stage(), ", sequence ", in.sequence(), ", routes ", in.receive(),
+        ", ", in.send(), ", ", in.relay(), ": the pipeline has no such part"));
   }
   PipelinePart out{in.stage(), {}};
   PartShape& shape = out.shape;

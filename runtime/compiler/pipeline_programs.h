@@ -1,10 +1,10 @@
 #pragma once
-// The programs of a pipeline's parts (runtime/compiler/pipeline.h). Chips in one role share one: the
-// same part on the same shapes, by the same member of a node, with the same cables in use.
+// The programs of a pipeline's parts (runtime/compiler/pipeline.h). Chips in one role share one:
+// the same part on the same shapes, by the same member of a node, with the same cables in use.
 //
-// Members of a node place the same blocks in the same cycles, so that only the first of them that is
-// compiled looks for the cycles; the others follow its placements. A process that has only some of
-// the chips can be told the placements by another one:
+// Members of a node place the same blocks in the same cycles, so that only the first of them that
+// is compiled looks for the cycles; the others follow its placements. A process that has only some
+// of the chips can be told the placements by another one:
 //
 //   Wanted(chips) --> AnswerTo(wanted) in a process that has compiled one member --> Learn(answer)
 

@@ -1,6 +1,6 @@
 // The arithmetic (runtime/compiler/prompt_time.h). Constants are round numbers near what compiled
-// programs of Llama-2 take; tests compare with such programs (`ctest -R PromptTime`). Link times are
-// of the default hop latency, so that a deployment does not depend on which one is asked for.
+// programs of Llama-2 take; tests compare with such programs (`ctest -R PromptTime`). Link times
+// are of the default hop latency, so that a deployment does not depend on which one is asked for.
 #include "runtime/compiler/prompt_time.h"
 
 #include <algorithm>
@@ -26,9 +26,9 @@ int64_t LinkCycles(const Plan& plan, int vectors, int positions) {
   return static_cast<int64_t>(kVectorCycles * vectors * plan.hidden_words() * positions);
 }
 
-// Of a batch on a stage of one layer. Part of what a token waits for, and of what overlaps less, is as
-// long as the layer's products; feeding them with a position more takes a third of streaming them, as
-// fp16, which an int8 tile takes twice as long to be fed as to be streamed.
+// Of a batch on a stage of one layer. Part of what a token waits for, and of what overlaps less, is
+// as long as the layer's products; feeding them with a position more takes a third of streaming
+// them, as fp16, which an int8 tile takes twice as long to be fed as to be streamed.
 int64_t LayerCycles(const Plan& plan) {
   const StageSize size = SizeOfStage(plan, {1, 0, 0});
   const bool int8 = plan.weights == NumberFormat::kInt8;
@@ -39,8 +39,8 @@ int64_t LayerCycles(const Plan& plan) {
 }
 
 int Holders(const std::vector<StageShape>& stages, Range StageShape::*rows) {
-  return static_cast<int>(std::count_if(
-      stages.begin(), stages.end(), [&](const StageShape& s) { return (s.*rows).size() > 0; }));
+  return static_cast<int>(std::count_if(stages.begin(), stages.end(),
+                                        [&](const StageShape& s) { return (s.*rows).size() > 0; }));
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 //   a group:    |- embeddings, and the way back -|- layers -|- way through the stages with e -|
 //
 // A batch more of a group takes an embedding and a stage's layers; the way through the stages that
-// hold rows of the embedding is gone once a group, so that the next can begin. Where one stage holds
-// them all, batches follow at the pace of the slowest stage.
+// hold rows of the embedding is gone once a group, so that the next can begin. Where one stage
+// holds them all, batches follow at the pace of the slowest stage.
 
 #include <cstdint>
 #include <vector>

@@ -341,9 +341,9 @@ void StepEmitter::Attend(const LayerMap& layer) {
   const int queries = plan_.queries_per_slot, outputs = plan_.outputs();
   for (int kv = 0; kv < plan_.kv_slots; ++kv) {
     attention_.AppendKey(at_.k + kv * slots, plan_.kv_slots * slots, map_.key_maps, layer.keys[kv]);
-    const bool largest =
-        attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots, queries, layer.keys[kv],
-                          at_.scores, Attention::MaskedLargest{at_.bias, at_.maxima});
+    const bool largest = attention_.Scores(at_.q, plan_.query_vectors(), kv * queries * slots,
+                                           queries, layer.keys[kv], at_.scores,
+                                           Attention::MaskedLargest{at_.bias, at_.maxima});
     attention_.Softmax(at_.scores, at_.bias, at_.maxima, queries, at_.p, largest);
     attention_.AppendValue(at_.v + kv * groups, plan_.kv_slots * groups, ValueTables(),
                            layer.values[kv]);

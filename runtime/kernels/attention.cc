@@ -189,7 +189,8 @@ std::vector<std::vector<Attention::Chunk>> Attention::ScoreGroups(int first_slot
 }
 
 bool Attention::ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads,
-                           int key_address, Quad scores, const std::optional<MaskedLargest>& largest) {
+                           int key_address, Quad scores,
+                           const std::optional<MaskedLargest>& largest) {
   const TandemPlanes mxm{timing, side};
   const int out = mxm.OutStream(0), tiles = shape.key_tiles(), slots = shape.key_slots();
   const int abc = MxmQueue(mxm.plane(), kMxmAbc), acc = MxmQueue(mxm.plane(), kMxmAcc);
@@ -235,7 +236,8 @@ bool Attention::Scores(Pair q, int stride, int first_slot, int heads, int key_ad
   const bool whole = groups.size() == 1 && batch == 1;
   bool found = false;
   for (const std::vector<Chunk>& group : groups) {
-    found = ScoreGroup(group, q, stride, heads, key_address, scores, whole ? largest : std::nullopt);
+    found =
+        ScoreGroup(group, q, stride, heads, key_address, scores, whole ? largest : std::nullopt);
   }
   return found;
 }
@@ -246,8 +248,8 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
                            const std::array<Quad, 2>& out, int stride) {
   const TandemPlanes mxm{timing, side};
   const int tiles = shape.key_tiles(), cycles = TileCycles(shape.group_elements(group));
-  // Segments take turns with the halves of the activation buffer. Their first weights come before their p, while the
-  // segment before is fed.
+  // Segments take turns with the halves of the activation buffer. Their first weights come before
+  // their p, while the segment before is fed.
   const int per_segment = std::max(1, kActivationPairs / 2 / count), stream = mxm.OutStream(0);
   const int per_block = shape.block_halves();
   for (int begin = 0; begin < tiles; begin += per_segment) {
@@ -267,8 +269,8 @@ void Attention::WeighGroup(Pair p, int first, int count, int heads, int group, i
         feed = loop.Next(row, cycles, int64_t{count} * halves, shape.format);
       }
       const int64_t at = feed + int64_t{in_block} * count, take = mxm.ResultAt(at);
-      b.At(MxmQueue(mxm.plane(), kMxmAbc), ops::AbcFeed(kTypeF16, 2 * entry + half - 2 * begin, 2 * n), at,
-           count);
+      b.At(MxmQueue(mxm.plane(), kMxmAbc),
+           ops::AbcFeed(kTypeF16, 2 * entry + half - 2 * begin, 2 * n), at, count);
       const bool last = half + per_block >= shape.halves();
       b.At(MxmQueue(mxm.plane(), kMxmAcc),
            ops::Acc(kTypeF16, in_block * count, 1, block > 0, last ? stream : kNoStream), take,

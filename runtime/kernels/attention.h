@@ -124,14 +124,15 @@ struct Attention {
   };
   void AppendValue(Pair v, int stride, const ValueTables& tables, int value_address);
 
-  // The largest score of each lane, the mask added, of a position's queries: where to, a vector a query. bias: a
-  // vector a tile.
+  // The largest score of each lane, the mask added, of a position's queries: where to, a vector a
+  // query. bias: a vector a tile.
   struct MaskedLargest {
     Quad bias, maxima;
   };
   // scores[i * key_tiles + tile] of query i. Head h of position b is slots first_slot + h *
   // key_slots .. of vectors q + b * stride .., two slots a vector. first_slot: a multiple of
-  // key_slots. largest: of one position's queries, found as scores come where that can be: then true.
+  // key_slots. largest: of one position's queries, found as scores come where that can be: then
+  // true.
   bool Scores(Pair q, int stride, int first_slot, int heads, int key_address, Quad scores,
               const std::optional<MaskedLargest>& largest = std::nullopt);
 
@@ -166,7 +167,8 @@ struct Attention {
     int entry;            // slot in the buffer of the first head's first slot
   };
   void Largest(Quad scores, Quad bias, Quad maxima, int heads);
-  bool KeepLargest(Block& b, const std::vector<int64_t>& at, int queries, const MaskedLargest& to) const;
+  bool KeepLargest(Block& b, const std::vector<int64_t>& at, int queries,
+                   const MaskedLargest& to) const;
   bool LargestOf(int first, int queries, Quad scores, Quad bias, Quad maxima);
   std::vector<std::vector<Chunk>> ScoreGroups(int first_slot, int heads) const;
   bool ScoreGroup(const std::vector<Chunk>& group, Pair q, int stride, int heads, int key_address,

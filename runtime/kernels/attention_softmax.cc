@@ -11,7 +11,8 @@ namespace lockstep {
 namespace {
 constexpr int kMostPasses = 6;
 
-// A column's slices read or write `count` vectors from cycle `at` of the VXM on, `hops` cycles a hop later.
+// A column's slices read or write `count` vectors from cycle `at` of the VXM on, `hops` cycles a
+// hop later.
 void Access(Block& b, Quad q, Instruction instr, int64_t at, int hops, int count) {
   const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
   for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
@@ -21,9 +22,9 @@ void Access(Block& b, Quad q, Instruction instr, int64_t at, int hops, int count
 }
 }  // namespace
 
-// Of the queries of a position over all tiles, whose scores come to the VXM in cycles at.. on the streams that bring
-// them inwards: their maxima go round through ALUs that pass them on, for as long as it takes until the scores of the
-// next tile come, and meet those.
+// Of the queries of a position over all tiles, whose scores come to the VXM in cycles at.. on the
+// streams that bring them inwards: their maxima go round through ALUs that pass them on, for as
+// long as it takes until the scores of the next tile come, and meet those.
 //
 //   add    t0 q0 q1 .. | t1 q0 q1 .. | ..          score + bias
 //   start     q0 q1 ..                             of the first tile
@@ -42,25 +43,28 @@ bool Attention::KeepLargest(Block& b, const std::vector<int64_t>& at, int querie
   const Hemisphere far = Other(side);
   if (!exact || passes > kMostPasses || to.bias.side != far || to.maxima.side != far) return false;
   const Direction out = Outward(far), in = Inward(far);
-  const int score = StreamNumber(out, 0), masked = StreamNumber(out, 4), largest = StreamNumber(out, 8);
+  const int score = StreamNumber(out, 0), masked = StreamNumber(out, 4),
+            largest = StreamNumber(out, 8);
   const auto passed = [&](int j) { return j == 0 ? largest : StreamNumber(in, 4 * j); };
   for (int tile = 0; tile < tiles; ++tile) {
-    Access(b, to.bias, ops::Read(to.bias.address + tile, 0, StreamNumber(in, 0)), at[tile] - d(Opcode::kRead), -1,
-           queries);
-    b.At(VxmQueue(0), ops::Binary(Opcode::kAdd, kTypeF32, score, StreamNumber(in, 0), masked), at[tile], queries);
+    Access(b, to.bias, ops::Read(to.bias.address + tile, 0, StreamNumber(in, 0)),
+           at[tile] - d(Opcode::kRead), -1, queries);
+    b.At(VxmQueue(0), ops::Binary(Opcode::kAdd, kTypeF32, score, StreamNumber(in, 0), masked),
+         at[tile], queries);
     const int64_t compare = at[tile] + d(Opcode::kAdd);
     if (tile == 0) {
       b.At(VxmQueue(1), ops::BinaryImm(Opcode::kOr, kTypeF32, masked, 0, largest), compare, queries);
     } else {
-      b.At(VxmQueue(2), ops::Binary(Opcode::kMax, kTypeF32, masked, passed(passes), largest), compare, queries);
+      b.At(VxmQueue(2), ops::Binary(Opcode::kMax, kTypeF32, masked, passed(passes), largest),
+           compare, queries);
     }
     for (int j = 0; j < passes && tile + 1 < tiles; ++j) {
       b.At(VxmQueue(3 + j), ops::BinaryImm(Opcode::kOr, kTypeF32, passed(j), 0, passed(j + 1)),
            compare + d(Opcode::kMax) + j * d(Opcode::kOr), queries);
     }
   }
-  Access(b, to.maxima, ops::Write(to.maxima.address, 1, largest), at.back() + d(Opcode::kAdd) + d(Opcode::kMax), 1,
-         queries);
+  Access(b, to.maxima, ops::Write(to.maxima.address, 1, largest),
+         at.back() + d(Opcode::kAdd) + d(Opcode::kMax), 1, queries);
   return true;
 }
 
@@ -69,14 +73,16 @@ bool Attention::LargestOf(int first, int queries, Quad scores, Quad bias, Quad m
   const auto d = [&](Opcode op) { return timing.d_func[static_cast<int>(op)]; };
   const int tiles = shape.key_tiles();
   if (tiles == 1 || scores.side != side) return false;
-  const int round = d(Opcode::kMax) + CeilDiv(std::max(0, queries - d(Opcode::kMax)), d(Opcode::kOr)) * d(Opcode::kOr);
+  const int round =
+      d(Opcode::kMax) +
+      CeilDiv(std::max(0, queries - d(Opcode::kMax)), d(Opcode::kOr)) * d(Opcode::kOr);
   Block b("softmax mask");
   std::vector<int64_t> at;
   for (int tile = 0; tile < tiles; ++tile) {
     at.push_back(int64_t{tile} * round);
     const Quad from = scores + (first * tiles + tile);
-    Access(b, from, ops::Read(from.address, tiles, StreamNumber(Inward(side), 0)), at.back() - d(Opcode::kRead), -1,
-           queries);
+    Access(b, from, ops::Read(from.address, tiles, StreamNumber(Inward(side), 0)),
+           at.back() - d(Opcode::kRead), -1, queries);
   }
   if (!KeepLargest(b, at, queries, {bias, maxima + first})) return false;
   placer.Place(b);

@@ -103,8 +103,9 @@ class LaneTree {
   int64_t now_ = 0;  // when the current value stands at the VXM
 };
 
-// The largest of all lanes in two trips to the SXMs instead of four, for as few words as one operation takes
-// cycles: each lane shifter sends the value back several times, and an ALU keeps the largest of what comes.
+// The largest of all lanes in two trips to the SXMs instead of four, for as few words as one
+// operation takes cycles: each lane shifter sends the value back several times, and an ALU keeps
+// the largest of what comes.
 //
 //   1st trip   moved 0, 16, .. 304: the largest of the lanes 16 apart      20 times
 //   2nd trip   moved 0, 1, .. 15                                           16 times
@@ -158,7 +159,8 @@ class LaneFan {
   void Combine(int a, int b, int out, int alu) {
     block_.At(VxmQueue(alu), ops::Binary(Opcode::kMax, kTypeF32, a, b, out), now_, words_);
   }
-  // Parts become the largest of the value moved by 0, lanes, .. (`times` in all), of a half of them each.
+  // Parts become the largest of the value moved by 0, lanes, .. (`times` in all), of a half of them
+  // each.
   void Trip(int lanes, int times) {
     const int each = times / kShifters, step = d(Opcode::kMax);
     const int64_t sent = now_, back = sent + 2 * Hops(kVxm, kSxmEast) + d(Opcode::kShift);
@@ -167,26 +169,31 @@ class LaneFan {
       for (int i = 0; i < each; ++i) {
         // What is sent goes round.
         if (i > 0) {
-          block_.At(VxmQueue(kAgainAlu + s), ops::BinaryImm(Opcode::kOr, kTypeF32, Value(side), 0, Value(side)),
+          block_.At(VxmQueue(kAgainAlu + s),
+                    ops::BinaryImm(Opcode::kOr, kTypeF32, Value(side), 0, Value(side)),
                     sent + (i - 1) * step, words_);
         }
-        for (int j : {0, 1}) Moved(side, j, ((2 * s + j) * each + i) * lanes, i == 0, back + i * step);
+        for (int j : {0, 1})
+          Moved(side, j, ((2 * s + j) * each + i) * lanes, i == 0, back + i * step);
       }
       now_ = back + each * step;
       Combine(Largest(side, 0), Largest(side, 1), Part(side), kPartAlu + s);
     }
     now_ += step;
   }
-  // A lane shifter of a side brings the value to the VXM in cycle `at`; it is the largest, or compared with that.
+  // A lane shifter of a side brings the value to the VXM in cycle `at`; it is the largest, or
+  // compared with that.
   void Moved(Hemisphere side, int j, int lanes, bool first, int64_t at) {
     const int moved = StreamNumber(Inward(side), 4 * (kBackQuads + j)), largest = Largest(side, j);
     block_.At(SxmQueue(side, 2 + j), ops::Shift(4, lanes, 1, Value(side), moved),
               at - Hops(kVxm, SxmPosition(side)) - d(Opcode::kShift), words_);
     const int alu = 2 * static_cast<int>(side) + j;
     if (first) {
-      block_.At(VxmQueue(kStartAlu + alu), ops::BinaryImm(Opcode::kOr, kTypeF32, moved, 0, largest), at, words_);
+      block_.At(VxmQueue(kStartAlu + alu), ops::BinaryImm(Opcode::kOr, kTypeF32, moved, 0, largest),
+                at, words_);
     } else {
-      block_.At(VxmQueue(kMaxAlu + alu), ops::Binary(Opcode::kMax, kTypeF32, moved, largest, largest), at, words_);
+      block_.At(VxmQueue(kMaxAlu + alu),
+                ops::Binary(Opcode::kMax, kTypeF32, moved, largest, largest), at, words_);
     }
   }
 

@@ -256,9 +256,7 @@ absl::Status Session::RunStep(const std::vector<FedToken>& fed) {
   const bool batch = IsBatch(fed), flight = batch && plan().flight > plan().batch;
   if (!flight) WriteInputs(fed);
   const std::vector<const Worker*> workers = WorkersByIndex();
-  const auto write = [&](int index, size_t launch) {
-    WriteInFlight(*workers[index], launch, fed);
-  };
+  const auto write = [&](int index, size_t launch) { WriteInFlight(*workers[index], launch, fed); };
   read_.assign(workers.size(), {});
   const auto read = [&](int index, size_t launch) {
     if (workers[index]->engine == nullptr) return;
@@ -297,8 +295,8 @@ void Session::WriteInFlight(const Worker& worker, size_t launch,
   if (part.shape.relay != nullptr) return;
   const PartInputs inputs = InputsOf(*batch_.compiled, part, fed);
   EngineMemory memory(worker.engine->sram());
-  WriteStep(plan(), *worker.stage, worker.member, worker.inputs[part.shape.sequence],
-            inputs.tokens, inputs.position, memory);
+  WriteStep(plan(), *worker.stage, worker.member, worker.inputs[part.shape.sequence], inputs.tokens,
+            inputs.position, memory);
 }
 
 std::vector<float> Session::GatherLogits(bool batch) {

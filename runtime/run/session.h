@@ -143,7 +143,7 @@ class Session {
   Transport* transport_;
   std::shared_ptr<CheckCache> checks_;  // of all timing engines
   Kind token_, batch_;
-  std::vector<Worker> workers_;  // in the order of chips
+  std::vector<Worker> workers_;                 // in the order of chips
   std::vector<std::vector<ShardLogits>> read_;  // of the last step, by local chip
   std::vector<std::unique_ptr<FunctionalEngine>> functional_;
   std::vector<std::unique_ptr<TimingEngine>> timing_;

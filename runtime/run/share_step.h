@@ -1,7 +1,7 @@
 #pragma once
-// One step in all processes of a run. Process 0 compiles one chip of each kind of stage, which decides
-// all starts; the others learn these, and where the blocks of their programs lie, and need to compile
-// nothing but the programs of their own chips, without looking for places.
+// One step in all processes of a run. Process 0 compiles one chip of each kind of stage, which
+// decides all starts; the others learn these, and where the blocks of their programs lie, and need
+// to compile nothing but the programs of their own chips, without looking for places.
 //
 //   process 0: mine --Outline()-----------------> the others: FromOutline()
 //                   <-----------------Wanted()--

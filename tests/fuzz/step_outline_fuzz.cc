@@ -1,5 +1,5 @@
-// Fuzz target: any bytes as the outline of a step, and as placements. What is accepted is written as
-// it was read.
+// Fuzz target: any bytes as the outline of a step, and as placements. What is accepted is written
+// as it was read.
 #include <cstddef>
 #include <cstdint>
 

@@ -185,9 +185,10 @@ TEST_F(RunCommandTest, StagesVisitedInTurnGiveTheDigestsOfAPromptInFlight) {
 }
 
 TEST_F(RunCommandTest, LogitsOfAPromptInFlightAreThoseOfItsIdsOneByOne) {
-  const std::string on = std::string(kModel) + "--topology groqrack --nodes 3 --tokens 2 "
-                         "--prompt-ids 1,5,9,13,2,6,10,14,3 --sequences 2 --report " + File("r") +
-                         " --logits ";
+  const std::string on = std::string(kModel) +
+                         "--topology groqrack --nodes 3 --tokens 2 "
+                         "--prompt-ids 1,5,9,13,2,6,10,14,3 --sequences 2 --report " +
+                         File("r") + " --logits ";
   ASSERT_EQ(LocalRun(on + File("one") + " --prefill-batch 1").exit_code, 0);
   const std::string value = Json("r")["output"]["value_digest"];
   const int64_t stage = 8 * Json("r")["plan"]["sram_bytes_per_chip"]["used"].get<int64_t>();

@@ -248,13 +248,16 @@ TEST(AttentionManyTilesTest, WeighsInSegmentsOfTheActivationBuffer) {
   }
 }
 
-// Of one position, where scores of all tiles come after equal times; what AttentionTest shows is the same either way.
+// Of one position, where scores of all tiles come after equal times; what AttentionTest shows is
+// the same either way.
 TEST(ScoresTest, LargestOnesAreFoundAsScoresCome) {
   const auto found = [](int context, int batch) {
     Head head(context, 8, 8, 0, batch);
-    return head.kernels().Scores(head.q, head.q_stride, 0, 8, head.keys, head.scores, head.largest());
+    return head.kernels().Scores(head.q, head.q_stride, 0, 8, head.keys, head.scores,
+                                 head.largest());
   };
-  for (int context : {100, 320, 960, 1000}) EXPECT_EQ(found(context, 1), context != 1000) << context;
+  for (int context : {100, 320, 960, 1000})
+    EXPECT_EQ(found(context, 1), context != 1000) << context;
   EXPECT_FALSE(found(960, 2));
 }
 

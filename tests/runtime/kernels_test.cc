@@ -90,7 +90,8 @@ TEST(LaneMaxTest, EveryLaneOfAPairOfWordsCanWin) {
   for (int w = 0; w < kLanes; w += 2) chip.kernels.LaneMax({kEast, 2, w}, {kWest, 0, w}, 2);
   ASSERT_NO_FATAL_FAILURE(chip.Run());
   const std::vector<float> got = chip.Load({kWest, 0, 0}, kLanes);
-  for (int i = 0; i < kLanes * kLanes; ++i) ASSERT_EQ(got[i], 2.0f + static_cast<float>(i / kLanes));
+  for (int i = 0; i < kLanes * kLanes; ++i)
+    ASSERT_EQ(got[i], 2.0f + static_cast<float>(i / kLanes));
 }
 
 TEST(LaneMaxTest, OfOneWordTakesTwoTripsToTheShifters) {

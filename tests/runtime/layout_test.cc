@@ -113,13 +113,15 @@ TEST(LayoutTest, WeightsThatStreamWhileSumsLandAreElsewhere) {
     const Matrix& gate = layer.gate.parts.front().matrix;
     ASSERT_EQ(gate.side, layout.scratch.landing.side);
     for (int slot = 0; slot < gate.slots; ++slot) {
-      EXPECT_EQ(in_landing_column(gate, 0, slot), slot >= outer && slot < gate.slots - outer) << slot;
+      EXPECT_EQ(in_landing_column(gate, 0, slot), slot >= outer && slot < gate.slots - outer)
+          << slot;
     }
     const Matrix& down = layer.down.parts.front().matrix;
     const int before_sums = BeforeSums(down);
     ASSERT_EQ(before_sums, 7);
     for (int tile = before_sums; tile < down.tiles(); ++tile) {
-      for (int slot = 0; slot < down.slots; ++slot) EXPECT_FALSE(in_landing_column(down, tile, slot));
+      for (int slot = 0; slot < down.slots; ++slot)
+        EXPECT_FALSE(in_landing_column(down, tile, slot));
     }
   }
 }

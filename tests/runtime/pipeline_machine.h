@@ -127,12 +127,12 @@ inline Deployment InFlight(Deployment d, int positions, int batch = 1, int inbox
   return d;
 }
 
-// Ids of a prompt, of each sequence from an id of its own on, `whole` of them in steps of as many as the
-// plan has, then two one by one: logits of all steps.
+// Ids of a prompt, of each sequence from an id of its own on, `whole` of them in steps of as many
+// as the plan has, then two one by one: logits of all steps.
 inline std::vector<std::vector<float>> RunSteps(Machine& machine, EngineKind engine,
-                                         const Checkpoint* weights, int threads, int whole,
-                                         std::optional<int64_t> sram_limit = {},
-                                         const std::vector<int>& first = {7}) {
+                                                const Checkpoint* weights, int threads, int whole,
+                                                std::optional<int64_t> sram_limit = {},
+                                                const std::vector<int>& first = {7}) {
   auto fabric = LocalFabric::Create(machine.wiring, threads);
   SessionSetup setup{machine.pipeline, machine.timing, engine};
   if (sram_limit) setup.limit = SessionSetup::Limit{*sram_limit, machine.wiring};

@@ -50,8 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Steps, PipelineOutlineTest,
                                            Case{1, 1, 4}, Case{2, 4, 16}));
 
 TEST_P(PipelineOutlineTest, AnotherProcessHasTheSameStepAndCompilesItsOwnChipsPrograms) {
-  const Machine machine =
-      Stages(GetParam().sequences, GetParam().batch, GetParam().flight);
+  const Machine machine = Stages(GetParam().sequences, GetParam().batch, GetParam().flight);
   const auto follow = [&](const Step& step, const CompiledPipeline* token) {
     return *CompiledPipeline::FromOutline(machine.pipeline, machine.timing, step->Outline(), token);
   };
@@ -123,7 +122,10 @@ TEST(PipelineOutlineTest, WhatNoStepGivesIsRefused) {
   EXPECT_FALSE(with([](auto& p) { p.set_relay(99); }).ok());
   EXPECT_FALSE(with([](auto& p) { p.add_sram(1); }).ok());
   EXPECT_EQ((*CompiledPipeline::Create(machine.pipeline, machine.timing))
-                ->programs().AnswerTo("\xff\xff").status().code(),
+                ->programs()
+                .AnswerTo("\xff\xff")
+                .status()
+                .code(),
             absl::StatusCode::kDataLoss);
 }
 

@@ -231,8 +231,8 @@ TEST_P(PipelinePromptsTest, OfSequencesGiveEachTheLogitsItHasAlone) {
   EXPECT_EQ(machine.digest, digest);
   for (size_t i = 0; i < first.size(); ++i) {
     Machine one(deploy(1), timing);
-    const auto alone =
-        RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, std::vector{first[i]});
+    const auto alone = RunPrompt(one, EngineKind::kFunctional, &weights, 1, 16, std::nullopt,
+                                 std::vector{first[i]});
     for (size_t step = 0; step < all.size(); ++step) {
       const std::vector<float> mine(all[step].begin() + i * 105, all[step].begin() + (i + 1) * 105);
       EXPECT_EQ(mine, alone[step]) << "sequence " << i << ", step " << step;
@@ -271,8 +271,8 @@ TEST(PipelineFlightTest, EveryPositionHasTheLogitsItHasAlone) {
     Deployment flight = InFlight(one, c.flight, c.batch, c.inbox);
     flight.plan.all_logits = true;
     Machine alone(one, timing), many(flight, timing);
-    const auto want = all(
-        RunSteps(alone, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, first));
+    const auto want =
+        all(RunSteps(alone, EngineKind::kFunctional, &weights, 1, 16, std::nullopt, first));
     ASSERT_EQ(want.size(), 18u * 105 * c.sequences);
     EXPECT_EQ(all(RunSteps(many, EngineKind::kFunctional, &weights, 2, 16, std::nullopt, first)),
               want);

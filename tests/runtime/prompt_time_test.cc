@@ -23,11 +23,10 @@ void ExpectNear(int64_t estimate, int64_t took) {
 
 // A small vocabulary, so that rows of it have room on any stage.
 TEST(PromptTimeTest, EstimatesAreAFifthLessToAHalfMoreThanCompiledPrograms) {
-  for (const Shape& s :
-       {Shape{"llama-2-70b", 5, 5, 3, 1, 8, NumberFormat::kFp16},
-        Shape{"llama-2-70b", 4, 4, 3, 4, 2, NumberFormat::kFp16},
-        Shape{"llama-2-70b", 4, 4, 1, 2, 0, NumberFormat::kInt8},
-        Shape{"llama-2-13b", 8, 4, 2, 2, 4, NumberFormat::kFp16}}) {
+  for (const Shape& s : {Shape{"llama-2-70b", 5, 5, 3, 1, 8, NumberFormat::kFp16},
+                         Shape{"llama-2-70b", 4, 4, 3, 4, 2, NumberFormat::kFp16},
+                         Shape{"llama-2-70b", 4, 4, 1, 2, 0, NumberFormat::kInt8},
+                         Shape{"llama-2-13b", 8, 4, 2, 2, 4, NumberFormat::kFp16}}) {
     SCOPED_TRACE(::testing::Message() << s.model << ", batches of " << s.batch);
     ModelConfig model = *ShapeByName(s.model);
     model.layers = s.layers, model.vocab_size = 800;
