@@ -10,16 +10,6 @@
 namespace lockstep {
 namespace {
 constexpr int kMostPasses = 6;
-
-// A column's slices read or write `count` vectors from cycle `at` of the VXM on, `hops` cycles a
-// hop later.
-void Access(Block& b, Quad q, Instruction instr, int64_t at, int hops, int count) {
-  const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
-  for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
-    const int slice = ColumnSlice(q.side, q.column, k);
-    b.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), count);
-  }
-}
 }  // namespace
 
 // Of the queries of a position over all tiles, whose scores come to the VXM in cycles at.. on the
@@ -47,8 +37,8 @@ bool Attention::KeepLargest(Block& b, const std::vector<int64_t>& at, int querie
             largest = StreamNumber(out, 8);
   const auto passed = [&](int j) { return j == 0 ? largest : StreamNumber(in, 4 * j); };
   for (int tile = 0; tile < tiles; ++tile) {
-    Access(b, to.bias, ops::Read(to.bias.address + tile, 0, StreamNumber(in, 0)),
-           at[tile] - d(Opcode::kRead), -1, queries);
+    AccessColumn(b, to.bias, ops::Read(to.bias.address + tile, 0, StreamNumber(in, 0)),
+                 at[tile] - d(Opcode::kRead), -1, queries);
     b.At(VxmQueue(0), ops::Binary(Opcode::kAdd, kTypeF32, score, StreamNumber(in, 0), masked),
          at[tile], queries);
     const int64_t compare = at[tile] + d(Opcode::kAdd);
@@ -63,8 +53,8 @@ bool Attention::KeepLargest(Block& b, const std::vector<int64_t>& at, int querie
            compare + d(Opcode::kMax) + j * d(Opcode::kOr), queries);
     }
   }
-  Access(b, to.maxima, ops::Write(to.maxima.address, 1, largest),
-         at.back() + d(Opcode::kAdd) + d(Opcode::kMax), 1, queries);
+  AccessColumn(b, to.maxima, ops::Write(to.maxima.address, 1, largest),
+               at.back() + d(Opcode::kAdd) + d(Opcode::kMax), 1, queries);
   return true;
 }
 
@@ -81,8 +71,8 @@ bool Attention::LargestOf(int first, int queries, Quad scores, Quad bias, Quad m
   for (int tile = 0; tile < tiles; ++tile) {
     at.push_back(int64_t{tile} * round);
     const Quad from = scores + (first * tiles + tile);
-    Access(b, from, ops::Read(from.address, tiles, StreamNumber(Inward(side), 0)),
-           at.back() - d(Opcode::kRead), -1, queries);
+    AccessColumn(b, from, ops::Read(from.address, tiles, StreamNumber(Inward(side), 0)),
+                 at.back() - d(Opcode::kRead), -1, queries);
   }
   if (!KeepLargest(b, at, queries, {bias, maxima + first})) return false;
   placer.Place(b);

@@ -28,7 +28,7 @@ class LaneTree {
 
   Block& Reduce(Quad src, Quad dst) {
     const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
-    Access(src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1);
+    AccessColumn(block_, src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1, words_);
     for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
       block_.At(VxmQueue(kOutAlu + static_cast<int>(side)),
                 ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
@@ -55,14 +55,6 @@ class LaneTree {
   int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
   static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
 
-  // Reads or writes a column's slices at cycle `at` of the VXM, `hops` cycles a hop later.
-  void Access(Quad q, Instruction instr, int64_t at, int hops) {
-    const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
-    for (int k = 0; k < 4; ++k, ++instr.arg[stream]) {
-      const int slice = ColumnSlice(q.side, q.column, k);
-      block_.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), words_);
-    }
-  }
   void Combine(int a, int b, int out, int alu) {
     block_.At(VxmQueue(alu), ops::Binary(op_, kTypeF32, a, b, out), now_, words_);
   }
@@ -86,14 +78,14 @@ class LaneTree {
     const int kept = StreamNumber(Inward(dst.side), 4 * kKeptQuad);
     const int last = StreamNumber(Outward(dst.side), 4 * kFinalQuad),
               five = ops::East(4 * kFiveQuad);
-    Access(dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1);
+    AccessColumn(block_, dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1, words_);
     Moved({{{1, 4}, {2, 3}}});
     Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), five, kFiveAlu);
     now_ += d(op_);
-    Access(dst, ops::Read(dst.address, 1, kept), now_ - d(Opcode::kRead), -1);
+    AccessColumn(block_, dst, ops::Read(dst.address, 1, kept), now_ - d(Opcode::kRead), -1, words_);
     Combine(five, kept, last, kFinalAlu);
     now_ += d(op_);
-    Access(dst, ops::Write(dst.address, 1, last), now_, 1);
+    AccessColumn(block_, dst, ops::Write(dst.address, 1, last), now_, 1, words_);
   }
 
   const ChipTiming& timing_;
@@ -116,7 +108,7 @@ class LaneFan {
 
   Block& Reduce(Quad src, Quad dst) {
     const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
-    Access(src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1);
+    AccessColumn(block_, src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1, words_);
     for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
       block_.At(VxmQueue(kOutAlu + static_cast<int>(side)),
                 ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
@@ -131,7 +123,7 @@ class LaneFan {
     Trip(1, 16);
     Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), Value(dst.side), kOutAlu);
     now_ += d(Opcode::kMax);
-    Access(dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1);
+    AccessColumn(block_, dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1, words_);
     return block_;
   }
 
@@ -148,14 +140,6 @@ class LaneFan {
     return StreamNumber(Outward(side), 4 * (kMaxQuads + shifter));
   }
 
-  // Reads or writes a column's slices at cycle `at` of the VXM, `hops` cycles a hop later.
-  void Access(Quad q, Instruction instr, int64_t at, int hops) {
-    const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
-    for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
-      const int slice = ColumnSlice(q.side, q.column, k);
-      block_.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), words_);
-    }
-  }
   void Combine(int a, int b, int out, int alu) {
     block_.At(VxmQueue(alu), ops::Binary(Opcode::kMax, kTypeF32, a, b, out), now_, words_);
   }
@@ -213,6 +197,14 @@ void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char*
 }
 
 }  // namespace
+
+void AccessColumn(Block& b, Quad q, Instruction instr, int64_t at, int hops, int count) {
+  const int stream = OperandIndex(instr.op, instr.op == Opcode::kRead ? "out" : "s");
+  for (int k = 0; k < kSlicesPerColumn; ++k, ++instr.arg[stream]) {
+    const int slice = ColumnSlice(q.side, q.column, k);
+    b.At(MemQueue(slice), instr, at + hops * Hops(kVxm, SlicePosition(slice)), count);
+  }
+}
 
 int InPlace(const ChipTiming& timing, Opcode op, Quad at) {
   return timing.d_func[static_cast<int>(op)] + timing.d_func[static_cast<int>(Opcode::kRead)] +

@@ -19,6 +19,11 @@ namespace lockstep {
 // their own places: the first result is written when the last operand has been read.
 int InPlace(const ChipTiming& timing, Opcode op, Quad at);
 
+// Adds reads or writes of `count` vectors of q's column, in cycle `at` of the VXM but `hops` cycles
+// later for each hop between it and a slice. instr: of the first slice; the others have the streams
+// that follow.
+void AccessColumn(Block& b, Quad q, Instruction instr, int64_t at, int hops, int count);
+
 struct Kernels {
   const ChipTiming& timing;
   Placer& placer;
