@@ -5,14 +5,12 @@
 
 #include <algorithm>
 
+#include "chip/latency.h"
+#include "fabric/link_model.h"
 #include "runtime/compiler/stage_size.h"
 
 namespace lockstep {
 namespace {
-
-constexpr double kVectorCycles = 2952 / 125.0;  // of a link (chip/latency.h)
-constexpr int kHopCycles = 469;                 // preset B (fabric/link_model.h)
-constexpr int kWayCycles = 2 * kHopCycles;      // to another node, and to all chips of it
 
 constexpr int kLayerCycles = 4000;      // of a layer in which weights do not stream
 constexpr int kBatchCycles = 1600;      // more where there are several positions: less overlaps
@@ -23,8 +21,12 @@ constexpr int kEmbeddingCycles = 3300;  // of an embedding of one position, but 
 constexpr int kEmbeddingVectors = 2, kTransferVectors = 2;
 
 int64_t LinkCycles(const Plan& plan, int vectors, int positions) {
-  return static_cast<int64_t>(kVectorCycles * vectors * plan.hidden_words() * positions);
+  const double each = ChipTiming::Default().link_ticks / static_cast<double>(kTicksPerCycle);
+  return static_cast<int64_t>(each * vectors * plan.hidden_words() * positions);
 }
+
+// To another node, and to all chips of it.
+int64_t WayCycles() { return 2 * LinkModel::Create()->hop_cycles(); }
 
 // Of a batch on a stage of one layer. Part of what a token waits for, and of what overlaps less, is
 // as long as the layer's products; feeding them with a position more takes a third of streaming
@@ -57,7 +59,7 @@ BatchTime EstimateBatch(const Plan& plan, const std::vector<StageShape>& stages)
     if (static_cast<int>(s) + 1 < holders) out.first_way += layers - overlap;
   }
   out.embedding = kEmbeddingCycles + LinkCycles(plan, kEmbeddingVectors, plan.batch);
-  out.back = holders > 1 ? holders * kWayCycles : 0;
+  out.back = holders > 1 ? holders * WayCycles() : 0;
   return out;
 }
 
@@ -73,7 +75,7 @@ int64_t EstimatePrompt(const Plan& plan, const std::vector<StageShape>& stages, 
 }
 
 int64_t EstimateVocabularyWay(const std::vector<StageShape>& stages) {
-  return int64_t{kWayCycles} *
+  return WayCycles() *
          (Holders(stages, &StageShape::embedding) + Holders(stages, &StageShape::head));
 }
 

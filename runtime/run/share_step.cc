@@ -19,8 +19,8 @@ T Understood(absl::StatusOr<T> message) {
 }
 
 // Collective. What process 0 found out about the parts of this process' chips.
-void SharePlacements(Transport& transport, PipelinePrograms& programs,
-                     const CompiledPipeline& step) {
+void SharePlacements(Transport& transport, const CompiledPipeline& step) {
+  PipelinePrograms& programs = step.programs();
   std::vector<const PipelinePart*> mine;
   for (uint32_t chip : transport.chips()) {
     for (const PipelinePart* part : step.PartsAt(chip)) mine.push_back(part);
@@ -46,7 +46,7 @@ absl::StatusOr<std::shared_ptr<CompiledPipeline>> ShareStep(
   const std::shared_ptr<CompiledPipeline> step =
       first ? *std::move(mine)
             : Understood(CompiledPipeline::FromOutline(pipeline, timing, outline, token));
-  SharePlacements(transport, step->programs(), *step);
+  SharePlacements(transport, *step);
   return step;
 }
 
