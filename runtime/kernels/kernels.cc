@@ -15,18 +15,22 @@ namespace {
 // Vectors a chain may take when it reads one slice twice, at different distances.
 constexpr int kShiftedBatch = 12;
 
-// A reduction over lanes. Values go out to both SXMs, whose four lane shifters send them back
-// moved:
-//
-//   Fold n      v = (v + v moved 2n) + (v moved n + v moved 3n), the same bits 80, 20 or 5 lanes
-//   apart Last five   v = ((v moved 1 + v moved 4) + (v moved 2 + v moved 3)) + v, which waits in
-//   dst
-class LaneTree {
- public:
-  LaneTree(const ChipTiming& timing, Opcode op, int words, const char* name)
+// What reductions over lanes have in common: a value goes out to both SXMs, whose four lane
+// shifters send it back moved, and parts of both sides make the next value.
+class LaneReduction {
+ protected:
+  LaneReduction(const ChipTiming& timing, Opcode op, int words, const char* name)
       : timing_(timing), op_(op), words_(words), block_(name) {}
 
-  Block& Reduce(Quad src, Quad dst) {
+  // Quads of the streams of either direction.
+  static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4;
+  static constexpr int kOutAlu = 0, kPartAlu = 2;
+
+  int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
+  static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
+  static int Part(Hemisphere side) { return StreamNumber(Outward(side), 4 * kPartQuad); }
+
+  void Load(Quad src) {
     const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
     AccessColumn(block_, src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1, words_);
     for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
@@ -34,30 +38,54 @@ class LaneTree {
                 ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
     }
     now_ = d(Opcode::kOr);
+  }
+  void Store(Quad dst, int stream) {
+    AccessColumn(block_, dst, ops::Write(dst.address, 1, stream), now_, 1, words_);
+  }
+  void Combine(int a, int b, int out, int alu) {
+    block_.At(VxmQueue(alu), ops::Binary(op_, kTypeF32, a, b, out), now_, words_);
+  }
+  // The next value, towards both SXMs.
+  void CombineParts() {
+    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
+      Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), Value(side),
+              kOutAlu + static_cast<int>(side));
+    }
+    now_ += d(op_);
+  }
+
+  const ChipTiming& timing_;
+  const Opcode op_;
+  const int words_;
+  Block block_;
+  int64_t now_ = 0;  // when the current value stands at the VXM
+};
+
+// Four trips to the SXMs, for any operation:
+//
+//   Fold n      v = (v + v moved 2n) + (v moved n + v moved 3n): the same bits n lanes apart
+//               (n: 80, 20, 5)
+//   Last five   v = ((v moved 1 + v moved 4) + (v moved 2 + v moved 3)) + v, which waits in dst
+class LaneTree : LaneReduction {
+ public:
+  LaneTree(const ChipTiming& timing, Opcode op, int words, const char* name)
+      : LaneReduction(timing, op, words, name) {}
+
+  Block& Reduce(Quad src, Quad dst) {
+    Load(src);
     for (int n : {80, 20, 5}) {
       Moved({{{2 * n, 0}, {n, 3 * n}}});
-      for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
-        Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), Value(side),
-                kOutAlu + static_cast<int>(side));
-      }
-      now_ += d(op_);
+      CombineParts();
     }
     LastFive(dst);
     return block_;
   }
 
  private:
-  // Quads of the streams of either direction.
-  static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4, kKeptQuad = 5;
-  static constexpr int kFiveQuad = 6, kFinalQuad = kValueQuad;  // no value is on its way any more
-  static constexpr int kOutAlu = 0, kPartAlu = 2, kFiveAlu = 4, kFinalAlu = 5;
+  static constexpr int kKeptQuad = 5, kFiveQuad = 6;
+  static constexpr int kFinalQuad = kValueQuad;  // no value is on its way any more
+  static constexpr int kFiveAlu = 4, kFinalAlu = 5;
 
-  int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
-  static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
-
-  void Combine(int a, int b, int out, int alu) {
-    block_.At(VxmQueue(alu), ops::Binary(op_, kTypeF32, a, b, out), now_, words_);
-  }
   // Brings the value back moved by lanes[side], and combines the two of each side.
   void Moved(const std::array<std::array<int, 2>, 2>& lanes) {
     const int64_t out = now_;
@@ -70,7 +98,7 @@ class LaneTree {
       }
       now_ = out + 2 * Hops(kVxm, sxm) + d(Opcode::kShift);
       const int first = StreamNumber(Inward(side), 4 * kBackQuads);
-      Combine(first, first + 4, StreamNumber(Outward(side), 4 * kPartQuad), kPartAlu + s);
+      Combine(first, first + 4, Part(side), kPartAlu + s);
     }
     now_ += d(op_);
   }
@@ -78,21 +106,15 @@ class LaneTree {
     const int kept = StreamNumber(Inward(dst.side), 4 * kKeptQuad);
     const int last = StreamNumber(Outward(dst.side), 4 * kFinalQuad),
               five = ops::East(4 * kFiveQuad);
-    AccessColumn(block_, dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1, words_);
+    Store(dst, Value(dst.side));
     Moved({{{1, 4}, {2, 3}}});
-    Combine(ops::West(4 * kPartQuad), ops::East(4 * kPartQuad), five, kFiveAlu);
+    Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), five, kFiveAlu);
     now_ += d(op_);
     AccessColumn(block_, dst, ops::Read(dst.address, 1, kept), now_ - d(Opcode::kRead), -1, words_);
     Combine(five, kept, last, kFinalAlu);
     now_ += d(op_);
-    AccessColumn(block_, dst, ops::Write(dst.address, 1, last), now_, 1, words_);
+    Store(dst, last);
   }
-
-  const ChipTiming& timing_;
-  const Opcode op_;
-  const int words_;
-  Block block_;
-  int64_t now_ = 0;  // when the current value stands at the VXM
 };
 
 // The largest of all lanes in two trips to the SXMs instead of four, for as few words as one
@@ -101,47 +123,29 @@ class LaneTree {
 //
 //   1st trip   moved 0, 16, .. 304: the largest of the lanes 16 apart      20 times
 //   2nd trip   moved 0, 1, .. 15                                           16 times
-class LaneFan {
+class LaneFan : LaneReduction {
  public:
   LaneFan(const ChipTiming& timing, int words, const char* name)
-      : timing_(timing), words_(words), block_(name) {}
+      : LaneReduction(timing, Opcode::kMax, words, name) {}
 
   Block& Reduce(Quad src, Quad dst) {
-    const int in = StreamNumber(Inward(src.side), 4 * kLoadQuad);
-    AccessColumn(block_, src, ops::Read(src.address, 1, in), -d(Opcode::kRead), -1, words_);
-    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
-      block_.At(VxmQueue(kOutAlu + static_cast<int>(side)),
-                ops::BinaryImm(Opcode::kOr, kTypeF32, in, 0, Value(side)), 0, words_);
-    }
-    now_ = d(Opcode::kOr);
+    Load(src);
     Trip(16, kLanes / 16);
-    for (Hemisphere side : {Hemisphere::kWest, Hemisphere::kEast}) {
-      Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), Value(side),
-              kOutAlu + static_cast<int>(side));
-    }
-    now_ += d(Opcode::kMax);
+    CombineParts();
     Trip(1, 16);
     Combine(Part(Hemisphere::kWest), Part(Hemisphere::kEast), Value(dst.side), kOutAlu);
-    now_ += d(Opcode::kMax);
-    AccessColumn(block_, dst, ops::Write(dst.address, 1, Value(dst.side)), now_, 1, words_);
+    now_ += d(op_);
+    Store(dst, Value(dst.side));
     return block_;
   }
 
  private:
-  // Quads of the streams of either direction.
-  static constexpr int kValueQuad = 0, kBackQuads = 1, kPartQuad = 3, kLoadQuad = 4, kMaxQuads = 5;
-  static constexpr int kOutAlu = 0, kPartAlu = 2, kStartAlu = 4, kMaxAlu = 8, kAgainAlu = 12;
+  static constexpr int kMaxQuads = 5;
+  static constexpr int kStartAlu = 4, kMaxAlu = 8, kAgainAlu = 12;
   static constexpr int kShifters = 4;  // two a side
 
-  int d(Opcode op) const { return timing_.d_func[static_cast<int>(op)]; }
-  static int Value(Hemisphere side) { return StreamNumber(Outward(side), 4 * kValueQuad); }
-  static int Part(Hemisphere side) { return StreamNumber(Outward(side), 4 * kPartQuad); }
   static int Largest(Hemisphere side, int shifter) {
     return StreamNumber(Outward(side), 4 * (kMaxQuads + shifter));
-  }
-
-  void Combine(int a, int b, int out, int alu) {
-    block_.At(VxmQueue(alu), ops::Binary(Opcode::kMax, kTypeF32, a, b, out), now_, words_);
   }
   // Parts become the largest of the value moved by 0, lanes, .. (`times` in all), of a half of them
   // each.
@@ -180,11 +184,6 @@ class LaneFan {
                 ops::Binary(Opcode::kMax, kTypeF32, moved, largest, largest), at, words_);
     }
   }
-
-  const ChipTiming& timing_;
-  const int words_;
-  Block block_;
-  int64_t now_ = 0;  // when the current value stands at the VXM
 };
 
 void PlaceTrees(Placer& placer, const ChipTiming& timing, Opcode op, const char* name, Quad src,
